@@ -1,0 +1,377 @@
+/* Handles, the event queue, PJLIB threads. See core.h for the rules. */
+#include "core.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pjlib.h>
+#include <pjlib-util.h>
+#include <pjnath.h>
+
+ss_counters ss_counts;
+
+/* ---- objects ------------------------------------------------------------------------------------------------ */
+
+/* A handle is (generation << 24 | slot + 1): 16 million live objects, and a generation that does not come round. */
+#define SLOT_BITS 24
+#define SLOT_MASK ((1u << SLOT_BITS) - 1)
+
+typedef struct slot {
+    ss_object *object;
+    uint64_t generation;
+    uint32_t next_free;                 /* slot + 1, 0 = end of the list */
+} slot;
+
+static struct {
+    pthread_mutex_t lock;
+    slot *slots;
+    uint32_t used, capacity, free_list;
+    int counts[SS_T_COUNT];
+} table = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+ss_handle ss_object_register(ss_object *object, ss_type type)
+{
+    uint32_t index;
+    ss_handle handle = 0;
+
+    pthread_mutex_lock(&table.lock);
+    if (table.free_list) {
+        index = table.free_list - 1;
+        table.free_list = table.slots[index].next_free;
+    } else {
+        if (table.used == table.capacity) {
+            uint32_t capacity = table.capacity ? table.capacity * 2 : 256;
+            slot *slots = capacity < SLOT_MASK ? realloc(table.slots, capacity * sizeof *slots) : NULL;
+            if (!slots) {
+                SS_COUNT(out_of_memory);
+                goto out;
+            }
+            memset(slots + table.capacity, 0, (capacity - table.capacity) * sizeof *slots);
+            table.slots = slots;
+            table.capacity = capacity;
+        }
+        index = table.used++;
+    }
+    table.slots[index].object = object;
+    handle = (++table.slots[index].generation << SLOT_BITS) | (index + 1);
+    object->handle = handle;
+    object->type = type;
+    object->refs = 1;
+    table.counts[type]++;
+out:
+    pthread_mutex_unlock(&table.lock);
+    return handle;
+}
+
+static slot *find_slot(ss_handle handle)
+{
+    uint32_t index = (uint32_t)(handle & SLOT_MASK);
+
+    if (index == 0 || index > table.used)
+        return NULL;
+    slot *found = &table.slots[index - 1];
+    return found->object && found->generation == handle >> SLOT_BITS ? found : NULL;
+}
+
+void *ss_object_acquire(ss_handle handle, ss_type type)
+{
+    ss_object *object = NULL;
+
+    pthread_mutex_lock(&table.lock);
+    slot *found = find_slot(handle);
+    if (found && found->object->type == type) {
+        object = found->object;
+        object->refs++;                 /* always under the table's lock while it is positive through the table */
+    }
+    pthread_mutex_unlock(&table.lock);
+    if (!object)
+        SS_COUNT(late_callbacks);
+    return object;
+}
+
+void ss_object_release(void *pointer)
+{
+    ss_object *object = pointer;
+    int last;
+
+    if (!object)
+        return;
+    pthread_mutex_lock(&table.lock);
+    last = --object->refs == 0;
+    pthread_mutex_unlock(&table.lock);
+    if (last)
+        object->destroy(object);
+}
+
+void ss_object_close(ss_handle handle)
+{
+    ss_object *object = NULL;
+
+    pthread_mutex_lock(&table.lock);
+    slot *found = find_slot(handle);
+    if (found) {
+        object = found->object;
+        found->object = NULL;
+        found->next_free = table.free_list;
+        table.free_list = (uint32_t)(handle & SLOT_MASK);
+        table.counts[object->type]--;
+    }
+    pthread_mutex_unlock(&table.lock);
+    if (object) {
+        if (object->kill)
+            object->kill(object);
+        ss_object_release(object);
+    }
+}
+
+static void close_in_worker(void *argument)
+{
+    ss_handle *handle = argument;
+
+    ss_object_close(*handle);
+    free(handle);
+}
+
+void ss_object_close_later(ss_handle handle)
+{
+    ss_handle *copy = malloc(sizeof *copy);
+
+    if (!copy) {
+        SS_COUNT(out_of_memory);        /* the object stays until the Engine stops */
+        return;
+    }
+    *copy = handle;
+    ss_worker_call(close_in_worker, copy);
+}
+
+int ss_object_count(ss_type type)
+{
+    int count;
+
+    pthread_mutex_lock(&table.lock);
+    count = table.counts[type];
+    pthread_mutex_unlock(&table.lock);
+    return count;
+}
+
+void ss_objects_close_all(void)
+{
+    for (int type = 1; type < SS_T_COUNT; type++) {
+        for (;;) {
+            ss_handle handle = 0;
+
+            pthread_mutex_lock(&table.lock);
+            if (table.counts[type]) {
+                for (uint32_t i = 0; i < table.used; i++) {
+                    if (table.slots[i].object && (int)table.slots[i].object->type == type) {
+                        handle = table.slots[i].object->handle;
+                        break;
+                    }
+                }
+            }
+            pthread_mutex_unlock(&table.lock);
+            if (!handle)
+                break;
+            ss_object_close(handle);
+        }
+    }
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------- */
+
+#define DROPPABLE_LIMIT 8192
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t ready;
+    ss_event *first, **last;
+    unsigned count;
+    int interrupted;
+} queue = { .lock = PTHREAD_MUTEX_INITIALIZER, .ready = PTHREAD_COND_INITIALIZER, .last = &queue.first };
+
+static void enqueue(ss_event *event, unsigned limit)
+{
+    int was_empty;
+
+    pthread_mutex_lock(&queue.lock);
+    if (limit && queue.count >= limit) {
+        pthread_mutex_unlock(&queue.lock);
+        SS_COUNT(events_dropped);
+        free(event);
+        return;
+    }
+    was_empty = queue.first == NULL;
+    *queue.last = event;
+    queue.last = &event->next;
+    queue.count++;
+    if (was_empty)
+        pthread_cond_signal(&queue.ready);
+    pthread_mutex_unlock(&queue.lock);
+    SS_COUNT(events_posted);
+}
+
+static void post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count, const ss_blob *blobs,
+                 unsigned blob_count, unsigned limit)
+{
+    size_t size = sizeof(ss_event);
+    ss_event *event;
+    char *cursor;
+
+    for (unsigned i = 0; i < blob_count; i++)
+        size += blobs[i].ptr ? blobs[i].len : 0;
+    event = malloc(size);
+    if (!event) {
+        SS_COUNT(out_of_memory);
+        return;
+    }
+    event->next = NULL;
+    event->kind = kind;
+    event->handle = handle;
+    event->blob_count = blob_count;
+    for (unsigned i = 0; i < SS_EVENT_NUMS; i++)
+        event->num[i] = i < num_count ? nums[i] : 0;
+    cursor = event->data;
+    for (unsigned i = 0; i < blob_count; i++) {
+        event->blob_len[i] = blobs[i].ptr ? (uint32_t)blobs[i].len : 0;
+        if (event->blob_len[i])
+            memcpy(cursor, blobs[i].ptr, event->blob_len[i]);
+        cursor += event->blob_len[i];
+    }
+    enqueue(event, limit);
+}
+
+void ss_post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count, const ss_blob *blobs,
+             unsigned blob_count)
+{
+    post(kind, handle, nums, num_count, blobs, blob_count, 0);
+}
+
+void ss_post_droppable(uint32_t kind, const int64_t *nums, unsigned num_count, const ss_blob *blobs, unsigned blob_count)
+{
+    post(kind, 0, nums, num_count, blobs, blob_count, DROPPABLE_LIMIT);
+}
+
+void ss_post_num(uint32_t kind, ss_handle handle, int64_t a, int64_t b)
+{
+    int64_t nums[2] = { a, b };
+
+    post(kind, handle, nums, 2, NULL, 0, 0);
+}
+
+void ss_post_text(uint32_t kind, ss_handle handle, int64_t a, int64_t b, const char *text)
+{
+    int64_t nums[2] = { a, b };
+    ss_blob blob = { text, text ? strlen(text) : 0 };
+
+    post(kind, handle, nums, 2, &blob, 1, 0);
+}
+
+ss_event *ss_events_take(void)
+{
+    ss_event *list;
+
+    pthread_mutex_lock(&queue.lock);
+    while (!queue.first && !queue.interrupted)
+        pthread_cond_wait(&queue.ready, &queue.lock);
+    list = queue.first;
+    queue.first = NULL;
+    queue.last = &queue.first;
+    queue.count = 0;
+    queue.interrupted = 0;
+    pthread_mutex_unlock(&queue.lock);
+    return list;
+}
+
+void ss_events_free(ss_event *list)
+{
+    while (list) {
+        ss_event *next = list->next;
+        free(list);
+        list = next;
+    }
+}
+
+void ss_events_interrupt(void)
+{
+    pthread_mutex_lock(&queue.lock);
+    queue.interrupted = 1;
+    pthread_cond_signal(&queue.ready);
+    pthread_mutex_unlock(&queue.lock);
+}
+
+/* ---- runtime ------------------------------------------------------------------------------------------------ */
+
+/*
+ * PJLIB stays initialised for the life of the process: threads of the application keep their PJLIB descriptors in
+ * thread-local storage, and a pj_shutdown() would make them stale. An Engine restart makes a new endpoint only.
+ */
+static struct {
+    pthread_mutex_t lock;
+    int ready;
+    pj_status_t status;
+    pj_caching_pool pools;
+} runtime = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static __thread pj_thread_desc thread_desc;
+static __thread pj_thread_t *thread_known;
+
+/* Freed pools kept for reuse: a busy call server recycles them instead of going back to the kernel. */
+#define POOL_CACHE_BYTES (16 * 1024 * 1024)
+
+pj_status_t ss_runtime_init(void)
+{
+    pthread_mutex_lock(&runtime.lock);
+    if (!runtime.ready) {
+        pj_log_set_level(0);
+        runtime.status = pj_init();
+        if (runtime.status == PJ_SUCCESS) {
+            thread_known = pj_thread_this();    /* pj_init registers the thread that calls it */
+            runtime.status = pjlib_util_init();
+        }
+        if (runtime.status == PJ_SUCCESS)
+            runtime.status = pjnath_init();
+        if (runtime.status == PJ_SUCCESS) {
+#if defined(__SANITIZE_ADDRESS__)
+            pj_caching_pool_init(&runtime.pools, NULL, 0);  /* nothing cached, so that use after release is seen */
+#else
+            pj_caching_pool_init(&runtime.pools, NULL, POOL_CACHE_BYTES);
+#endif
+            runtime.ready = 1;
+        }
+    }
+    pthread_mutex_unlock(&runtime.lock);
+    return runtime.status;
+}
+
+void ss_ensure_thread(void)
+{
+    if (thread_known)
+        return;
+    if (pj_thread_is_registered()) {
+        thread_known = pj_thread_this();
+        return;
+    }
+    /* A fixed name: PJLIB takes it for a printf format. */
+    pj_thread_register("python", thread_desc, &thread_known);
+}
+
+pj_pool_factory *ss_pool_factory(void)
+{
+    return &runtime.pools.factory;
+}
+
+pj_pool_t *ss_pool_create(const char *name, size_t initial, size_t increment)
+{
+    return pj_pool_create(&runtime.pools.factory, name, initial, increment, NULL);
+}
+
+void ss_strerror(pj_status_t status, char *buffer, size_t size)
+{
+    pj_str_t text = pj_strerror(status, buffer, size);
+
+    if (size)
+        buffer[text.slen < (pj_ssize_t)size ? text.slen : (pj_ssize_t)size - 1] = '\0';
+}
