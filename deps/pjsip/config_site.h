@@ -1,0 +1,77 @@
+/*
+ * PJSIP compile-time settings of sipsimple.
+ *
+ * PJSIP and everything that includes its headers must see this same file: several of these macros change structure layouts.
+ * What configure decides (codecs found, SRTP flavour, sound back end) is not repeated here; see buildtools/pjsip.py.
+ */
+
+/* ---- PJLIB ---- */
+#define PJ_HAS_IPV6                             1
+#define PJ_TERM_HAS_COLOR                       0
+#define PJ_LOG_MAX_LEVEL                        6
+#define PJ_MAX_HOSTNAME                         256   /* an RFC 1035 name has at most 253 characters; the default is 128 */
+
+/* select() fails for the whole process once 1,024 descriptors are open, whoever opened them; epoll (chosen by configure) has no such limit. Two
+ * sockets per audio leg. */
+#define PJ_IOQUEUE_MAX_HANDLES                  8192
+
+/* Keeps the source line of every timer entry: debug builds only, it makes each entry larger. */
+#ifdef NDEBUG
+#   define PJ_TIMER_DEBUG                       0
+#endif
+
+/* Sanitizer builds define this to 1: every pool allocation is then its own malloc block, so overflows inside pools become visible. */
+#ifdef SIPSIMPLE_POOL_DEBUG
+#   define PJ_POOL_DEBUG                        1
+#endif
+
+/* ---- PJNATH ---- */
+#define PJ_ICE_MAX_CAND                         32
+#define PJ_ICE_ST_MAX_CAND                      16
+#define PJ_ICE_MAX_CHECKS                       256
+
+/* ---- PJSIP ---- */
+/* Hash buckets, not limits: an answered UDP request lives 32 s, so 1,023 buckets halve the stateful rate. */
+#define PJSIP_MAX_TSX_COUNT                     65535
+#define PJSIP_MAX_DIALOG_COUNT                  16383
+#define PJSIP_TPMGR_HTABLE_SIZE                 1023
+
+/* Entries allocated at start; the heap grows by itself. The default, 2 * (transactions + dialogs), would cost tens of MB at once. */
+#define PJSIP_MAX_TIMER_COUNT                   4096
+
+/* A UDP datagram carries 65,507 bytes at most. One transmit pool holds the message and its print buffer, and PJLIB's caching pool keeps pools of up
+ * to 65,536 bytes: so this size and the pool lengths below let every packet be served from a cached pool, with no malloc of a large block (glibc
+ * returns such blocks to the kernel each time, which costs more than the whole packet). */
+#define PJSIP_MAX_PKT_LEN                       60000
+#define PJSIP_POOL_LEN_TDATA                    65536
+#define PJSIP_POOL_INC_TDATA                    4096
+/* Receive pools live as long as their transport and are reset after each packet: the first block is kept and should hold a whole message. */
+#define PJSIP_POOL_RDATA_LEN                    (PJSIP_MAX_PKT_LEN + 12288)
+#define PJSIP_POOL_RDATA_INC                    4096
+
+#define PJSIP_MAX_URL_SIZE                      4096
+
+/* The route decides on the transport, never the size of the message. */
+#define PJSIP_DONT_SWITCH_TO_TCP                1
+
+#define PJSIP_TCP_TRANSPORT_BACKLOG             128
+#define PJSIP_TLS_TRANSPORT_BACKLOG             128
+
+/* ---- PJMEDIA ---- */
+#define PJMEDIA_MAX_MRU                         3000
+#define PJMEDIA_RTP_PT_TELEPHONE_EVENTS         101
+
+/* The parallel bridge with one thread (no workers) costs the same as the serial one; more workers are a run-time choice. */
+#define PJMEDIA_CONF_BACKEND                    PJMEDIA_CONF_PARALLEL_BRIDGE_BACKEND
+#define PJMEDIA_CONF_THREADS                    1
+
+#define PJMEDIA_AUDIO_DEV_HAS_NULL_AUDIO        1
+#define PJMEDIA_HAS_LEGACY_SOUND_API            0
+
+#define PJMEDIA_HAS_SRTP                        1
+#define PJMEDIA_SRTP_HAS_SDES                   1
+#define PJMEDIA_SRTP_HAS_DTLS                   1
+
+#define PJMEDIA_HAS_VIDEO                       0
+#define PJMEDIA_HAS_WEBRTC_AEC                  0
+#define PJMEDIA_HAS_WEBRTC_AEC3                 0
