@@ -223,11 +223,10 @@ class _Builder:
         rule = output.with_name(output.name + '.dep')
         names = _rule_prerequisites(rule) if rule.is_file() else []
         inputs = {str(relative): None, **dict.fromkeys(names)}
-        cython = str(Path(sysconfig.get_path('purelib')) / 'Cython')
         resolved: dict[str, str | None] = {}
         for name in inputs:
             file = Path(name) if os.path.isabs(name) else _first_existing(name, root, self.folder)
-            if file is not None and not str(file).startswith(cython):
+            if file is not None and '/Cython/Includes/' not in str(file):
                 resolved[str(file)] = self.state.digest(file)
         # A declaration file that appears later changes the meaning of the module without being listed now.
         for suffix in ('.pxd', '.pxi'):

@@ -1,0 +1,245 @@
+"""The program behind ./build_inplace: system packages, virtual environment, PJSIP and the extension in place; then the demo or the tests.
+
+Every step looks first whether there is anything to do, so a second run takes seconds. Needs nothing but Python 3.11 and apt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from buildtools import requirements
+from buildtools.report import BuildError, run, say, step
+
+__all__ = ['main']
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / '.venv'
+USAGE = 'usage: ./build_inplace [--debug | --asan] [demo [arguments] | test [pytest arguments]]'
+
+
+# ---- system packages ----
+
+def _privileged() -> list[str] | None:
+    """The prefix that makes a command run as root; None when there is no way."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which('sudo'):
+        if subprocess.run(['sudo', '-n', 'true'], stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0:
+            return ['sudo', '-n']
+        if sys.stdin.isatty():
+            return ['sudo']
+    return None
+
+
+def _known_to_apt(package: str) -> bool:
+    done = subprocess.run(['apt-cache', 'policy', package], capture_output=True, text=True, check=False)
+    return 'Candidate:' in done.stdout and 'Candidate: (none)' not in done.stdout
+
+
+@contextlib.contextmanager
+def _no_services(prefix: list[str]) -> Iterator[None]:
+    """Keep packages that are installed meanwhile from starting services (Debian's policy-rc.d)."""
+    policy = Path('/usr/sbin/policy-rc.d')
+    if policy.exists():
+        yield
+        return
+    run([*prefix, 'sh', '-c', f"printf '#!/bin/sh\\nexit 101\\n' > {policy} && chmod 755 {policy}"], what='writing policy-rc.d')
+    try:
+        yield
+    finally:
+        run([*prefix, 'rm', '-f', str(policy)], what='removing policy-rc.d')
+
+
+def _install(packages: list[str], optional: set[str]) -> str:
+    """Install Debian packages; returns the closing word of the step. Raises BuildError with the one command when it may not."""
+    if not shutil.which('apt-get'):
+        if all(package in optional for package in packages):
+            return 'optional ones missing'
+        raise BuildError(f'these Debian packages (or what your system calls them) are missing: {" ".join(packages)}')
+    required = [package for package in packages if package not in optional]
+    if not required and not any(_known_to_apt(package) for package in packages):
+        return 'optional ones not available'
+    prefix = _privileged()
+    if prefix is None:
+        if not required:
+            return f'optional ones missing ({" ".join(packages)})'
+        raise BuildError('run this as root first: apt-get install -y --no-install-recommends ' + ' '.join(packages))
+    apt = [*prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=600']
+    if not all(_known_to_apt(package) for package in required):
+        run([*apt, 'update'], what='apt-get update')
+    wanted = required + [package for package in packages if package in optional and _known_to_apt(package)]
+    with _no_services(prefix):
+        run([*apt, 'install', '-y', '--no-install-recommends', *wanted], what='apt-get install')
+    if Path('/run/systemd/system').is_dir():
+        for service in requirements.TEST_SERVICES:
+            if service in wanted:
+                subprocess.run([*prefix, 'systemctl', 'disable', '--now', service], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return f'{len(wanted)} installed'
+
+
+def system_packages() -> None:
+    """Install what the build needs."""
+    with step('system packages') as current:
+        packages = requirements.build_packages()
+        if not VENV.is_dir() and not _has_venv():
+            packages.append(f'python{sys.version_info[0]}.{sys.version_info[1]}-venv')
+        current.outcome = _install(packages, set(requirements.OPTIONAL_HEADERS.values())) if packages else 'up to date'
+
+
+def test_packages() -> None:
+    """Install the servers and peers of the interoperability tests; without the rights to, those tests skip."""
+    with step('system packages for tests') as current:
+        packages = requirements.test_packages()
+        if not packages:
+            current.outcome = 'up to date'
+            return
+        try:
+            current.outcome = _install(packages, set())
+        except BuildError as error:
+            current.outcome = 'missing, some tests will skip'
+            say(f'  ({str(error).splitlines()[0]})')
+
+
+# ---- Python ----
+
+def _has_venv() -> bool:
+    return subprocess.run([sys.executable, '-c', 'import venv, ensurepip'], capture_output=True, check=False).returncode == 0
+
+
+def _python() -> Path:
+    return VENV / 'bin' / 'python'
+
+
+def environment(groups: Sequence[str]) -> None:
+    """Create .venv when there is none and install the project's dependencies and those of `groups` into it."""
+    if not _python().exists():
+        with step('virtual environment (.venv)'):
+            run([sys.executable, '-m', 'venv', VENV], what='creation of .venv')
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))
+    wanted = [*project['build-system']['requires'], *project['project']['dependencies']]
+    for group in groups:
+        wanted += project['project']['optional-dependencies'][group]
+    wanted = list(dict.fromkeys(wanted))
+    marker = VENV / '.sipsimple-dependencies'
+    with step('Python dependencies') as current:
+        current.outcome = 'up to date'
+        done = set(marker.read_text(encoding='utf-8').splitlines()) if marker.is_file() else set()
+        missing = [item for item in wanted if item not in done]
+        if missing:
+            run([_python(), '-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--no-input', *wanted], what='pip install')
+            marker.write_text('\n'.join(sorted(done | set(wanted))) + '\n', encoding='utf-8')
+            current.outcome = f'{len(missing)} checked or installed'
+        # Makes the tree importable from anywhere with .venv/bin/python.
+        for packages in (VENV / 'lib').glob('python3*/site-packages'):
+            path = packages / 'sipsimple-inplace.pth'
+            if not path.is_file() or path.read_text(encoding='utf-8').strip() != str(ROOT):
+                path.write_text(f'{ROOT}\n', encoding='utf-8')
+
+
+# ---- the native core, and what runs with it ----
+
+def native(flavour: str, in_place: bool) -> Path:
+    """Build the native core with the environment's Python (it has Cython); returns the shared object."""
+    code = ('import sys\nfrom buildtools import cython_ext\nfrom buildtools.report import BuildError\n'
+            f'build = cython_ext.build_inplace if {in_place} else cython_ext.build\n'
+            'try:\n    path = build(sys.argv[1])\nexcept BuildError as error:\n    sys.exit(f"error: {error}")\n'
+            'open(sys.argv[2], "w").write(str(path))\n')
+    answer = ROOT / 'build' / f'.result-{os.getpid()}'
+    answer.parent.mkdir(exist_ok=True)
+    try:
+        if subprocess.run([_python(), '-c', code, flavour, answer], cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode:
+            raise SystemExit(1)
+        return Path(answer.read_text(encoding='utf-8'))
+    finally:
+        answer.unlink(missing_ok=True)
+
+
+def _sanitizer_environment(reports: Path) -> dict[str, str]:
+    preload = [run([*requirements.compiler(), f'-print-file-name={name}']).strip() for name in ('libasan.so', 'libubsan.so', 'libstdc++.so')]
+    missing = [path for path in preload if not os.path.isabs(path)]
+    if missing:
+        raise BuildError(f'the sanitizer library {missing[0]} is missing; install with: apt-get install gcc g++')
+    reports.mkdir(parents=True, exist_ok=True)
+    log = f'log_path={reports / "report"}'
+    return {'LD_PRELOAD': ' '.join(preload), 'PYTHONMALLOC': 'malloc', 'ASAN_OPTIONS': f'detect_leaks=0:{log}',
+            'UBSAN_OPTIONS': f'print_stacktrace=1:{log}'}
+
+
+def _override(flavour: str, shared_object: Path) -> dict[str, str]:
+    """The environment in which Python loads `shared_object` instead of the build in place, which other processes may be using."""
+    search = [str(ROOT / 'buildtools' / 'override'), os.environ.get('PYTHONPATH', '')]
+    return {'SIPSIMPLE_NATIVE': str(shared_object), 'SIPSIMPLE_FLAVOUR': flavour, 'PYTHONPATH': os.pathsep.join(filter(None, search))}
+
+
+def _reports(folder: Path) -> int:
+    """Print what the sanitizers wrote during the run; returns how many processes had something to say."""
+    found = [path for path in sorted(folder.glob('report.*')) if path.stat().st_size]
+    for path in found[:5]:
+        say(f'---- {path.name}')
+        say('\n'.join(path.read_text(encoding='utf-8', errors='replace').splitlines()[:60]))
+    if found:
+        say(f'error: the sanitizers reported in {len(found)} processes; the reports are in {folder}', sys.stderr)
+    return len(found)
+
+
+def launch(words: list[str], flavour: str, shared_object: Path) -> int:
+    """Run .venv/bin/python with `words` on the given build; returns its exit status, or 1 when a sanitizer reported."""
+    changed: dict[str, str] = {}
+    reports = ROOT / 'build' / 'asan-reports'
+    if flavour != 'develop':
+        changed.update(_override(flavour, shared_object))
+    if flavour == 'asan':
+        shutil.rmtree(reports, ignore_errors=True)
+        changed.update(_sanitizer_environment(reports))
+    if os.environ.get('SIPSIMPLE_BUILD_VERBOSE'):
+        say('+ ' + shlex.join([f'{name}={value}' for name, value in changed.items()] + words))
+    status = subprocess.run([_python(), *words], cwd=ROOT, env={**os.environ, **changed}, check=False).returncode
+    if flavour == 'asan' and _reports(reports):
+        return status or 1
+    return status if status >= 0 else 128 - status
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry of ./build_inplace; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flavour = 'develop'
+    while words and words[0] in ('--debug', '--asan'):
+        flavour = words.pop(0)[2:]
+    if words[:1] in (['-h'], ['--help']):
+        say(USAGE)
+        return 0
+    command = words.pop(0) if words else ''
+    if command not in ('', 'demo', 'test'):
+        say(f'error: unknown argument {command!r}\n{USAGE}', sys.stderr)
+        return 2
+    try:
+        system_packages()
+        environment(['test'] if command == 'test' else [])
+        shared_object = native(flavour, in_place=flavour == 'develop' or not command)
+        if command == 'test':
+            test_packages()
+            extra = ['-p', 'no:faulthandler', '-p', 'no:cacheprovider'] if flavour == 'asan' else []
+            return launch(['-m', 'pytest', *extra, *words], flavour, shared_object)
+        if command == 'demo':
+            return launch(['-m', 'sipsimple.demo', *words], flavour, shared_object)
+        if flavour == 'asan':
+            settings = ' '.join(f'{name}={shlex.quote(value)}' for name, value in _sanitizer_environment(ROOT / 'build' / 'asan-reports').items())
+            say(f'The sanitized core is in place; start Python with: {settings} .venv/bin/python')
+    except BuildError as error:
+        say(f'error: {error}', sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
