@@ -1,0 +1,61 @@
+# cython: language_level=3
+"""Requests outside dialogs: thin calls into native/request.c."""
+
+from sipsimple.core._check cimport as_pj, check
+from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_ensure_thread, ss_handle
+from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
+from sipsimple.core._handles cimport Handle
+from sipsimple.core._sip cimport ss_incoming_request_answer, ss_request_cancel, ss_request_params, ss_request_send
+
+
+def send(method, target, from_, to, contact, call_id, int cseq, route, headers, content_type, body, credentials,
+         unsigned int timeout_ms):
+    """Send a request; the Handle of its client transaction. Raises PJSIPError."""
+    cdef ss_request_params params
+    cdef ss_handle number = 0
+    cdef pj_status_t status
+    cdef Fields fields = Fields(headers)
+    cdef bytes c_method = to_bytes(method), c_target = to_bytes(target), c_from = to_bytes(from_), c_to = to_bytes(to)
+    cdef bytes c_contact = to_bytes(contact), c_call_id = to_bytes(call_id), c_route = to_bytes(route)
+    cdef bytes c_type = to_bytes(content_type), c_body = body or b''
+    cdef list keep = []
+    params.method = as_pj(c_method)
+    params.target = as_pj(c_target)
+    params.from_ = as_pj(c_from)
+    params.to = as_pj(c_to)
+    params.contact = as_pj(c_contact)
+    params.call_id = as_pj(c_call_id)
+    params.route = as_pj(c_route)
+    params.content_type = as_pj(c_type)
+    params.body = as_pj(c_body)
+    params.cseq = cseq
+    params.fields = fields.fields
+    params.field_count = fields.count
+    params.timeout_ms = timeout_ms
+    set_credentials(&params.credentials, credentials, keep)
+    with nogil:
+        ss_ensure_thread()
+        status = ss_request_send(&params, &number)
+    check(status, 'send the request')
+    return Handle(number)
+
+
+def cancel(Handle handle):
+    """Stop waiting: a final 408 is reported."""
+    cdef ss_handle number = handle.number
+    with nogil:
+        ss_ensure_thread()
+        ss_request_cancel(number)
+
+
+def answer(Handle handle, int code, reason, headers):
+    """Answer an incoming request. Raises PJSIPError."""
+    cdef ss_handle number = handle.number
+    cdef Fields fields = Fields(headers)
+    cdef bytes c_reason = to_bytes(reason)
+    cdef pj_str_t text = as_pj(c_reason)
+    cdef pj_status_t status
+    with nogil:
+        ss_ensure_thread()
+        status = ss_incoming_request_answer(number, code, text, fields.fields, fields.count)
+    check(status, 'answer the request')

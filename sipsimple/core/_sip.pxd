@@ -1,0 +1,79 @@
+# C declarations of native/engine.h and native/invitation.h. No logic.
+from libc.stdint cimport uint64_t
+
+from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_handle
+
+cdef extern from "native/engine.h" nogil:
+    ctypedef struct ss_tls_options:
+        const char *ca_file
+        const char *cert_file
+        const char *privkey_file
+        int verify_server
+        unsigned timeout_ms
+
+    pj_status_t ss_engine_start(const char **failed_step)
+    void ss_engine_stop()
+    pj_status_t ss_engine_set_nameservers(const char *const *addresses, unsigned count)
+    pj_status_t ss_udp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
+    pj_status_t ss_tcp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
+    pj_status_t ss_tls_start(const char *host, unsigned port, int ipv6, const ss_tls_options *options, unsigned *bound)
+    void ss_udp_stop()
+    void ss_tcp_stop()
+    void ss_tls_stop()
+    void ss_ua_set_user_agent(const char *text)
+    void ss_ua_set_loop_detection(int on)
+    void ss_ua_set_incoming_requests(const char *methods)
+    void ss_trace_enable(int on)
+    void ss_log_start(int level)
+    void ss_log_set_level(int level)
+    pj_status_t ss_timer_start(uint64_t id, unsigned milliseconds)
+    void ss_timer_cancel(uint64_t id)
+    pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id)
+
+    ctypedef struct ss_field:
+        pj_str_t name
+        pj_str_t body
+
+    ctypedef struct ss_credentials:
+        pj_str_t username
+        pj_str_t password
+        pj_str_t realm
+        int is_digest
+
+    ctypedef struct ss_request_params:
+        pj_str_t method, target, to, contact, call_id, route, content_type, body
+        pj_str_t from_ "from"
+        int cseq
+        const ss_field *fields
+        unsigned field_count
+        ss_credentials credentials
+        unsigned timeout_ms
+
+    pj_status_t ss_request_send(const ss_request_params *params, ss_handle *handle)
+    void ss_request_cancel(ss_handle handle)
+    pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reason, const ss_field *fields, unsigned count)
+
+cdef extern from "native/invitation.h" nogil:
+    ctypedef struct ss_invite_params:
+        pj_str_t target, to, contact, route, sdp
+        pj_str_t from_ "from"
+        const ss_field *fields
+        unsigned field_count
+        ss_credentials credentials
+
+    int SS_INV_REQUEST
+    int SS_INV_LOCAL
+    int SS_INV_DISCONNECTING
+
+    pj_status_t ss_inv_invite(const ss_invite_params *params, ss_handle *handle)
+    pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t contact, pj_str_t sdp,
+                              const ss_field *fields, unsigned count)
+    pj_status_t ss_inv_reinvite(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count)
+    pj_status_t ss_inv_update(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count)
+    pj_status_t ss_inv_cancel_reinvite(ss_handle handle)
+    pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsigned count)
+    void ss_inv_abort(ss_handle handle, int code, const char *reason)
+    pj_status_t ss_inv_message(ss_handle handle, pj_str_t content_type, pj_str_t content, const ss_field *fields, unsigned count)
+    pj_status_t ss_inv_dialog_id(ss_handle handle, char *call_id, char *local_tag, char *remote_tag, size_t size)
+    pj_status_t ss_inv_transfer(ss_handle handle, pj_str_t refer_to, const ss_field *fields, unsigned count)
+    pj_status_t ss_inv_transfer_notify(ss_handle handle, int code, pj_str_t reason)

@@ -1,0 +1,108 @@
+/* The SIP endpoint: its life, its transports, what it answers by itself. */
+#ifndef SS_ENGINE_H
+#define SS_ENGINE_H
+
+#include <pjsip.h>
+
+#include "core.h"
+
+/* ---- endpoint.c: life ---------------------------------------------------------------------------------------- */
+
+/* Endpoint, transaction layer, UA, INVITE usage and the worker. Transports are opened afterwards, one by one. */
+pj_status_t ss_engine_start(const char **failed_step);
+/* Closes every object, the transports, the worker and the endpoint. Posts nothing. */
+void ss_engine_stop(void);
+pjsip_endpoint *ss_endpoint(void);      /* NULL while the engine is off */
+pj_status_t ss_engine_set_nameservers(const char *const *addresses, unsigned count);
+
+/* ---- transports.c -------------------------------------------------------------------------------------------- */
+
+typedef struct ss_tls_options {
+    const char *ca_file, *cert_file, *privkey_file;
+    int verify_server;
+    unsigned timeout_ms;
+} ss_tls_options;
+
+/* host NULL = every address. port 0 = any. `ipv6` opens the twin on the same port as well, if the system has IPv6. */
+pj_status_t ss_udp_start(const char *host, unsigned port, int ipv6, unsigned *bound);
+pj_status_t ss_tcp_start(const char *host, unsigned port, int ipv6, unsigned *bound);
+pj_status_t ss_tls_start(const char *host, unsigned port, int ipv6, const ss_tls_options *options, unsigned *bound);
+void ss_udp_stop(void);
+void ss_tcp_stop(void);
+void ss_tls_stop(void);
+void ss_transports_init(void);          /* state callback; called by ss_engine_start */
+void ss_transports_closed(void);        /* forget what the endpoint destroyed */
+
+/* ---- ua.c ---------------------------------------------------------------------------------------------------- */
+
+extern pjsip_module ss_ua_module;       /* transaction user of everything outside dialogs */
+pj_status_t ss_ua_start(void);
+void ss_ua_set_user_agent(const char *text);
+void ss_ua_set_loop_detection(int on);
+/* Methods handed to the application as IncomingRequest; `methods` is a space separated list. */
+void ss_ua_set_incoming_requests(const char *methods);
+/* Handler of an out-of-dialog request; runs in the worker, inside PJSIP's receive callback. */
+typedef void ss_request_handler(pjsip_rx_data *rdata);
+void ss_ua_set_handler(const char *method, ss_request_handler *handler);
+/* Answer statelessly with the standard phrase. */
+void ss_ua_respond(pjsip_rx_data *rdata, int code, const pjsip_hdr *headers);
+
+void ss_trace_enable(int on);
+pj_status_t ss_trace_start(void);
+void ss_log_start(int level);
+void ss_log_set_level(int level);
+
+/* ---- message.c: small helpers on messages -------------------------------------------------------------------- */
+
+/* Header fields that come down from Python: name, body, name, body ... */
+typedef struct ss_field {
+    pj_str_t name, body;
+} ss_field;
+/* Append them to a message; values are copied to the pool. Typed headers PJSIP needs typed (Route, Require...) are parsed. */
+pj_status_t ss_add_fields(pj_pool_t *pool, pjsip_msg *msg, const ss_field *fields, unsigned count);
+pj_status_t ss_add_fields_to_list(pj_pool_t *pool, pjsip_hdr *list, const ss_field *fields, unsigned count);
+/* Bytes of a received message. */
+ss_blob ss_raw(const pjsip_rx_data *rdata);
+/* Bytes of a message that was sent; empty when it was not printed. */
+ss_blob ss_raw_sent(const pjsip_tx_data *tdata);
+pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri);
+pjsip_msg_body *ss_body(pj_pool_t *pool, pj_str_t content_type, pj_str_t content);
+
+typedef struct ss_credentials {
+    pj_str_t username, password, realm;     /* password: or the HA1 when is_digest */
+    int is_digest;
+} ss_credentials;
+/* Give an authentication session the credentials; none when the username is empty. */
+pj_status_t ss_set_credentials(pjsip_auth_clt_sess *session, const ss_credentials *credentials);
+
+/* ---- timers.c: one-shot timers for the Python part, reported as SS_EV_TIMER ----------------------------------- */
+
+#define SS_EV_TIMER 50                  /* id */
+pj_status_t ss_timer_start(uint64_t id, unsigned milliseconds);
+void ss_timer_cancel(uint64_t id);
+void ss_timers_stop(void);
+
+/* ---- nat.c ---------------------------------------------------------------------------------------------------- */
+pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id);
+
+/* ---- request.c ------------------------------------------------------------------------------------------------ */
+
+typedef struct ss_request_params {
+    pj_str_t method, target, from, to, contact, call_id, route, content_type, body;
+    int cseq;                           /* -1: random */
+    const ss_field *fields;
+    unsigned field_count;
+    ss_credentials credentials;
+    unsigned timeout_ms;                /* 0: none but the transaction's own */
+} ss_request_params;
+/* Create and send; the handle in *handle. Later: SS_EV_REQUEST_RESPONSE until a final one. */
+pj_status_t ss_request_send(const ss_request_params *params, ss_handle *handle);
+/* Give up waiting: a final 408 is reported. */
+void ss_request_cancel(ss_handle handle);
+void ss_request_received(pjsip_rx_data *rdata);     /* an incoming request of ss_ua_set_incoming_requests */
+pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reason, const ss_field *fields, unsigned count);
+
+/* ---- invitation.c ---------------------------------------------------------------------------------------------- */
+pj_status_t ss_invitation_init(pjsip_endpoint *endpoint);
+
+#endif

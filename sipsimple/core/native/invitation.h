@@ -1,0 +1,70 @@
+/* One INVITE dialog. */
+#ifndef SS_INVITATION_H
+#define SS_INVITATION_H
+
+#include <pjsip.h>
+#include <pjsip_ua.h>
+
+#include "engine.h"
+
+typedef struct ss_inv {
+    ss_object base;
+    pj_pool_t *pool;
+    pj_mutex_t *lock;                   /* the pointers below; never held across a PJSIP call */
+    pjsip_inv_session *inv;             /* with a reference; NULL once disconnected or killed */
+    pj_grp_lock_t *dialog_lock;         /* with a reference, for as long as `inv` */
+    const pjsip_transaction *initial;   /* compared only: the transaction that made the dialog */
+    pjsip_evsub *transfer;              /* the call transfer under way, inside the dialog's lock */
+    int transfer_incoming, transfer_over;
+} ss_inv;
+
+/* flags of SS_EV_INV_STATE */
+#define SS_INV_REQUEST 1                /* the message that caused the change is a request */
+#define SS_INV_LOCAL 2                  /* ... and we sent it */
+
+/* states of SS_EV_INV_STATE beyond pjsip_inv_state */
+#define SS_INV_DISCONNECTING 100
+
+typedef struct ss_invite_params {
+    pj_str_t target, from, to, contact, route, sdp;
+    const ss_field *fields;
+    unsigned field_count;
+    ss_credentials credentials;
+} ss_invite_params;
+
+pj_status_t ss_inv_invite(const ss_invite_params *params, ss_handle *handle);
+pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t contact, pj_str_t sdp,
+                          const ss_field *fields, unsigned count);
+pj_status_t ss_inv_reinvite(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count);
+pj_status_t ss_inv_update(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count);
+pj_status_t ss_inv_cancel_reinvite(ss_handle handle);
+/* CANCEL, BYE or, for an unanswered incoming one, a final answer `code`. */
+pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsigned count);
+/* Report `disconnected` with this code now and let the dialog end on its own. */
+void ss_inv_abort(ss_handle handle, int code, const char *reason);
+pj_status_t ss_inv_message(ss_handle handle, pj_str_t content_type, pj_str_t content, const ss_field *fields, unsigned count);
+/* tags and Call-ID of the dialog, each copied to a buffer of `size`. */
+pj_status_t ss_inv_dialog_id(ss_handle handle, char *call_id, char *local_tag, char *remote_tag, size_t size);
+
+pj_status_t ss_inv_transfer(ss_handle handle, pj_str_t refer_to, const ss_field *fields, unsigned count);
+pj_status_t ss_inv_transfer_notify(ss_handle handle, int code, pj_str_t reason);
+
+/* ---- between invitation.c and invitation_events.c, invitation_transfer.c ------------------------------------- */
+
+ss_inv *ss_inv_new(void);
+/* Tie object and session; the object then owns a reference of each. */
+void ss_inv_attach(ss_inv *self, pjsip_inv_session *inv);
+/* Object and session of a handle, the dialog locked; NULL when gone. Undo with ss_inv_unlock. */
+ss_inv *ss_inv_lock(ss_handle handle, pjsip_inv_session **inv);
+void ss_inv_unlock(ss_inv *self, pjsip_inv_session *inv);
+/* Drop session and dialog lock references. */
+void ss_inv_detach(ss_inv *self);
+ss_handle ss_inv_handle(pjsip_inv_session *inv);
+void ss_inv_post_sdp(ss_handle handle, pjsip_inv_session *inv, pj_status_t status);
+void ss_inv_post_state(ss_handle handle, int state, int code, int originator, int flags, ss_blob raw,
+                       const pj_str_t *reason, const pjsip_rx_data *rdata);
+void ss_inv_received_refer(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_data *rdata);
+void ss_inv_end_transfer(ss_inv *self);
+void ss_invitation_events_init(pjsip_inv_callback *callbacks);
+
+#endif

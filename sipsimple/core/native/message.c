@@ -1,0 +1,119 @@
+/* Small helpers on SIP messages. */
+#include "engine.h"
+
+#include <string.h>
+
+static int is_typed(const pj_str_t *name)
+{
+    /* Headers whose PJSIP type other parts of PJSIP look for in a message we made. */
+    static const char *const names[] = {
+        "Require", "Supported", "Unsupported", "Allow", "Accept", "Route", "Record-Route", "Contact", "Expires",
+        "Session-Expires", "Min-SE", "Replaces", "Event", "Max-Forwards", "Min-Expires", "Retry-After", "Content-Type",
+        "RSeq", "RAck", "Refer-To", "Refer-Sub", "Referred-By",
+    };
+
+    for (unsigned i = 0; i < PJ_ARRAY_SIZE(names); i++) {
+        if (pj_stricmp2(name, names[i]) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+pj_status_t ss_add_fields_to_list(pj_pool_t *pool, pjsip_hdr *list, const ss_field *fields, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        pjsip_hdr *header = NULL;
+
+        if (is_typed(&fields[i].name)) {
+            pj_str_t name, body;
+
+            /* The parser wants NUL-ended input. */
+            pj_strdup_with_null(pool, &name, &fields[i].name);
+            pj_strdup_with_null(pool, &body, &fields[i].body);
+            header = pjsip_parse_hdr(pool, &name, body.ptr, body.slen, NULL);
+            if (!header)
+                return PJSIP_EINVALIDHDR;
+        } else {
+            header = (pjsip_hdr *)pjsip_generic_string_hdr_create(pool, &fields[i].name, &fields[i].body);
+        }
+        pj_list_push_back(list, header);
+    }
+    return PJ_SUCCESS;
+}
+
+pj_status_t ss_add_fields(pj_pool_t *pool, pjsip_msg *msg, const ss_field *fields, unsigned count)
+{
+    return ss_add_fields_to_list(pool, &msg->hdr, fields, count);
+}
+
+ss_blob ss_raw(const pjsip_rx_data *rdata)
+{
+    ss_blob blob = { NULL, 0 };
+
+    if (rdata && rdata->msg_info.msg_buf) {
+        blob.ptr = rdata->msg_info.msg_buf;
+        blob.len = rdata->msg_info.len;
+    }
+    return blob;
+}
+
+ss_blob ss_raw_sent(const pjsip_tx_data *tdata)
+{
+    ss_blob blob = { NULL, 0 };
+
+    if (tdata && tdata->buf.start && tdata->buf.cur > tdata->buf.start) {
+        blob.ptr = tdata->buf.start;
+        blob.len = tdata->buf.cur - tdata->buf.start;
+    }
+    return blob;
+}
+
+pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri)
+{
+    const pj_str_t name = { "Route", 5 };
+    pj_str_t copy;
+    pjsip_hdr *header;
+
+    if (!uri.slen)
+        return PJ_SUCCESS;
+    pj_strdup_with_null(pool, &copy, &uri);
+    header = pjsip_parse_hdr(pool, &name, copy.ptr, copy.slen, NULL);
+    if (!header)
+        return PJSIP_EINVALIDURI;
+    pj_list_push_back(list, header);
+    return PJ_SUCCESS;
+}
+
+pjsip_msg_body *ss_body(pj_pool_t *pool, pj_str_t content_type, pj_str_t content)
+{
+    const pj_str_t name = { "Content-Type", 12 };
+    pj_str_t copy;
+    pjsip_ctype_hdr *type;
+    pjsip_msg_body *body;
+
+    pj_strdup_with_null(pool, &copy, &content_type);
+    type = pjsip_parse_hdr(pool, &name, copy.ptr, copy.slen, NULL);
+    if (!type)
+        return NULL;
+    body = pjsip_msg_body_create(pool, &type->media.type, &type->media.subtype, &content);
+    if (body)
+        pjsip_media_type_cp(pool, &body->content_type, &type->media);
+    return body;
+}
+
+pj_status_t ss_set_credentials(pjsip_auth_clt_sess *session, const ss_credentials *credentials)
+{
+    pjsip_cred_info info;
+
+    if (!credentials->username.slen)
+        return PJ_SUCCESS;
+    pj_bzero(&info, sizeof info);
+    info.realm = credentials->realm;
+    info.scheme = pj_str("digest");
+    info.username = credentials->username;
+    info.data_type = credentials->is_digest ? PJSIP_CRED_DATA_DIGEST : PJSIP_CRED_DATA_PLAIN_PASSWD;
+    info.data = credentials->password;
+    if (credentials->is_digest && credentials->password.slen == 64)
+        info.algorithm_type = PJSIP_AUTH_ALGORITHM_SHA256;
+    return pjsip_auth_clt_set_credentials(session, 1, &info);
+}

@@ -1,0 +1,276 @@
+/* SIP transports: opening and closing UDP, TCP and TLS, and what becomes of their connections. */
+#include "engine.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "events.h"
+
+enum { V4, V6, FAMILIES };
+
+static struct {
+    pjsip_transport *udp[FAMILIES];
+    pjsip_tpfactory *tcp[FAMILIES], *tls[FAMILIES];
+} open_transports;
+
+/* ---- connection events --------------------------------------------------------------------------------------- */
+
+static void lower_case(char *text)
+{
+    for (; *text; text++)
+        *text = (char)tolower((unsigned char)*text);
+}
+
+static void post_tls(pjsip_transport *transport, const pjsip_transport_state_info *info, ss_blob *base)
+{
+    const pjsip_tls_state_info *tls = info->ext_info;
+    const pj_ssl_sock_info *ssl = tls ? tls->ssl_sock_info : NULL;
+    const pj_ssl_cert_info *cert;
+    char subject[512] = "", issuer[512] = "", names[1024] = "", validity[128] = "";
+    const char *cipher;
+    size_t used = 0;
+    int64_t nums[3];
+    ss_blob blobs[6];
+
+    if (!ssl)
+        return;
+    cert = ssl->remote_cert_info;
+    cipher = pj_ssl_cipher_name(ssl->cipher);
+    if (cert) {
+        pj_ansi_snprintf(subject, sizeof subject, "%.*s", (int)cert->subject.info.slen, cert->subject.info.ptr);
+        pj_ansi_snprintf(issuer, sizeof issuer, "%.*s", (int)cert->issuer.info.slen, cert->issuer.info.ptr);
+        for (unsigned i = 0; i < cert->subj_alt_name.cnt && used < sizeof names; i++) {
+            int added = pj_ansi_snprintf(names + used, sizeof names - used, "%.*s\n",
+                                         (int)cert->subj_alt_name.entry[i].name.slen,
+                                         cert->subj_alt_name.entry[i].name.ptr);
+            if (added < 0)
+                break;
+            used += (size_t)added;
+        }
+        pj_ansi_snprintf(validity, sizeof validity, "%ld %ld %u", (long)cert->validity.start.sec,
+                         (long)cert->validity.end.sec, cert->version);
+    }
+    nums[0] = ssl->verify_status;
+    nums[1] = ssl->verify_status == 0;
+    nums[2] = cert ? (int64_t)cert->version : 0;
+    memcpy(blobs, base, 3 * sizeof *blobs);
+    if (info->status == PJ_SUCCESS) {
+        char fields[2600];
+
+        pj_ansi_snprintf(fields, sizeof fields, "%s\n%s\n%s\n%s", subject, issuer, validity, names);
+        blobs[3] = (ss_blob){ transport->remote_name.host.ptr, (size_t)transport->remote_name.host.slen };
+        blobs[4] = (ss_blob){ cipher, cipher ? strlen(cipher) : 0 };
+        blobs[5] = (ss_blob){ fields, strlen(fields) };
+        ss_post(SS_EV_TRANSPORT_VERIFIED, 0, nums, 3, blobs, 6);
+    } else if (ssl->verify_status) {
+        const char *errors[32];
+        unsigned count = PJ_ARRAY_SIZE(errors);
+        char text[1024] = "", reason[160];
+
+        used = 0;
+        pj_ssl_cert_get_verify_status_strings(ssl->verify_status, errors, &count);
+        for (unsigned i = 0; i < count && used < sizeof text; i++)
+            used += (size_t)pj_ansi_snprintf(text + used, sizeof text - used, "%s\n", errors[i]);
+        ss_strerror(info->status, reason, sizeof reason);
+        blobs[3] = (ss_blob){ reason, strlen(reason) };
+        blobs[4] = (ss_blob){ text, strlen(text) };
+        ss_post(SS_EV_TRANSPORT_CERT_ERROR, 0, nums, 1, blobs, 5);
+    }
+}
+
+static void on_transport_state(pjsip_transport *transport, pjsip_transport_state state,
+                               const pjsip_transport_state_info *info)
+{
+    char type[32], local[PJ_INET6_ADDRSTRLEN + 10] = "", remote[160], reason[160];
+    ss_blob blobs[4];
+    int64_t status = info->status;
+    int is_tls = (transport->key.type & ~PJSIP_TRANSPORT_IPV6) == PJSIP_TRANSPORT_TLS;
+
+    if (!(transport->flag & PJSIP_TRANSPORT_RELIABLE))
+        return;
+    pj_ansi_snprintf(type, sizeof type, "%s", pjsip_transport_get_type_name(transport->key.type & ~PJSIP_TRANSPORT_IPV6));
+    lower_case(type);
+    if (pj_sockaddr_has_addr(&transport->local_addr))
+        pj_sockaddr_print(&transport->local_addr, local, sizeof local, 3);
+    pj_ansi_snprintf(remote, sizeof remote, "%.*s:%d", (int)transport->remote_name.host.slen,
+                     transport->remote_name.host.ptr, transport->remote_name.port);
+    blobs[0] = (ss_blob){ type, strlen(type) };
+    blobs[1] = (ss_blob){ local, strlen(local) };
+    blobs[2] = (ss_blob){ remote, strlen(remote) };
+    if (state == PJSIP_TP_STATE_CONNECTED) {
+        if (is_tls)
+            post_tls(transport, info, blobs);
+        ss_post(SS_EV_TRANSPORT_CONNECTED, 0, NULL, 0, blobs, 3);
+    } else if (state == PJSIP_TP_STATE_DISCONNECTED) {
+        if (is_tls)
+            post_tls(transport, info, blobs);
+        ss_strerror(info->status, reason, sizeof reason);
+        blobs[3] = (ss_blob){ reason, strlen(reason) };
+        ss_post(SS_EV_TRANSPORT_DISCONNECTED, 0, &status, 1, blobs, 4);
+    }
+}
+
+void ss_transports_init(void)
+{
+    pjsip_tpmgr_set_state_cb(pjsip_endpt_get_tpmgr(ss_endpoint()), &on_transport_state);
+}
+
+void ss_transports_closed(void)
+{
+    pj_bzero(&open_transports, sizeof open_transports);
+}
+
+/* ---- addresses ----------------------------------------------------------------------------------------------- */
+
+static pj_status_t make_address(int family, const char *host, unsigned port, pj_sockaddr *address)
+{
+    pj_str_t text = pj_str((char *)(host ? host : ""));
+
+    return pj_sockaddr_init(family == V6 ? pj_AF_INET6() : pj_AF_INET(), address, host ? &text : NULL, (pj_uint16_t)port);
+}
+
+static int is_ipv6(const char *host)
+{
+    return host && strchr(host, ':') != NULL;
+}
+
+/* ---- UDP ------------------------------------------------------------------------------------------------------ */
+
+static void close_udp(int family)
+{
+    pjsip_transport *transport = open_transports.udp[family];
+
+    open_transports.udp[family] = NULL;
+    if (transport) {
+        pjsip_transport_shutdown(transport);
+        pjsip_transport_dec_ref(transport);     /* the one it was born with; open transactions hold their own */
+    }
+}
+
+static pj_status_t open_udp(int family, const char *host, unsigned port)
+{
+    pjsip_udp_transport_cfg config;
+    pjsip_transport *transport;
+    pj_status_t status;
+
+    pjsip_udp_transport_cfg_default(&config, family == V6 ? pj_AF_INET6() : pj_AF_INET());
+    status = make_address(family, host, port, &config.bind_addr);
+    if (status == PJ_SUCCESS)
+        status = pjsip_udp_transport_start2(ss_endpoint(), &config, &transport);
+    if (status == PJ_SUCCESS)
+        open_transports.udp[family] = transport;
+    return status;
+}
+
+void ss_udp_stop(void)
+{
+    close_udp(V4);
+    close_udp(V6);
+}
+
+pj_status_t ss_udp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
+{
+    int family = is_ipv6(host) ? V6 : V4;
+    pj_status_t status;
+
+    ss_udp_stop();
+    status = open_udp(family, host, port);
+    if (status != PJ_SUCCESS)
+        return status;
+    *bound = pj_sockaddr_get_port(&open_transports.udp[family]->local_addr);
+    if (ipv6 && !host)
+        open_udp(V6, NULL, *bound);     /* a host without IPv6 is no error */
+    return PJ_SUCCESS;
+}
+
+/* ---- TCP ------------------------------------------------------------------------------------------------------ */
+
+static void close_factory(pjsip_tpfactory **factory)
+{
+    if (*factory)
+        (*factory)->destroy(*factory);
+    *factory = NULL;
+}
+
+static pj_status_t open_tcp(int family, const char *host, unsigned port)
+{
+    pjsip_tcp_transport_cfg config;
+    pj_status_t status;
+
+    pjsip_tcp_transport_cfg_default(&config, family == V6 ? pj_AF_INET6() : pj_AF_INET());
+    status = make_address(family, host, port, &config.bind_addr);
+    if (status == PJ_SUCCESS)
+        status = pjsip_tcp_transport_start3(ss_endpoint(), &config, &open_transports.tcp[family]);
+    return status;
+}
+
+void ss_tcp_stop(void)
+{
+    close_factory(&open_transports.tcp[V4]);
+    close_factory(&open_transports.tcp[V6]);
+}
+
+pj_status_t ss_tcp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
+{
+    int family = is_ipv6(host) ? V6 : V4;
+    pj_status_t status;
+
+    ss_tcp_stop();
+    status = open_tcp(family, host, port);
+    if (status != PJ_SUCCESS) {
+        open_transports.tcp[family] = NULL;
+        return status;
+    }
+    *bound = (unsigned)open_transports.tcp[family]->addr_name.port;
+    if (ipv6 && !host && open_tcp(V6, NULL, *bound) != PJ_SUCCESS)
+        open_transports.tcp[V6] = NULL;
+    return PJ_SUCCESS;
+}
+
+/* ---- TLS ------------------------------------------------------------------------------------------------------ */
+
+static pj_status_t open_tls(int family, const char *host, unsigned port, const ss_tls_options *options)
+{
+    pjsip_tls_setting setting;
+    pj_sockaddr address;
+    pj_status_t status;
+
+    pjsip_tls_setting_default(&setting);
+    if (options->ca_file)
+        setting.ca_list_file = pj_str((char *)options->ca_file);
+    if (options->cert_file)
+        setting.cert_file = pj_str((char *)options->cert_file);
+    if (options->privkey_file)
+        setting.privkey_file = pj_str((char *)options->privkey_file);
+    setting.verify_server = options->verify_server;
+    setting.timeout.sec = options->timeout_ms / 1000;
+    setting.timeout.msec = options->timeout_ms % 1000;
+    setting.proto = PJ_SSL_SOCK_PROTO_TLS1_2 | PJ_SSL_SOCK_PROTO_TLS1_3;
+    status = make_address(family, host, port, &address);
+    if (status == PJ_SUCCESS)
+        status = pjsip_tls_transport_start2(ss_endpoint(), &setting, &address, NULL, 4, &open_transports.tls[family]);
+    return status;
+}
+
+void ss_tls_stop(void)
+{
+    close_factory(&open_transports.tls[V4]);
+    close_factory(&open_transports.tls[V6]);
+}
+
+pj_status_t ss_tls_start(const char *host, unsigned port, int ipv6, const ss_tls_options *options, unsigned *bound)
+{
+    int family = is_ipv6(host) ? V6 : V4;
+    pj_status_t status;
+
+    ss_tls_stop();
+    status = open_tls(family, host, port, options);
+    if (status != PJ_SUCCESS) {
+        open_transports.tls[family] = NULL;
+        return status;
+    }
+    *bound = (unsigned)open_transports.tls[family]->addr_name.port;
+    if (ipv6 && !host && open_tls(V6, NULL, *bound, options) != PJ_SUCCESS)
+        open_transports.tls[V6] = NULL;
+    return PJ_SUCCESS;
+}
