@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,11 +147,13 @@ def ensure(flavour: str = 'release') -> PJSIPBuild:
     return _describe(folder, flavour, key)
 
 
-def _forget_old(builds: Path, flavour: str, current: Path, keep: int = 3) -> None:
-    """Remove the builds of this flavour that were not used for the longest time."""
-    others = [path for path in builds.glob(f'{flavour}-*') if path != current]
-    for path in sorted(others, key=lambda item: item.stat().st_mtime)[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)
+def _forget_old(builds: Path, flavour: str, current: Path, keep: int = 4) -> None:
+    """Remove builds of this flavour that nobody used for a day (all but the newest few), and what killed builds left behind."""
+    limit = time.time() - 24 * 3600
+    others = sorted((path for path in builds.glob(f'{flavour}-*') if path.is_dir() and path != current), key=lambda path: path.stat().st_mtime)
+    for path in [*others[:-keep], *builds.glob(f'.{flavour}-*')]:
+        if path.stat().st_mtime < limit:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _build(flavour: str, folder: Path) -> None:
