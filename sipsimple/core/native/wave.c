@@ -55,6 +55,17 @@ static FILE *open_regular(const char *path, int flags, const char *mode, pj_stat
     return file;
 }
 
+/* The Engine may have stopped while the port was on its way into the bridge: then nobody else takes it out again. */
+static void settle(ss_object *object)
+{
+    void *alive = ss_object_acquire(object->handle, object->type);
+
+    if (alive)
+        ss_object_release(alive);
+    else
+        object->kill(object);
+}
+
 /* ---- player --------------------------------------------------------------------------------------------------- */
 
 typedef struct player {
@@ -194,8 +205,9 @@ pj_status_t ss_wave_player_start(ss_handle mixer, const char *path, unsigned vol
         return status;
     }
     *slot = self->slot;
-    __atomic_store_n(&self->in_bridge, 1, __ATOMIC_RELEASE);
     ss_mixer_adjust_slot(mixer, self->slot, -1, (int)volume_percent);
+    __atomic_store_n(&self->in_bridge, 1, __ATOMIC_SEQ_CST);
+    settle(&self->object);
     return PJ_SUCCESS;
 }
 
@@ -378,7 +390,8 @@ pj_status_t ss_wave_recorder_start(ss_handle mixer, const char *path, ss_handle 
     }
     *slot = self->slot;
     __atomic_store_n(&self->sources, ss_mixer_source_counter(mixer, self->slot), __ATOMIC_RELEASE);
-    __atomic_store_n(&self->in_bridge, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&self->in_bridge, 1, __ATOMIC_SEQ_CST);
+    settle(&self->object);
     return PJ_SUCCESS;
 }
 
