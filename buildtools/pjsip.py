@@ -1,6 +1,6 @@
 """Configure and compile PJSIP once per combination of source, patches, settings, flavour and compiler; kept in the user's cache folder.
 
-Run as a program it builds what is missing and prints the flags:  python3 -m buildtools.pjsip [--flavour release|debug|asan] [--apps] [--manifest FOLDER]
+Run as a program it builds what is missing and prints the flags:  python3 -m buildtools.pjsip [--flavour release|debug|asan] [--apps]
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _build(flavour: str, folder: Path) -> None:
                 run(['make', '-s', f'-j{jobs()}', '-C', f'{library}/build', target], cwd=tree, env=environment, log=log,
                     what=f'compilation of {target}')
             current.outcome = f'{len(_TARGETS)} libraries'
-        _write_facts(tree, flavour)
+        _write_facts(tree, flavour, environment)
         for library in ('pjlib', 'pjlib-util', 'pjnath', 'pjmedia', 'pjsip'):
             shutil.rmtree(tree / library / 'build' / 'output', ignore_errors=True)
         tree.rename(folder)
@@ -213,9 +213,11 @@ def _check_configured(tree: Path) -> None:
         raise BuildError('configure of PJSIP did not find ALSA; is libasound2-dev complete?')
 
 
-def _write_facts(tree: Path, flavour: str) -> None:
-    printer = 'include build.mak\nshow:\n\t@echo $(PJ_CFLAGS)\n\t@echo $(PJ_LDLIBS)\n'
-    cflags, libraries = run(['make', '-s', '-f', '-', 'show'], cwd=tree, input=printer, what='reading of build.mak').splitlines()[-2:]
+def _write_facts(tree: Path, flavour: str, environment: dict[str, str]) -> None:
+    printer = 'include build.mak\nshow:\n\t@echo CFLAGS= $(PJ_CFLAGS)\n\t@echo LIBS= $(PJ_LDLIBS)\n'
+    output = run(['make', '-s', '--no-print-directory', '-f', '-', 'show'], cwd=tree, env=environment, input=printer, what='reading of build.mak')
+    lines = dict(line.split('=', 1) for line in output.splitlines() if line.startswith(('CFLAGS=', 'LIBS=')))
+    cflags, libraries = lines['CFLAGS'], lines['LIBS']
     macros = [word for word in cflags.split() if word.startswith('-D')]
     target = _target_name(tree)
     system = [word for word in libraries.split() if word.startswith('-l') and not word.endswith(target)]
@@ -226,6 +228,8 @@ def _write_facts(tree: Path, flavour: str) -> None:
         if not (tree / archive).is_file():
             raise BuildError(f'PJSIP was compiled but {archive} is missing')
         archives.append(archive)
+    if not {'-lssl', '-lcrypto', '-lopus', '-lsrtp2'} <= set(system):
+        raise BuildError(f'build.mak of PJSIP names unexpected libraries: {" ".join(system)}')
     facts = {'flavour': flavour, 'macros': list(dict.fromkeys(macros)), 'archives': archives, 'libraries': list(dict.fromkeys(system))}
     (tree / 'sipsimple-build.json').write_text(json.dumps(facts, indent=1) + '\n', encoding='utf-8')
 
@@ -265,16 +269,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--flavour', choices=list(FLAVOURS), default='release')
     parser.add_argument('--apps', action='store_true', help='also build pjsua and pjsip-perf and print their paths')
     parser.add_argument('--source', metavar='FOLDER', type=Path, help='only write the verified, patched source into FOLDER (new or empty)')
+    parser.add_argument('--bundle', metavar='FOLDER', type=Path, help='like --source, with a manifest: what source packages carry in deps/pjsip/src')
     parser.add_argument('--manifest', metavar='FOLDER', type=Path, help='only write deps/pjsip/SHA256SUMS for the release unpacked in FOLDER')
     options = parser.parse_args(arguments)
     try:
         if options.manifest:
             say(f'{pjsip_source.write_manifest(options.manifest)} files')
-        elif options.source:
-            options.source.mkdir(parents=True, exist_ok=True)
-            if any(options.source.iterdir()):
-                raise BuildError(f'{options.source} is not empty')
-            pjsip_source.verified_source(options.source)
+        elif options.source or options.bundle:
+            target = options.source or options.bundle
+            target.mkdir(parents=True, exist_ok=True)
+            if any(target.iterdir()):
+                raise BuildError(f'{target} is not empty')
+            (pjsip_source.verified_source if options.source else pjsip_source.bundle)(target)
         else:
             build = ensure(options.flavour)
             apps = build_apps(options.flavour) if options.apps else {}

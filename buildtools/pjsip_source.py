@@ -228,7 +228,9 @@ def _release_into(target: Path, files: dict[str, str]) -> str:
                     if accept(unpacked, name, keep=True):
                         return f'from the {name}' if name == 'release archive' else f'from {name}'
             except BuildError as error:
-                tried.append(f'{name}: {str(error).splitlines()[0]}')
+                lines = str(error).splitlines()
+                reasons = [line for line in lines[1:] if line.startswith('E: ')]
+                tried.append(f'{name}: {lines[0]}' + (f' ({reasons[0][3:]})' if reasons else ''))
     raise BuildError(f'no PJSIP {release["version"]} source found ({"; ".join(tried)}). Set PJPROJECT_SOURCE to the archive or folder of that release')
 
 
@@ -315,7 +317,7 @@ def _fetch_debian(release: dict[str, Any], folder: Path) -> Path:
                '-o', f'Dir::Cache={cache}', '-o', f'Acquire::http::Timeout={4 * CONNECT_TIMEOUT}', '-o', 'Acquire::Retries=1', '-o', 'Acquire::Languages=none']
     if os.geteuid() == 0:
         options += ['-o', 'APT::Sandbox::User=root']
-    run(['apt-get', *options, '-q', 'update'], what='apt-get update with the private list')
+    run(['apt-get', *options, '-q', '-o', 'APT::Update::Error-Mode=any', 'update'], what='apt-get update with the private list')
     run(['apt-get', *options, '-q', '--download-only', 'source', debian['package']], cwd=download, what=f'apt-get source {debian["package"]}')
     found = sorted(download.glob(f'*.{debian["component"]}.tar.*'))
     if not found:
