@@ -17,7 +17,7 @@ from sipsimple.core.containers import frozendict
 from sipsimple.core.errors import SIPCoreError
 
 Check = Callable[[Any, Any], Any]  # (the object, the new value) -> the value to store
-Parameters = Mapping[str, 'str | None']
+Shortcut = tuple[Callable[[Any], Any], Callable[[Any, Any], None]]  # reads, writes
 
 EMPTY: frozendict[str, str | None] = frozendict()
 
@@ -28,6 +28,7 @@ class Value:
     __slots__ = ()
 
     _fields: ClassVar[dict[str, Check]] = {}
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {}  # typed views of parts of a field, e.g. of one parameter
     _base: ClassVar[type[Value]]
     _frozen: ClassVar[bool] = False
     _key: ClassVar[Callable[[Any], tuple[Any, ...]]]
@@ -100,9 +101,9 @@ def _writable(slot: str, check: Check) -> property:
 
 
 def _cached_format(self: Any) -> str:
-    text = self._text
+    text = self._printed
     if text is None:
-        text = self._text = self._format()
+        text = self._printed = self._format()
     return text  # type: ignore[no-any-return]
 
 
@@ -114,7 +115,7 @@ def twins(base: type[Value], normal: type[Value], text: str = '__str__') -> Call
     """Class decorator for FrozenX: complete the pair `normal`/FrozenX of `base`.
 
     Args:
-        text: the property or method that gives the value's text; the frozen class caches it in the slot `_text`.
+        text: the property or method that gives the value's text; the frozen class caches it in the slot `_printed`.
     """
     slots = ['_' + name for name in base._fields]
     getter = attrgetter(*slots)
@@ -132,6 +133,9 @@ def twins(base: type[Value], normal: type[Value], text: str = '__str__') -> Call
             if not hasattr(base, name):  # else the base class has a property of its own
                 setattr(normal, name, _writable('_' + name, check))
                 setattr(frozen, name, property(attrgetter('_' + name)))
+        for name, (read, write) in base._shortcuts.items():
+            setattr(normal, name, property(read, write))
+            setattr(frozen, name, property(read))
         setattr(normal, '__hash__', None)
         setattr(frozen, '_frozen', True)
         setattr(frozen, '__copy__', _unchanged)

@@ -91,7 +91,7 @@ class BaseSIPURI(Value):
         SIPCoreError: invalid host. ValueError: invalid port. TypeError: wrong type, None as host.
     """
 
-    __slots__ = ('_host', '_user', '_password', '_port', '_secure', '_parameters', '_headers', '_text')
+    __slots__ = ('_host', '_user', '_password', '_port', '_secure', '_parameters', '_headers', '_printed')
     _fields = {
         'host': _check_host, 'user': optional_text, 'password': optional_text, 'port': optional_port,
         'secure': flag_field, 'parameters': parameters_field, 'headers': parameters_field}
@@ -110,7 +110,7 @@ class BaseSIPURI(Value):
     _secure: bool
     _parameters: dict[str, str | None]
     _headers: dict[str, str | None]
-    _text: str | None
+    _printed: str | None
 
     def __init__(
             self, host: str, user: str | None = None, password: str | None = None, port: int | None = None,
@@ -125,7 +125,7 @@ class BaseSIPURI(Value):
         self._secure = secure if type(secure) is bool else bool(secure)
         self._parameters = parameters_field(self, parameters)
         self._headers = parameters_field(self, headers)
-        self._text = None
+        self._printed = None
         self._host = checked
 
     def _format(self) -> str:
@@ -232,7 +232,7 @@ class BaseSIPURI(Value):
         else:
             self._parameters = parameters if parameters is not None else {}
             self._headers = headers if headers is not None else {}
-        self._text = None
+        self._printed = None
         return self
 
     @property
@@ -318,7 +318,7 @@ class BaseCredentials(Value):
         TypeError: an argument is not a str (None included).
     """
 
-    __slots__ = ('_username', '_password', '_realm', '_digest', '_text')
+    __slots__ = ('_username', '_password', '_realm', '_digest', '_printed')
     _fields = {'username': text_field, 'password': text_field, 'realm': text_field, 'digest': flag_field}
 
     username: str
@@ -329,7 +329,7 @@ class BaseCredentials(Value):
     _password: str
     _realm: str
     _digest: bool
-    _text: str | None
+    _printed: str | None
 
     def __init__(self, username: str, password: str, realm: str = '*', digest: bool = False) -> None:
         if getattr(self, '_username', None) is not None:
@@ -338,7 +338,7 @@ class BaseCredentials(Value):
         self._password = text_field(self, password)
         self._realm = text_field(self, realm)
         self._digest = bool(digest)
-        self._text = None
+        self._printed = None
         self._username = checked
 
     def _format(self) -> str:
