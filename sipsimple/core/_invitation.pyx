@@ -7,7 +7,7 @@ from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
 from sipsimple.core._handles cimport Handle
 from sipsimple.core._sip cimport (
     SS_INV_DISCONNECTING, SS_INV_LOCAL, SS_INV_REQUEST, ss_inv_abort, ss_inv_answer, ss_inv_cancel_reinvite,
-    ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message, ss_inv_reinvite, ss_inv_transfer,
+    ss_inv_create, ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message, ss_inv_reinvite, ss_inv_transfer,
     ss_inv_transfer_notify, ss_inv_update, ss_invite_params)
 
 FLAG_REQUEST = SS_INV_REQUEST
@@ -19,10 +19,21 @@ cdef bytes _text(object sdp):
     return b'' if sdp is None else str(sdp).encode()
 
 
-def invite(target, from_, to, contact, route, sdp, headers, credentials):
-    """Send an INVITE; the Handle of the dialog. Raises PJSIPError."""
+def create():
+    """A Handle to bind before invite(); events may come as soon as that is called."""
+    cdef ss_handle number
+    with nogil:
+        ss_ensure_thread()
+        number = ss_inv_create()
+    if not number:
+        raise MemoryError
+    return Handle(number)
+
+
+def invite(Handle handle, target, from_, to, contact, route, sdp, headers, credentials):
+    """Send an INVITE. Raises PJSIPError; nothing follows then."""
     cdef ss_invite_params params
-    cdef ss_handle number = 0
+    cdef ss_handle number = handle.number
     cdef pj_status_t status
     cdef Fields fields = Fields(headers)
     cdef bytes c_target = to_bytes(target), c_from = to_bytes(from_), c_to = to_bytes(to)
@@ -39,9 +50,8 @@ def invite(target, from_, to, contact, route, sdp, headers, credentials):
     set_credentials(&params.credentials, credentials, keep)
     with nogil:
         ss_ensure_thread()
-        status = ss_inv_invite(&params, &number)
+        status = ss_inv_invite(number, &params)
     check(status, 'send the INVITE')
-    return Handle(number)
 
 
 def answer(Handle handle, int code, reason, contact, sdp, headers):

@@ -5,14 +5,26 @@ from sipsimple.core._check cimport as_pj, check
 from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_ensure_thread, ss_handle
 from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
 from sipsimple.core._handles cimport Handle
-from sipsimple.core._sip cimport ss_incoming_request_answer, ss_request_cancel, ss_request_params, ss_request_send
+from sipsimple.core._sip cimport (
+    ss_incoming_request_answer, ss_request_cancel, ss_request_new, ss_request_params, ss_request_send)
 
 
-def send(method, target, from_, to, contact, call_id, int cseq, route, headers, content_type, body, credentials,
+def create():
+    """A Handle to bind before send(); events may come as soon as that is called."""
+    cdef ss_handle number
+    with nogil:
+        ss_ensure_thread()
+        number = ss_request_new()
+    if not number:
+        raise MemoryError
+    return Handle(number)
+
+
+def send(Handle handle, method, target, from_, to, contact, call_id, int cseq, route, headers, content_type, body, credentials,
          unsigned int timeout_ms):
-    """Send a request; the Handle of its client transaction. Raises PJSIPError."""
+    """Send a request by a new client transaction. Raises PJSIPError; nothing follows then."""
     cdef ss_request_params params
-    cdef ss_handle number = 0
+    cdef ss_handle number = handle.number
     cdef pj_status_t status
     cdef Fields fields = Fields(headers)
     cdef bytes c_method = to_bytes(method), c_target = to_bytes(target), c_from = to_bytes(from_), c_to = to_bytes(to)
@@ -35,9 +47,8 @@ def send(method, target, from_, to, contact, call_id, int cseq, route, headers, 
     set_credentials(&params.credentials, credentials, keep)
     with nogil:
         ss_ensure_thread()
-        status = ss_request_send(&params, &number)
+        status = ss_request_send(number, &params)
     check(status, 'send the request')
-    return Handle(number)
 
 
 def cancel(Handle handle):

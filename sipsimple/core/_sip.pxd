@@ -49,7 +49,8 @@ cdef extern from "native/engine.h" nogil:
         ss_credentials credentials
         unsigned timeout_ms
 
-    pj_status_t ss_request_send(const ss_request_params *params, ss_handle *handle)
+    ss_handle ss_request_new()
+    pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params)
     void ss_request_cancel(ss_handle handle)
     pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reason, const ss_field *fields, unsigned count)
 
@@ -65,7 +66,8 @@ cdef extern from "native/invitation.h" nogil:
     int SS_INV_LOCAL
     int SS_INV_DISCONNECTING
 
-    pj_status_t ss_inv_invite(const ss_invite_params *params, ss_handle *handle)
+    ss_handle ss_inv_create()
+    pj_status_t ss_inv_invite(ss_handle handle, const ss_invite_params *params)
     pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t contact, pj_str_t sdp,
                               const ss_field *fields, unsigned count)
     pj_status_t ss_inv_reinvite(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count)

@@ -95,8 +95,10 @@ typedef struct ss_request_params {
     ss_credentials credentials;
     unsigned timeout_ms;                /* 0: none but the transaction's own */
 } ss_request_params;
-/* Create and send; the handle in *handle. Later: SS_EV_REQUEST_RESPONSE until a final one. */
-pj_status_t ss_request_send(const ss_request_params *params, ss_handle *handle);
+/* Made first, so that Python knows the handle before the first event about it can come; 0 when out of memory. */
+ss_handle ss_request_new(void);
+/* Later: SS_EV_REQUEST_RESPONSE until a final one. When it fails nothing follows; close the handle. */
+pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params);
 /* Give up waiting: a final 408 is reported. */
 void ss_request_cancel(ss_handle handle);
 void ss_request_received(pjsip_rx_data *rdata);     /* an incoming request of ss_ua_set_incoming_requests */

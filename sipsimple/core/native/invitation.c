@@ -220,38 +220,41 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
     return status;
 }
 
-pj_status_t ss_inv_invite(const ss_invite_params *params, ss_handle *handle)
+ss_handle ss_inv_create(void)
 {
+    ss_inv *self = ss_inv_new();
+
+    return self ? self->base.handle : 0;
+}
+
+pj_status_t ss_inv_invite(ss_handle handle, const ss_invite_params *params)
+{
+    ss_inv *self = ss_object_acquire(handle, SS_T_INVITATION);
     pjsip_tx_data *tdata = NULL;
     pjsip_dialog *dialog;
     pj_status_t status;
-    ss_inv *self = ss_inv_new();
 
     if (!self)
-        return PJ_ENOMEM;
+        return PJ_EGONE;
     status = pjsip_dlg_create_uac(pjsip_ua_instance(), &params->from, &params->contact, &params->to, &params->target,
                                   &dialog);
     if (status != PJ_SUCCESS) {
-        ss_object_close(self->base.handle);
+        ss_object_release(self);
         return status;
     }
     pjsip_dlg_inc_lock(dialog);
-    *handle = self->base.handle;
     status = make_session(self, params, dialog, &tdata);
     if (status == PJ_SUCCESS) {
         status = pjsip_inv_send_msg(self->inv, tdata);
         if (status != PJ_SUCCESS && !self->inv)
             status = PJ_SUCCESS;        /* the failure was reported as `disconnected` already */
     }
-    if (status != PJ_SUCCESS) {
-        if (self->inv)
-            self->inv->mod_data[ss_ua_module.id] = NULL;
-        else
-            pjsip_dlg_terminate(dialog);
-    }
+    if (status != PJ_SUCCESS && !self->inv)
+        pjsip_dlg_terminate(dialog);
+    else if (status != PJ_SUCCESS)
+        kill_invitation(&self->base);
     pjsip_dlg_dec_lock(dialog);
-    if (status != PJ_SUCCESS)
-        ss_object_close(self->base.handle);
+    ss_object_release(self);
     return status;
 }
 
@@ -317,6 +320,12 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
 
 /* ---- within the dialog --------------------------------------------------------------------------------------- */
 
+/* event: the re-INVITE is about to go out */
+static void post_sent(ss_handle handle)
+{
+    ss_post(SS_EV_INV_REINVITE_SENT, handle, NULL, 0, NULL, 0);
+}
+
 typedef pj_status_t offer_function(pjsip_inv_session *, const pj_str_t *, const pjmedia_sdp_session *, pjsip_tx_data **);
 
 static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t contact, pj_str_t sdp_text,
@@ -341,8 +350,11 @@ static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t
         status = create(inv, contact.slen ? &contact : NULL, sdp, &tdata);
     if (status == PJ_SUCCESS)
         status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
+        if (create == &pjsip_inv_reinvite)
+            post_sent(handle);
         status = pjsip_inv_send_msg(inv, tdata);
+    }
     ss_inv_unlock(self, inv);
     return status;
 }

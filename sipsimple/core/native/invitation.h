@@ -15,7 +15,8 @@ typedef struct ss_inv {
     pj_grp_lock_t *dialog_lock;         /* with a reference, for as long as `inv` */
     const pjsip_transaction *initial;   /* compared only: the transaction that made the dialog */
     pjsip_evsub *transfer;              /* the call transfer under way, inside the dialog's lock */
-    int transfer_incoming, transfer_over;
+    int transfer_incoming;
+    int reinvite_waits;                 /* answered with an offer of ours: over only with the ACK */
 } ss_inv;
 
 /* flags of SS_EV_INV_STATE */
@@ -32,7 +33,9 @@ typedef struct ss_invite_params {
     ss_credentials credentials;
 } ss_invite_params;
 
-pj_status_t ss_inv_invite(const ss_invite_params *params, ss_handle *handle);
+/* Made first, so that Python knows the handle before the first event about it can come; 0 when out of memory. */
+ss_handle ss_inv_create(void);
+pj_status_t ss_inv_invite(ss_handle handle, const ss_invite_params *params);
 pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t contact, pj_str_t sdp,
                           const ss_field *fields, unsigned count);
 pj_status_t ss_inv_reinvite(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count);

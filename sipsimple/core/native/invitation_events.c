@@ -283,8 +283,17 @@ static void on_tsx_state_changed(pjsip_inv_session *inv, pjsip_transaction *tsx,
     if (tsx == self->initial) {
         if (tsx->state >= PJSIP_TSX_STATE_TERMINATED)
             self->initial = NULL;       /* its memory may be the next transaction's */
-    } else if (inv->state == PJSIP_INV_STATE_CONFIRMED && has_ended(tsx, event)) {
-        reinvite_ended(self, inv, tsx, event);
+    } else if (inv->state == PJSIP_INV_STATE_CONFIRMED) {
+        if (self->reinvite_waits && tsx->role == PJSIP_ROLE_UAS && tsx->state > PJSIP_TSX_STATE_COMPLETED) {
+            self->reinvite_waits = 0;
+            reinvite_ended(self, inv, tsx, event);
+        } else if (has_ended(tsx, event)) {
+            if (tsx->role == PJSIP_ROLE_UAS && tsx->status_code / 100 == 2
+                && pjmedia_sdp_neg_get_state(inv->neg) != PJMEDIA_SDP_NEG_STATE_DONE)
+                self->reinvite_waits = 1;
+            else
+                reinvite_ended(self, inv, tsx, event);
+        }
     }
     ss_object_release(self);
 }

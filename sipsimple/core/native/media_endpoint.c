@@ -164,6 +164,25 @@ static pj_status_t configure_opus(pjmedia_endpt *endpoint)
 #endif
 }
 
+/* ---- RTP ports ------------------------------------------------------------------------------------------------ */
+
+static struct {
+    unsigned first, pairs, next;        /* next is atomic and runs freely */
+} rtp_ports = { 50000, 250, 0 };
+
+void ss_rtp_ports_set(unsigned first, unsigned pairs)
+{
+    __atomic_store_n(&rtp_ports.pairs, pairs, __ATOMIC_RELAXED);
+    __atomic_store_n(&rtp_ports.first, first, __ATOMIC_RELAXED);
+}
+
+unsigned ss_rtp_ports_next(unsigned *pairs)
+{
+    *pairs = __atomic_load_n(&rtp_ports.pairs, __ATOMIC_RELAXED);
+    return __atomic_load_n(&rtp_ports.first, __ATOMIC_RELAXED) +
+           __atomic_fetch_add(&rtp_ports.next, 1, __ATOMIC_RELAXED) % *pairs * 2;
+}
+
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
 static void shut_down(pjmedia_endpt *endpoint)

@@ -74,4 +74,11 @@ size_t ss_codecs_list(int enabled_only, char *buffer, size_t size);
 /* Enable these codecs in this order, disable all others. An unknown name: PJ_ENOTFOUND, nothing is changed. */
 pj_status_t ss_codecs_set(const char *const *names, unsigned count);
 
+/*
+ * UDP ports for RTP: `pairs` pairs from the even port `first`. ss_rtp_ports_next() gives the RTP port of the next pair, round robin
+ * over all callers, and how many there are: try so many before giving up. The pair may be in use.
+ */
+void ss_rtp_ports_set(unsigned first, unsigned pairs);
+unsigned ss_rtp_ports_next(unsigned *pairs);
+
 #endif

@@ -211,70 +211,82 @@ static void on_request_timeout(pj_timer_heap_t *heap, pj_timer_entry *entry)
 
 /* ---- client: create ------------------------------------------------------------------------------------------ */
 
-pj_status_t ss_request_send(const ss_request_params *params, ss_handle *handle)
+ss_handle ss_request_new(void)
 {
     pj_pool_t *pool = ss_pool_create("request", 1000, 1000);
-    pjsip_tx_data *tdata = NULL;
-    pjsip_method method;
     request *self;
-    pj_str_t name;
-    pj_status_t status;
 
     if (!pool)
-        return PJ_ENOMEM;
+        return 0;
     self = PJ_POOL_ZALLOC_T(pool, request);
     self->pool = pool;
     self->base.kill = &kill_request;
     self->base.destroy = &destroy_request;
-    status = pj_mutex_create_recursive(pool, "request", &self->lock);
-    if (status != PJ_SUCCESS) {
+    if (pj_mutex_create_recursive(pool, "request", &self->lock) != PJ_SUCCESS) {
         pj_pool_release(pool);
-        return status;
+        return 0;
     }
     pj_timer_entry_init(&self->timer, 0, NULL, &on_request_timeout);
     if (!ss_object_register(&self->base, SS_T_REQUEST)) {
         destroy_request(&self->base);
-        return PJ_ETOOMANY;
+        return 0;
     }
+    return self->base.handle;
+}
 
-    pj_strdup_with_null(pool, &name, &params->method);
+static pj_status_t make_request(request *self, const ss_request_params *params, pjsip_tx_data **tdata)
+{
+    pjsip_method method;
+    pj_str_t name;
+    pj_status_t status;
+
+    pj_strdup_with_null(self->pool, &name, &params->method);
     pjsip_method_init_np(&method, &name);
     status = pjsip_endpt_create_request(ss_endpoint(), &method, &params->target, &params->from, &params->to,
                                         params->contact.slen ? &params->contact : NULL,
-                                        params->call_id.slen ? &params->call_id : NULL, params->cseq, NULL, &tdata);
+                                        params->call_id.slen ? &params->call_id : NULL, params->cseq, NULL, tdata);
     if (status == PJ_SUCCESS)
-        status = ss_set_route(tdata->pool, &tdata->msg->hdr, params->route);
+        status = ss_set_route((*tdata)->pool, &(*tdata)->msg->hdr, params->route);
     if (status == PJ_SUCCESS)
-        status = ss_add_fields(tdata->pool, tdata->msg, params->fields, params->field_count);
+        status = ss_add_fields((*tdata)->pool, (*tdata)->msg, params->fields, params->field_count);
     if (status == PJ_SUCCESS && params->content_type.slen) {
-        tdata->msg->body = ss_body(tdata->pool, params->content_type, params->body);
-        if (!tdata->msg->body)
+        (*tdata)->msg->body = ss_body((*tdata)->pool, params->content_type, params->body);
+        if (!(*tdata)->msg->body)
             status = PJSIP_EINVALIDHDR;
     }
     if (status == PJ_SUCCESS && params->credentials.username.slen) {
-        status = pjsip_auth_clt_init(&self->auth, ss_endpoint(), pool, 0);
+        status = pjsip_auth_clt_init(&self->auth, ss_endpoint(), self->pool, 0);
         if (status == PJ_SUCCESS) {
             self->has_auth = 1;
             status = ss_set_credentials(&self->auth, &params->credentials);
         }
     }
+    return status;
+}
+
+pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params)
+{
+    request *self = ss_object_acquire(handle, SS_T_REQUEST);
+    pjsip_tx_data *tdata = NULL;
+    pj_status_t status;
+
+    if (!self)
+        return PJ_EGONE;
+    status = make_request(self, params, &tdata);
     if (status != PJ_SUCCESS) {
         if (tdata)
             pjsip_tx_data_dec_ref(tdata);
-        ss_object_close(self->base.handle);
-        return status;
-    }
-    *handle = self->base.handle;
-    if (params->timeout_ms) {
-        pj_time_val delay = { params->timeout_ms / 1000, params->timeout_ms % 1000 };
+    } else {
+        if (params->timeout_ms) {
+            pj_time_val delay = { params->timeout_ms / 1000, params->timeout_ms % 1000 };
 
-        ss_object_acquire(*handle, SS_T_REQUEST);       /* the timer's reference */
-        if (pjsip_endpt_schedule_timer(ss_endpoint(), &self->timer, &delay) != PJ_SUCCESS)
-            ss_object_release(self);
+            ss_object_acquire(handle, SS_T_REQUEST);        /* the timer's reference */
+            if (pjsip_endpt_schedule_timer(ss_endpoint(), &self->timer, &delay) != PJ_SUCCESS)
+                ss_object_release(self);
+        }
+        status = start_transaction(self, tdata);
     }
-    status = start_transaction(self, tdata);
-    if (status != PJ_SUCCESS)
-        ss_object_close(*handle);
+    ss_object_release(self);
     return status;
 }
 

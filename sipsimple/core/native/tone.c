@@ -28,13 +28,12 @@ typedef struct tone {
     int closed;
 } tone;
 
-/* Locked. */
-static void report_end(tone *self)
+/* Locked. `last`: no further event follows. */
+static void report_end(tone *self, int last)
 {
-    if (self->playing) {
-        self->playing = 0;
-        ss_post_num(SS_EV_TONE_FINISHED, self->object.handle, 0, 0);
-    }
+    if (self->playing || last)
+        ss_post_num(SS_EV_TONE_FINISHED, self->object.handle, self->playing, last);
+    self->playing = 0;
 }
 
 /* callback: pjmedia_port get_frame | thread: clock | gil: no | locks: tone | lifetime: the bridge's reference */
@@ -46,7 +45,7 @@ static pj_status_t tone_get_frame(pjmedia_port *port, pjmedia_frame *frame)
     pthread_mutex_lock(&self->lock);
     status = pjmedia_port_get_frame(self->generator, frame);
     if (!pjmedia_tonegen_is_busy(self->generator))
-        report_end(self);
+        report_end(self, 0);
     pthread_mutex_unlock(&self->lock);
     return status;
 }
@@ -73,9 +72,11 @@ static void tone_kill(ss_object *object)
     tone *self = (tone *)object;
 
     pthread_mutex_lock(&self->lock);
-    self->closed = 1;
-    pjmedia_tonegen_stop(self->generator);
-    report_end(self);
+    if (!self->closed) {
+        self->closed = 1;
+        pjmedia_tonegen_stop(self->generator);
+        report_end(self, 1);
+    }
     pthread_mutex_unlock(&self->lock);
     if (__atomic_exchange_n(&self->in_bridge, 0, __ATOMIC_ACQ_REL))
         ss_mixer_remove_port(self->mixer, self->slot, ss_object_release, self);
@@ -119,6 +120,7 @@ pj_status_t ss_tone_start(ss_handle mixer, unsigned volume_percent, ss_handle *h
     ss_object_acquire(*handle, SS_T_TONE);      /* the bridge's */
     status = ss_mixer_add_port(mixer, pool, &self->port, "tone", &self->slot);
     if (status != PJ_SUCCESS) {
+        self->closed = 1;               /* nobody waits for its events */
         ss_object_release(self);
         ss_object_close(*handle);
         *handle = 0;

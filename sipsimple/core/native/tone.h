@@ -16,8 +16,8 @@ typedef struct ss_tone_spec {
 
 pj_status_t ss_tone_start(ss_handle mixer, unsigned volume_percent, ss_handle *handle, unsigned *slot);
 /*
- * Play after what is playing already. PJ_ETOOMANY when more than SS_TONE_MAX_COUNT tones would wait. SS_EV_TONE_FINISHED follows
- * when all are played, or when the generator is closed before that.
+ * Play after what is playing already. PJ_ETOOMANY when more than SS_TONE_MAX_COUNT tones would wait. SS_EV_TONE_FINISHED (1 =
+ * tones were playing, 1 = generator closed, no further event) follows when all are played, and when the generator is closed.
  */
 pj_status_t ss_tone_play(ss_handle tone, const ss_tone_spec *tones, unsigned count);
 pj_status_t ss_tone_play_digit(ss_handle tone, char digit, unsigned on_ms, unsigned off_ms);

@@ -1,0 +1,357 @@
+"""Requests outside dialogs: Request (client) and IncomingRequest (server)."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from sipsimple.core import _events, _handles, _request, _timers
+from sipsimple.core.errors import PJSIPError, SIPCoreError, SIPCoreInvalidStateError
+from sipsimple.core.headers import (
+    ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
+from sipsimple.core.messages import parse_message
+from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
+from sipsimple.notification import NotificationCenter, NotificationData
+
+__all__ = ['Request', 'IncomingRequest']
+
+# Headers that the request has already, so they cannot be "extra" ones.
+OWN_HEADERS = frozenset(('call-id', 'contact', 'content-length', 'content-type', 'cseq', 'from', 'max-forwards', 'route', 'to', 'via'))
+
+
+def check_type(value: object, kind: type, name: str, optional: bool = False) -> None:
+    """TypeError unless value is of that class (or None, where that is allowed)."""
+    if value is None and optional:
+        return
+    if not isinstance(value, kind):
+        raise TypeError(f'{name} must be {kind.__name__}, not {type(value).__name__}')
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    """ValueError unless the timeout (seconds) is positive or None."""
+    if timeout is not None and timeout <= 0:
+        raise ValueError(f'timeout must be positive: {timeout!r}')
+    return timeout
+
+
+def route_body(route_header: Any) -> str:
+    """Body of the Route header to send: always a loose route."""
+    uri = route_header.uri
+    if 'lr' in uri.parameters:
+        return str(route_header.body)
+    loose = SIPURI.new(uri)
+    loose.parameters['lr'] = None
+    return f'<{loose}>'
+
+
+def name_addr(header: Any) -> str:
+    """Name and address of a From or To header, less its parameters (PJSIP makes the tags)."""
+    if header.display_name:
+        escaped = header.display_name.replace('\\', '\\\\').replace('"', '\\"')
+        return f'"{escaped}" <{header.uri}>'
+    return f'<{header.uri}>'
+
+
+class Request:
+    """A request outside dialogs and its client transaction.
+
+    `state` goes INIT, IN_PROGRESS, then TERMINATED, by way of EXPIRING when a 2xx granted a time.
+
+    Raises:
+        ValueError: negative cseq; only one of content_type and body; an extra header that the request has by itself.
+        TypeError: an argument of another class.
+    Notifications: SIPRequestGotProvisionalResponse, SIPRequestDidSucceed, SIPRequestDidFail, SIPRequestWillExpire,
+        SIPRequestDidEnd.
+    """
+
+    expire_warning_time: ClassVar[int] = 30
+
+    def __init__(self, method: str, request_uri: SIPURI, from_header: FromHeader, to_header: ToHeader, route_header: RouteHeader,
+                 credentials: Credentials | None = None, contact_header: ContactHeader | None = None, call_id: str | None = None,
+                 cseq: int | None = None, extra_headers: Iterable[Header] | None = None, content_type: str | None = None,
+                 body: str | bytes | None = None) -> None:
+        if '_method' in self.__dict__:
+            raise SIPCoreError('the Request is initialised already')
+        check_type(request_uri, SIPURI, 'request_uri')
+        check_type(from_header, FromHeader, 'from_header')
+        check_type(to_header, ToHeader, 'to_header')
+        check_type(route_header, RouteHeader, 'route_header')
+        check_type(credentials, Credentials, 'credentials', optional=True)
+        check_type(contact_header, ContactHeader, 'contact_header', optional=True)
+        if cseq is not None and cseq < 0:
+            raise ValueError('cseq is negative')
+        if (content_type is None) != (body is None):
+            raise ValueError('content_type and body go together')
+        headers = list(extra_headers or ())
+        for header in headers:
+            if header.name.lower() in OWN_HEADERS:
+                raise ValueError(f'not an extra header: {header.name}')
+        self._method = method
+        self._request_uri = FrozenSIPURI.new(request_uri)
+        self._from_header = FrozenFromHeader.new(from_header)
+        self._to_header = FrozenToHeader.new(to_header)
+        self._route_header = FrozenRouteHeader.new(route_header)
+        self._contact_header = None if contact_header is None else FrozenContactHeader.new(contact_header)
+        self._credentials = None if credentials is None else FrozenCredentials.new(credentials)
+        self._call_id = call_id or uuid.uuid4().hex
+        self._cseq = random.randrange(1, 0x7fff) if cseq is None else cseq
+        self._extra_headers = headers
+        self._content_type = content_type
+        self._body = body.encode() if isinstance(body, str) else body
+        self._state = 'INIT'
+        self._handle: _handles.Handle | None = None
+        self._timer: _timers.Timer | None = None
+        self._expires_at = 0.0
+        self._peer_address: EndpointAddress | None = None
+
+    # ---- attributes --------------------------------------------------------------------------------------------
+
+    @property
+    def method(self) -> str:
+        return self._method
+
+    @property
+    def request_uri(self) -> FrozenSIPURI:
+        return self._request_uri
+
+    @property
+    def from_header(self) -> FrozenFromHeader:
+        return self._from_header
+
+    @property
+    def to_header(self) -> FrozenToHeader:
+        return self._to_header
+
+    @property
+    def route_header(self) -> FrozenRouteHeader:
+        return self._route_header
+
+    @property
+    def contact_header(self) -> FrozenContactHeader | None:
+        return self._contact_header
+
+    @property
+    def credentials(self) -> FrozenCredentials | None:
+        return self._credentials
+
+    @property
+    def call_id(self) -> str:
+        return self._call_id
+
+    @property
+    def cseq(self) -> int:
+        """CSeq number; one more after an answered challenge."""
+        return self._cseq
+
+    @property
+    def extra_headers(self) -> list[Header]:
+        return list(self._extra_headers)
+
+    @property
+    def content_type(self) -> str | None:
+        return self._content_type
+
+    @property
+    def body(self) -> bytes | None:
+        return self._body
+
+    @property
+    def peer_address(self) -> EndpointAddress | None:
+        """Where the last response came from."""
+        return self._peer_address
+
+    @property
+    def state(self) -> str:
+        return self._state
+
+    @property
+    def expires_in(self) -> int:
+        """Whole seconds left while EXPIRING, else 0."""
+        if self._state != 'EXPIRING':
+            return 0
+        import time
+        return max(0, int(self._expires_at - time.monotonic()))
+
+    # ---- methods -----------------------------------------------------------------------------------------------
+
+    def send(self, timeout: float | None = None) -> None:
+        """Send it; without a final response within `timeout` seconds it fails with 408.
+
+        Raises:
+            SIPCoreError: sent before, or the Engine does not run. PJSIPError: it could not be sent.
+        """
+        check_timeout(timeout)
+        if self._state != 'INIT':
+            raise SIPCoreError('a Request can be sent once')
+        handle = _request.create()
+        self._state = 'IN_PROGRESS'
+        _handles.bind(handle.number, self)
+        try:
+            _request.send(
+                handle, self._method, str(self._request_uri), name_addr(self._from_header), name_addr(self._to_header),
+                None if self._contact_header is None else self._contact_header.body, self._call_id, self._cseq,
+                route_body(self._route_header), self._extra_headers, self._content_type, self._body, self._credentials,
+                0 if timeout is None else max(1, int(timeout * 1000)))
+        except BaseException:
+            self._state = 'INIT'
+            handle.close()
+            raise
+        self._handle = handle
+
+    def end(self) -> None:
+        """IN_PROGRESS: fail with 408; EXPIRING: forget the expiry. Sends nothing."""
+        if self._state == 'IN_PROGRESS' and self._handle is not None:
+            _request.cancel(self._handle)
+        elif self._state == 'EXPIRING':
+            self._stop_timer()
+            self._state = 'TERMINATED'
+            _timers.call_later(0, self._post, 'SIPRequestDidEnd', NotificationData())
+
+    # ---- events ------------------------------------------------------------------------------------------------
+
+    def _post(self, name: str, data: NotificationData) -> None:
+        NotificationCenter().post_notification(name, sender=self, data=data)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _expiry(self, headers: Any) -> int:
+        """Granted time of a 2xx: its Expires, else that of our Contact, else what we asked for."""
+        expires = headers.get('Expires')
+        if expires is not None:
+            return int(expires)
+        if self._contact_header is not None:
+            for contact in headers.get('Contact', ()):
+                if contact.uri is not None and contact.expires is not None and contact.uri.matches(f'{self._contact_header.uri.user}@{self._contact_header.uri.host}'):
+                    return int(contact.expires)
+        for header in self._extra_headers:
+            if header.name.lower() == 'expires':
+                try:
+                    return int(header.body)
+                except ValueError:
+                    return 0
+        return 0
+
+    def _on_response(self, event: _events.Event) -> None:
+        code, port, cseq = event.num[:3]
+        raw, reason, source = event.data
+        if source:
+            self._peer_address = EndpointAddress(source.decode(), port)
+        if self._state != 'IN_PROGRESS':
+            return
+        text = reason.decode('utf-8', 'replace')
+        message = parse_message(raw) if raw else None
+        if 100 <= code < 200:
+            if message is not None:
+                self._post('SIPRequestGotProvisionalResponse',
+                           NotificationData(code=code, reason=text, headers=message.headers, body=message.body))
+            return
+        if cseq:
+            self._cseq = cseq
+        handle, self._handle = self._handle, None
+        if 200 <= code < 300 and message is not None:
+            expires = self._expiry(message.headers)
+            self._state = 'EXPIRING' if expires else 'TERMINATED'
+            if expires:
+                self._start_expiry(expires)
+            self._post('SIPRequestDidSucceed', NotificationData(
+                code=code, reason=text, headers=message.headers, body=message.body, expires=expires))
+        else:
+            self._state = 'TERMINATED'
+            data = NotificationData(code=code, reason=text)
+            if message is not None:
+                data = NotificationData(code=code, reason=text, headers=message.headers, body=message.body)
+            self._post('SIPRequestDidFail', data)
+        if handle is not None:
+            handle.close()
+        if self._state == 'TERMINATED':
+            self._post('SIPRequestDidEnd', NotificationData())
+
+    def _start_expiry(self, expires: int) -> None:
+        import time
+        self._expires_at = time.monotonic() + expires
+        warning = max(1, expires - self.expire_warning_time, expires // 2)
+        self._timer = _timers.call_later(min(warning, expires), self._will_expire)
+
+    def _will_expire(self) -> None:
+        if self._state == 'EXPIRING':
+            left = self.expires_in
+            self._timer = _timers.call_later(max(left, 0), self._expired)
+            self._post('SIPRequestWillExpire', NotificationData(expires=left))
+
+    def _expired(self) -> None:
+        if self._state == 'EXPIRING':
+            self._state = 'TERMINATED'
+            self._post('SIPRequestDidEnd', NotificationData())
+
+
+class IncomingRequest:
+    """A request outside dialogs that the application answers; made by the Engine.
+
+    One that nobody answers is answered with 500 when the last reference goes.
+    Notifications: SIPIncomingRequestGotRequest, SIPIncomingRequestSentResponse.
+    """
+
+    def __init__(self) -> None:
+        raise SIPCoreError('an IncomingRequest is made by the Engine')
+
+    _handle: _handles.Handle
+    _state: str
+    _peer_address: EndpointAddress
+
+    @property
+    def state(self) -> str:
+        """'incoming' or 'answered'."""
+        return self._state
+
+    @property
+    def peer_address(self) -> EndpointAddress:
+        return self._peer_address
+
+    def answer(self, code: int, reason: str | None = None, extra_headers: Iterable[Header] | None = None) -> None:
+        """Send the final response.
+
+        Raises:
+            ValueError: code outside 200..699. SIPCoreInvalidStateError: answered before. PJSIPError: not sent.
+        """
+        if not 200 <= code < 700:
+            raise ValueError(f'not a final status code: {code!r}')
+        if self._state != 'incoming':
+            raise SIPCoreInvalidStateError('the request is answered already')
+        self._state = 'answered'
+        try:
+            _request.answer(self._handle, code, reason, extra_headers)
+        except PJSIPError:
+            self._state = 'incoming'
+            raise
+
+
+def _on_response(request: Request, event: _events.Event) -> None:
+    request._on_response(event)
+
+
+def _on_incoming(obj: None, event: _events.Event) -> None:
+    request = IncomingRequest.__new__(IncomingRequest)
+    request._handle = _handles.Handle(event.handle)
+    request._state = 'incoming'
+    request._peer_address = EndpointAddress(event.data[1].decode(), event.num[0])
+    _handles.bind(event.handle, request)
+    message = parse_message(event.data[0])
+    NotificationCenter().post_notification('SIPIncomingRequestGotRequest', sender=request, data=NotificationData(
+        method=message.method, request_uri=message.request_uri, headers=message.headers, body=message.body))
+
+
+def _on_sent(request: IncomingRequest, event: _events.Event) -> None:
+    message = parse_message(event.data[0])
+    NotificationCenter().post_notification('SIPIncomingRequestSentResponse', sender=request, data=NotificationData(
+        code=message.code, reason=message.reason, headers=message.headers, body=message.body))
+    request._handle.close()
+
+
+_events.register(_events.REQUEST_RESPONSE, _on_response)
+_events.register(_events.INCOMING_REQUEST, _on_incoming, fresh=True)
+_events.register(_events.INCOMING_REQUEST_SENT, _on_sent)
