@@ -42,13 +42,15 @@ typedef enum slot_state { SLOT_FREE, SLOT_ADDING, SLOT_LIVE, SLOT_REMOVING } slo
 typedef struct completion {
     void (*done)(void *user);
     void *user;
-} completion;
+} completion;                           /* a call to make later */
 
 typedef struct mixer_slot {
     slot_state state;
     int remove_wanted;                  /* while SLOT_ADDING: remove as soon as it is added */
-    int sources;                        /* atomic */
-    completion completion;
+    int sources;                        /* atomic: slots that feed this one */
+    int sinks;                          /* slots that hear this one */
+    completion completion;              /* of the removal */
+    completion skip;                    /* for each frame that nobody hears */
 } mixer_slot;
 
 typedef struct ss_mixer {
@@ -70,6 +72,8 @@ typedef struct ss_mixer {
 
     completion *finished;               /* of this frame; at most one for each slot */
     unsigned finished_count;
+    completion *unheard;                /* of this frame, as many */
+    unsigned skippers;                  /* slots that have a `skip` */
 
     int ticking;                        /* atomic: one thread at a time mixes */
     uint64_t ticks;                     /* atomic */
@@ -120,6 +124,7 @@ static void set_connected(ss_mixer *mixer, unsigned source, unsigned sink, int v
 
     *cell = (unsigned char)value;
     __atomic_add_fetch(&mixer->slots[sink].sources, change, __ATOMIC_RELAXED);
+    mixer->slots[source].sinks += change;
     if (source == 0)
         __atomic_add_fetch(&mixer->device_listeners, change, __ATOMIC_RELAXED);
 }
@@ -163,11 +168,30 @@ static void on_bridge_operation(const pjmedia_conf_op_info *info)
         if (slot->state == SLOT_REMOVING) {
             if (slot->completion.done)
                 mixer->finished[mixer->finished_count++] = slot->completion;
+            if (slot->skip.done)
+                mixer->skippers--;
             memset(slot, 0, sizeof *slot);
             mixer->busy--;
         }
     }
     pthread_mutex_unlock(&mixer->lock);
+}
+
+/* Let the ports that nobody hears pass the time. Their memory is safe: removals are completed after this, by this thread. */
+static void skip_unheard(ss_mixer *mixer)
+{
+    unsigned count = 0;
+
+    pthread_mutex_lock(&mixer->lock);
+    if (mixer->skippers) {
+        for (unsigned i = 1; i <= mixer->slot_count; i++) {
+            if (mixer->slots[i].skip.done && mixer->slots[i].state == SLOT_LIVE && mixer->slots[i].sinks == 0)
+                mixer->unheard[count++] = mixer->slots[i].skip;
+        }
+    }
+    pthread_mutex_unlock(&mixer->lock);
+    for (unsigned i = 0; i < count; i++)
+        mixer->unheard[i].done(mixer->unheard[i].user);
 }
 
 /* One frame into `samples`. Does nothing (silence) while another thread is at it. */
@@ -187,6 +211,7 @@ static void tick(ss_mixer *mixer, int16_t *samples)
     current = mixer;
     if (pjmedia_port_get_frame(mixer->master, &frame) != PJ_SUCCESS || frame.type != PJMEDIA_FRAME_TYPE_AUDIO)
         memset(samples, 0, size);
+    skip_unheard(mixer);
 
     pthread_mutex_lock(&mixer->lock);
     count = mixer->finished_count;
@@ -425,6 +450,7 @@ static void destroy_mixer(ss_object *object)
     free(mixer->slots);
     free(mixer->connected);
     free(mixer->finished);
+    free(mixer->unheard);
     free(mixer->buffer);
     free(mixer->silence);
     free(mixer);
@@ -505,10 +531,11 @@ pj_status_t ss_mixer_create(const ss_mixer_params *params, ss_handle *handle)
     mixer->slots = calloc(slots, sizeof *mixer->slots);
     mixer->connected = calloc(slots, slots);
     mixer->finished = calloc(slots, sizeof *mixer->finished);
+    mixer->unheard = calloc(slots, sizeof *mixer->unheard);
     mixer->buffer = calloc(mixer->samples_per_frame, sizeof *mixer->buffer);
     mixer->silence = calloc(mixer->samples_per_frame, sizeof *mixer->silence);
     status = PJ_ENOMEM;
-    if (!mixer->slots || !mixer->connected || !mixer->finished || !mixer->buffer || !mixer->silence)
+    if (!mixer->slots || !mixer->connected || !mixer->finished || !mixer->unheard || !mixer->buffer || !mixer->silence)
         goto failed;
     mixer->slots[0].state = SLOT_LIVE;
     set_device_names(mixer, params->input, params->output, params->ec_tail_ms);
@@ -681,6 +708,22 @@ const int *ss_mixer_source_counter(ss_handle handle, unsigned slot)
     counter = is_usable(mixer, slot) ? &mixer->slots[slot].sources : NULL;
     leave(mixer);
     return counter;
+}
+
+pj_status_t ss_mixer_on_unheard(ss_handle handle, unsigned slot, void (*skip)(void *user), void *user)
+{
+    ss_mixer *mixer = enter(handle);
+    pj_status_t status = PJ_EINVAL;
+
+    if (!mixer)
+        return PJ_EGONE;
+    if (is_usable(mixer, slot) && !mixer->slots[slot].skip.done) {
+        mixer->slots[slot].skip = (completion){ skip, user };
+        mixer->skippers++;
+        status = PJ_SUCCESS;
+    }
+    leave(mixer);
+    return status;
 }
 
 /* ---- connections and levels ------------------------------------------------------------------------------------ */

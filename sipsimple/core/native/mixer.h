@@ -33,6 +33,11 @@ pj_status_t ss_mixer_format(ss_handle mixer, unsigned *clock_rate, unsigned *sam
  * as long as the port is in the bridge. NULL when the mixer is dead or the slot unused.
  */
 const int *ss_mixer_source_counter(ss_handle mixer, unsigned slot);
+/*
+ * The bridge asks a port for frames only while somebody hears it. For a port whose time passes anyway (a file that plays): call
+ * `skip(user)` once a frame, in the clock thread, while nobody does. It ends with the removal of the port.
+ */
+pj_status_t ss_mixer_on_unheard(ss_handle mixer, unsigned slot, void (*skip)(void *user), void *user);
 
 /* ---- the mixer itself (for _mixer.pyx) ------------------------------------------------------------------------- */
 

@@ -26,6 +26,8 @@ typedef struct tone {
     pthread_mutex_t lock;
     int playing;                        /* tones were given and their end is not reported */
     int closed;
+    size_t frame_bytes;
+    int16_t *scratch;                   /* for frames that nobody hears */
 } tone;
 
 /* Locked. `last`: no further event follows. */
@@ -48,6 +50,15 @@ static pj_status_t tone_get_frame(pjmedia_port *port, pjmedia_frame *frame)
         report_end(self, 0);
     pthread_mutex_unlock(&self->lock);
     return status;
+}
+
+/* callback: ss_mixer unheard | thread: clock | gil: no | locks: tone | lifetime: the bridge's reference */
+static void tone_skip(void *user)
+{
+    tone *self = user;
+    pjmedia_frame frame = { .buf = self->scratch, .size = self->frame_bytes };
+
+    tone_get_frame(&self->port, &frame);
 }
 
 static pj_status_t tone_on_destroy(pjmedia_port *port)
@@ -104,6 +115,8 @@ pj_status_t ss_tone_start(ss_handle mixer, unsigned volume_percent, ss_handle *h
     self->port.on_destroy = tone_on_destroy;
     self->object.kill = tone_kill;
     self->object.destroy = tone_destroy;
+    self->frame_bytes = samples_per_frame * sizeof *self->scratch;
+    self->scratch = pj_pool_calloc(pool, samples_per_frame, sizeof *self->scratch);
     pthread_mutex_init(&self->lock, NULL);
     status = pjmedia_port_info_init(&self->port.info, &name, SIGNATURE, clock_rate, 1, 16, samples_per_frame);
     if (status == PJ_SUCCESS)
@@ -128,6 +141,7 @@ pj_status_t ss_tone_start(ss_handle mixer, unsigned volume_percent, ss_handle *h
     }
     *slot = self->slot;
     ss_mixer_adjust_slot(mixer, self->slot, -1, (int)volume_percent);
+    ss_mixer_on_unheard(mixer, self->slot, tone_skip, self);
     __atomic_store_n(&self->in_bridge, 1, __ATOMIC_SEQ_CST);
     /* The Engine may have stopped while the port was on its way into the bridge. */
     alive = ss_object_acquire(*handle, SS_T_TONE);

@@ -125,6 +125,21 @@ static pj_status_t player_get_frame(pjmedia_port *port, pjmedia_frame *frame)
     return PJ_SUCCESS;
 }
 
+/* callback: ss_mixer unheard | thread: clock | gil: no | locks: none | lifetime: the bridge's reference */
+static void player_skip(void *user)
+{
+    player *self = user;
+    uint64_t bytes = (uint64_t)self->samples_per_frame * self->info.sample_bytes * self->info.channels;
+
+    if (!self->bytes_left)
+        report_end(self);
+    if (bytes > self->bytes_left)
+        bytes = self->bytes_left;
+    if (bytes && fseek(self->file, (long)bytes, SEEK_CUR) != 0)
+        bytes = self->bytes_left;
+    self->bytes_left -= bytes;
+}
+
 static pj_status_t player_on_destroy(pjmedia_port *port)
 {
     player *self = port->port_data.pdata;
@@ -206,6 +221,7 @@ pj_status_t ss_wave_player_start(ss_handle mixer, const char *path, unsigned vol
     }
     *slot = self->slot;
     ss_mixer_adjust_slot(mixer, self->slot, -1, (int)volume_percent);
+    ss_mixer_on_unheard(mixer, self->slot, player_skip, self);
     __atomic_store_n(&self->in_bridge, 1, __ATOMIC_SEQ_CST);
     settle(&self->object);
     return PJ_SUCCESS;
