@@ -1,0 +1,652 @@
+"""SDP as values (RFC 8866): mutable and frozen sessions, streams, connections, attributes, bandwidth; parser and printer.
+
+What offer/answer does not need (i=, u=, e=, p=, k=, z=, r=, further t= lines) is read over. The limits are those PJSIP is
+built with; more than that raises SIPCoreError instead of being cut.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from time import time
+from typing import Any, Self
+
+from sipsimple.core.containers import frozenlist
+from sipsimple.core.errors import SIPCoreError
+from sipsimple.core.fields import Value, abstract, text_field, twins
+
+__all__ = [
+    'BaseSDPConnection', 'SDPConnection', 'FrozenSDPConnection', 'BaseSDPAttribute', 'SDPAttribute', 'FrozenSDPAttribute',
+    'BaseSDPBandwidthInfo', 'SDPBandwidthInfo', 'FrozenSDPBandwidthInfo', 'SDPAttributeList', 'FrozenSDPAttributeList',
+    'SDPBandwidthInfoList', 'FrozenSDPBandwidthInfoList', 'MediaCodec', 'BaseSDPMediaStream', 'SDPMediaStream',
+    'FrozenSDPMediaStream', 'BaseSDPSession', 'SDPSession', 'FrozenSDPSession']
+
+# PJMEDIA_MAX_SDP_FMT, _ATTR, _BANDW, _MEDIA
+MAX_FORMATS = 32
+MAX_ATTRIBUTES = 68
+MAX_BANDWIDTH_LINES = 4
+MAX_MEDIA = 16
+
+NTP_EPOCH = 2208988800  # seconds from 1900 to 1970
+MAX_NUMBER = 2**64 - 1  # of session id, version and times, RFC 8866 §5.2 and §5.9
+
+_breaks = re.compile(r'[\r\n\0]')
+DIRECTIONS = frozenset(('sendrecv', 'sendonly', 'recvonly', 'inactive'))
+
+
+def _line_field(owner: Value, value: Any) -> str:
+    """A str that fits in one line."""
+    text = text_field(owner, value)
+    if not text.isprintable() and _breaks.search(text):
+        raise ValueError(f'line break in an SDP field: {text[:300]!r}')
+    return text
+
+
+def _integer(limit: int) -> Callable[[Any, Any], int]:
+    def check(owner: Value, value: Any) -> int:
+        number = int(value)
+        if not 0 <= number <= limit:
+            raise ValueError(f'SDP number must be within 0..{limit}: {value!r}')
+        return number
+    return check
+
+
+_long_field = _integer(MAX_NUMBER)
+_bandwidth_field = _integer(2**32 - 1)
+_port_field = _integer(65535)
+
+
+def _port_count_field(owner: Value, value: Any) -> int:
+    count = _port_field(owner, value)
+    if count == 0:
+        raise ValueError('port_count must be at least 1')
+    return count
+
+
+@abstract
+class BaseSDPConnection(Value):
+    """Parent of SDPConnection and FrozenSDPConnection: a `c=` line."""
+
+    __slots__ = ('_address', '_net_type', '_address_type', '_printed')
+    _fields = {'address': _line_field, 'net_type': _line_field, 'address_type': _line_field}
+    address: str
+    net_type: str
+    address_type: str
+    _address: str
+    _net_type: str
+    _address_type: str
+    _printed: str | None
+
+    def __init__(self, address: str, net_type: str = 'IN', address_type: str = 'IP4') -> None:
+        if getattr(self, '_address', None) is not None:
+            raise self._initialized_again()
+        checked = _line_field(self, address)
+        self._net_type = _line_field(self, net_type)
+        self._address_type = _line_field(self, address_type)
+        self._printed = None
+        self._address = checked
+
+    def _format(self) -> str:
+        return f'c={self._net_type} {self._address_type} {self._address}'
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self._address!r}, {self._net_type!r}, {self._address_type!r})'
+
+
+class SDPConnection(BaseSDPConnection):
+    """Connection data (RFC 8866 §5.7)."""
+
+    __slots__ = ()
+
+
+@twins(BaseSDPConnection, SDPConnection)
+class FrozenSDPConnection(BaseSDPConnection):
+    """An SDPConnection that cannot change; hashable."""
+
+    __slots__ = ()
+
+
+@abstract
+class BaseSDPAttribute(Value):
+    """Parent of SDPAttribute and FrozenSDPAttribute: an `a=` line; `value` is '' for a flag."""
+
+    __slots__ = ('_name', '_value', '_printed')
+    _fields = {'name': _line_field, 'value': _line_field}
+    name: str
+    value: str
+    _name: str
+    _value: str
+    _printed: str | None
+
+    def __init__(self, name: str, value: str) -> None:
+        if getattr(self, '_name', None) is not None:
+            raise self._initialized_again()
+        checked = _line_field(self, name)
+        self._value = _line_field(self, value)
+        self._printed = None
+        self._name = checked
+
+    def _format(self) -> str:
+        return f'a={self._name}:{self._value}' if self._value else f'a={self._name}'
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self._name!r}, {self._value!r})'
+
+
+class SDPAttribute(BaseSDPAttribute):
+    """An attribute (RFC 8866 §5.13)."""
+
+    __slots__ = ()
+
+
+@twins(BaseSDPAttribute, SDPAttribute)
+class FrozenSDPAttribute(BaseSDPAttribute):
+    """An SDPAttribute that cannot change; hashable."""
+
+    __slots__ = ()
+
+
+@abstract
+class BaseSDPBandwidthInfo(Value):
+    """Parent of SDPBandwidthInfo and FrozenSDPBandwidthInfo: a `b=` line; `value` int (kbit/s for CT and AS)."""
+
+    __slots__ = ('_modifier', '_value', '_printed')
+    _fields = {'modifier': _line_field, 'value': _bandwidth_field}
+    modifier: str
+    value: int
+    _modifier: str
+    _value: int
+    _printed: str | None
+
+    def __init__(self, modifier: str, value: int) -> None:
+        if getattr(self, '_modifier', None) is not None:
+            raise self._initialized_again()
+        checked = _line_field(self, modifier)
+        self._value = _bandwidth_field(self, value)
+        self._printed = None
+        self._modifier = checked
+
+    def _format(self) -> str:
+        return f'b={self._modifier}:{self._value}'
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self._modifier!r}, {self._value!r})'
+
+
+class SDPBandwidthInfo(BaseSDPBandwidthInfo):
+    """Bandwidth (RFC 8866 §5.8)."""
+
+    __slots__ = ()
+
+
+@twins(BaseSDPBandwidthInfo, SDPBandwidthInfo)
+class FrozenSDPBandwidthInfo(BaseSDPBandwidthInfo):
+    """An SDPBandwidthInfo that cannot change; hashable."""
+
+    __slots__ = ()
+
+
+class _AttributeLookup:
+    """Reading of attributes by name."""
+
+    __slots__ = ()
+
+    def __contains__(self: Any, item: object) -> bool:
+        """`item` is an attribute or the name of one."""
+        if isinstance(item, BaseSDPAttribute):
+            return any(attribute == item for attribute in self)
+        return any(attribute.name == item for attribute in self)
+
+    def getall(self: Any, name: str) -> list[str]:
+        """The values of all attributes with this name."""
+        return [attribute.value for attribute in self if attribute.name == name]
+
+    def getfirst(self: Any, name: str, default: Any = None) -> Any:
+        """The value of the first attribute with this name, or `default`."""
+        for attribute in self:
+            if attribute.name == name:
+                return attribute.value
+        return default
+
+
+class SDPAttributeList(_AttributeLookup, list[SDPAttribute]):
+    """A list of SDPAttribute with access by name."""
+
+    __slots__ = ()
+
+
+class FrozenSDPAttributeList(_AttributeLookup, frozenlist[FrozenSDPAttribute]):
+    """A frozenlist of FrozenSDPAttribute with access by name."""
+
+    __slots__ = ()
+
+
+class _BandwidthLookup:
+    __slots__ = ()
+
+    def __contains__(self: Any, item: object) -> bool:
+        """`item` is a bandwidth object or a modifier."""
+        if isinstance(item, BaseSDPBandwidthInfo):
+            return any(info == item for info in self)
+        return any(info.modifier == item for info in self)
+
+
+class SDPBandwidthInfoList(_BandwidthLookup, list[SDPBandwidthInfo]):
+    """A list of SDPBandwidthInfo; `in` takes a modifier too."""
+
+    __slots__ = ()
+
+
+class FrozenSDPBandwidthInfoList(_BandwidthLookup, frozenlist[FrozenSDPBandwidthInfo]):
+    """A frozenlist of FrozenSDPBandwidthInfo; `in` takes a modifier too."""
+
+    __slots__ = ()
+
+
+class MediaCodec:
+    """Name and clock rate (Hz) of a codec. Equals another of the same name (in any case) and rate, "name" or "name/rate"."""
+
+    __slots__ = ('_name', '_rate')
+    _name: str
+    _rate: int
+
+    def __init__(self, name: str, rate: int) -> None:
+        if getattr(self, '_name', None) is not None:
+            raise TypeError('MediaCodec is read-only')
+        if not isinstance(name, str):
+            raise TypeError(f'MediaCodec: expected str, got {type(name).__name__}')
+        self._rate = int(rate)
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """Encoding name as in the SDP."""
+        return self._name
+
+    @property
+    def rate(self) -> int:
+        """Clock rate in Hz; 0 when unknown."""
+        return self._rate
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, MediaCodec):
+            return self._rate == other._rate and self._name.lower() == other._name.lower()
+        if isinstance(other, str):
+            name, sign, rate = other.partition('/')
+            return name.lower() == self._name.lower() and (not sign or rate == str(self._rate))
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._name.lower())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MediaCodec, (self._name, self._rate)
+
+    def __str__(self) -> str:
+        return f'{self._name}/{self._rate}'
+
+    def __repr__(self) -> str:
+        return f'MediaCodec({self._name!r}, {self._rate})'
+
+
+_unknown_codec = MediaCodec('Unknown', 0)
+_static_codecs = {str(payload_type): MediaCodec(name, rate) for payload_type, name, rate in (
+    (0, 'PCMU', 8000), (3, 'GSM', 8000), (4, 'G723', 8000), (5, 'DVI4', 8000), (6, 'DVI4', 16000), (7, 'LPC', 8000),
+    (8, 'PCMA', 8000), (9, 'G722', 8000), (10, 'L16', 44100), (11, 'L16', 44100), (12, 'QCELP', 8000), (13, 'CN', 8000),
+    (14, 'MPA', 90000), (15, 'G728', 8000), (16, 'DVI4', 11025), (17, 'DVI4', 22050), (18, 'G729', 8000))}  # RFC 3551 §6
+
+
+# Members that differ between the twins: lists and the connection.
+
+def _limited(items: Any, limit: int, what: str) -> Any:
+    if len(items) > limit:
+        raise SIPCoreError(f'too many {what} in SDP: {len(items)}, at most {limit}')
+    return items
+
+
+def _members(owner: Value, value: Any, normal: type[Any], frozen: type[Any], item: type[Any], limit: int, what: str) -> Any:
+    """`value` as the list type of the owner: `normal` from a list, `frozen` from a frozenlist, of `item` or its twin's type."""
+    if owner._frozen:
+        if value is None:
+            return frozen()
+        if not isinstance(value, frozenlist):
+            raise TypeError(f'{what}: expected frozenlist, got {type(value).__name__}')
+        expected = item.frozen_type if issubclass(item, Value) else item
+        result = value if type(value) is frozen else frozen(value)
+    else:
+        if value is None:
+            return normal()
+        if not isinstance(value, list):
+            raise TypeError(f'{what}: expected list, got {type(value).__name__}')
+        expected = item
+        result = normal(value)
+    for member in result:
+        if not isinstance(member, expected):
+            raise TypeError(f'{what}: expected {expected.__name__}, got {type(member).__name__}')
+    return _limited(result, limit, what)
+
+
+def _attributes_field(owner: Value, value: Any) -> Any:
+    return _members(
+        owner, value, SDPAttributeList, FrozenSDPAttributeList, SDPAttribute, MAX_ATTRIBUTES, 'attributes')
+
+
+def _bandwidth_info_field(owner: Value, value: Any) -> Any:
+    return _members(
+        owner, value, SDPBandwidthInfoList, FrozenSDPBandwidthInfoList, SDPBandwidthInfo, MAX_BANDWIDTH_LINES,
+        'bandwidth_info')
+
+
+def _formats_field(owner: Value, value: Any) -> Any:
+    formats = _members(owner, value, list, frozenlist, str, MAX_FORMATS, 'formats')
+    for item in formats:
+        _line_field(owner, item)
+    return formats
+
+
+def _connection_field(owner: Value, value: Any) -> Any:
+    expected = FrozenSDPConnection if owner._frozen else SDPConnection
+    if value is not None and not isinstance(value, expected):
+        raise TypeError(f'connection: expected {expected.__name__}, got {type(value).__name__}')
+    return value
+
+
+def _media_field(owner: Value, value: Any) -> Any:
+    if not owner._frozen and isinstance(value, list):  # None stands for a stream still to come
+        _members(owner, [stream for stream in value if stream is not None], list, frozenlist, SDPMediaStream,
+                 MAX_MEDIA, 'media')
+        return _limited(list(value), MAX_MEDIA, 'media')
+    return _members(owner, value, list, frozenlist, SDPMediaStream, MAX_MEDIA, 'media')
+
+
+def _convert(value: Any, frozen: bool) -> Any:
+    """A field value for the other twin (or a deep copy for the mutable one)."""
+    if isinstance(value, Value):
+        return (value.frozen_type if frozen else value.normal_type).new(value)
+    if isinstance(value, (list, frozenlist)):
+        return (frozenlist if frozen else list)([_convert(item, frozen) for item in value])
+    return value
+
+
+class _SDPValue(Value):
+    __slots__ = ()
+
+    @classmethod
+    def new(cls, value: Any) -> Self:
+        """Convert from either variant. A frozen class returns its own objects as they are, else the result is a deep copy."""
+        if cls._frozen and type(value) is cls:
+            return value
+        if not isinstance(value, cls._base):
+            raise TypeError(f'expected {cls._base.__name__[4:]} or its twin, got {type(value).__name__}')
+        return cls(*[_convert(field, cls._frozen) for field in value._key()])
+
+
+@abstract
+class BaseSDPMediaStream(_SDPValue):
+    """Parent of SDPMediaStream and FrozenSDPMediaStream: an `m=` line and what follows it.
+
+    Raises:
+        TypeError: a member of the wrong type. SIPCoreError: too many members. ValueError: port outside 0..65535.
+    """
+
+    __slots__ = (
+        '_media', '_port', '_transport', '_port_count', '_formats', '_connection', '_attributes', '_bandwidth_info',
+        '_session_direction', '_printed')
+    _fields = {
+        'media': _line_field, 'port': _port_field, 'transport': _line_field, 'port_count': _port_count_field,
+        'formats': _formats_field, 'connection': _connection_field, 'attributes': _attributes_field,
+        'bandwidth_info': _bandwidth_info_field}
+    media: str
+    port: int
+    transport: str
+    port_count: int
+    formats: Any
+    connection: Any
+    attributes: Any
+    bandwidth_info: Any
+    _media: str
+    _port: int
+    _transport: str
+    _port_count: int
+    _formats: Any
+    _connection: Any
+    _attributes: Any
+    _bandwidth_info: Any
+    _session_direction: str
+    _printed: str | None
+
+    def __init__(
+            self, media: str, port: int, transport: str, port_count: int = 1, formats: Any = None, connection: Any = None,
+            attributes: Any = None, bandwidth_info: Any = None) -> None:
+        if getattr(self, '_media', None) is not None:
+            raise self._initialized_again()
+        checked = _line_field(self, media)
+        self._port = _port_field(self, port)
+        self._transport = _line_field(self, transport)
+        self._port_count = _port_count_field(self, port_count)
+        self._formats = _formats_field(self, formats)
+        self._connection = _connection_field(self, connection)
+        self._attributes = _attributes_field(self, attributes)
+        self._bandwidth_info = _bandwidth_info_field(self, bandwidth_info)
+        self._session_direction = 'sendrecv'
+        self._printed = None
+        self._media = checked
+
+    @classmethod
+    def new(cls, value: Any) -> Self:
+        stream = super().new(value)
+        if stream is not value:
+            stream._session_direction = value._session_direction
+        return stream
+
+    def _format(self) -> str:
+        text = f'm={self._media} {self._port}'
+        if self._port_count != 1:
+            text += f'/{self._port_count}'
+        text += ' ' + self._transport
+        if self._formats:
+            text += ' ' + ' '.join(_limited(self._formats, MAX_FORMATS, 'formats'))
+        lines = [text]
+        if self._connection is not None:
+            lines.append(self._connection._format())
+        if self._bandwidth_info:
+            lines += [info._format() for info in _limited(self._bandwidth_info, MAX_BANDWIDTH_LINES, 'bandwidth_info')]
+        lines += [
+            f'a={attribute._name}:{attribute._value}' if attribute._value else 'a=' + attribute._name
+            for attribute in _limited(self._attributes, MAX_ATTRIBUTES, 'attributes')]
+        lines.append('')
+        return '\r\n'.join(lines)
+
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} {self._media} {self._port} {self._transport}>'
+
+    @property
+    def direction(self) -> str:
+        """sendrecv, sendonly, recvonly or inactive; from the session when the stream has none, else "sendrecv"."""
+        for attribute in self._attributes:
+            if attribute._name in DIRECTIONS:
+                return attribute._name  # type: ignore[no-any-return]
+        return self._session_direction
+
+    @property
+    def codec_list(self) -> list[MediaCodec]:
+        """The codecs of an audio or video stream in order of preference; formats without known codec are "Unknown"."""
+        if self._media not in ('audio', 'video'):
+            return []
+        codecs: dict[str, MediaCodec] = {}
+        for attribute in self._attributes:
+            if attribute._name == 'rtpmap':
+                payload_type, _, encoding = attribute._value.strip().partition(' ')
+                name, _, rest = encoding.strip().partition('/')
+                rate = rest.partition('/')[0].strip()
+                if name and len(rate) < 10 and rate.isascii() and rate.isdigit():
+                    codecs.setdefault(payload_type, MediaCodec(name, int(rate)))
+        return [codecs.get(item) or _static_codecs.get(item, _unknown_codec) for item in self._formats]
+
+    @property
+    def has_ice_attributes(self) -> bool:
+        """Whether the stream has its own ICE user name fragment and password (RFC 8839)."""
+        return 'ice-ufrag' in self._attributes and 'ice-pwd' in self._attributes
+
+    @property
+    def has_ice_candidates(self) -> bool:
+        """Whether the stream has ICE candidates."""
+        return 'candidate' in self._attributes
+
+    @property
+    def has_srtp(self) -> bool:
+        """Whether the stream offers SRTP: by its transport, or by SDES keys on a plain one."""
+        return 'SAVP' in self._transport.upper() or 'crypto' in self._attributes
+
+
+class SDPMediaStream(BaseSDPMediaStream):
+    """A media stream (RFC 8866 §5.14) whose members may be changed; its lists are copies of the arguments."""
+
+    __slots__ = ()
+    formats: list[str]
+    connection: SDPConnection | None
+    attributes: SDPAttributeList
+    bandwidth_info: SDPBandwidthInfoList
+
+
+@twins(BaseSDPMediaStream, SDPMediaStream)
+class FrozenSDPMediaStream(BaseSDPMediaStream):
+    """An SDPMediaStream that cannot change; hashable."""
+
+    __slots__ = ()
+    formats: frozenlist[str]
+    connection: FrozenSDPConnection | None
+    attributes: FrozenSDPAttributeList
+    bandwidth_info: FrozenSDPBandwidthInfoList
+
+
+def _ntp_seconds() -> int:
+    return int(time()) + NTP_EPOCH
+
+
+@abstract
+class BaseSDPSession(_SDPValue):
+    """Parent of SDPSession and FrozenSDPSession.
+
+    Args:
+        address: address of the `o=` line.
+        id, version: None is the current NTP second.
+        start_time, stop_time: NTP seconds, 0 for unbounded.
+    """
+
+    __slots__ = (
+        '_address', '_id', '_version', '_user', '_net_type', '_address_type', '_name', '_connection', '_start_time',
+        '_stop_time', '_attributes', '_bandwidth_info', '_media', '_printed')
+    _fields = {
+        'address': _line_field, 'id': _long_field, 'version': _long_field, 'user': _line_field, 'net_type': _line_field,
+        'address_type': _line_field, 'name': _line_field, 'connection': _connection_field, 'start_time': _long_field,
+        'stop_time': _long_field, 'attributes': _attributes_field, 'bandwidth_info': _bandwidth_info_field,
+        'media': _media_field}
+    address: str
+    id: int
+    version: int
+    user: str
+    net_type: str
+    address_type: str
+    name: str
+    connection: Any
+    start_time: int
+    stop_time: int
+    attributes: Any
+    bandwidth_info: Any
+    media: Any
+    _address: str
+    _id: int
+    _version: int
+    _user: str
+    _net_type: str
+    _address_type: str
+    _name: str
+    _connection: Any
+    _start_time: int
+    _stop_time: int
+    _attributes: Any
+    _bandwidth_info: Any
+    _media: Any
+    _printed: str | None
+
+    def __init__(
+            self, address: str, id: int | None = None, version: int | None = None, user: str = '-', net_type: str = 'IN',
+            address_type: str = 'IP4', name: str = ' ', connection: Any = None, start_time: int = 0, stop_time: int = 0,
+            attributes: Any = None, bandwidth_info: Any = None, media: Any = None) -> None:
+        if getattr(self, '_address', None) is not None:
+            raise self._initialized_again()
+        checked = _line_field(self, address)
+        self._id = _ntp_seconds() if id is None else _long_field(self, id)
+        self._version = _ntp_seconds() if version is None else _long_field(self, version)
+        self._user = _line_field(self, user)
+        self._net_type = _line_field(self, net_type)
+        self._address_type = _line_field(self, address_type)
+        self._name = _line_field(self, name)
+        self._connection = _connection_field(self, connection)
+        self._start_time = _long_field(self, start_time)
+        self._stop_time = _long_field(self, stop_time)
+        self._attributes = _attributes_field(self, attributes)
+        self._bandwidth_info = _bandwidth_info_field(self, bandwidth_info)
+        self._media = _media_field(self, media)
+        self._printed = None
+        self._address = checked
+
+    def _format(self) -> str:
+        lines = [
+            'v=0', f'o={self._user} {self._id} {self._version} {self._net_type} {self._address_type} {self._address}',
+            f's={self._name or " "}']
+        if self._connection is not None:
+            lines.append(self._connection._format())
+        if self._bandwidth_info:
+            lines += [info._format() for info in _limited(self._bandwidth_info, MAX_BANDWIDTH_LINES, 'bandwidth_info')]
+        lines.append(f't={self._start_time} {self._stop_time}')
+        if self._attributes:
+            lines += [item._format() for item in _limited(self._attributes, MAX_ATTRIBUTES, 'attributes')]
+        lines.append('')
+        text = '\r\n'.join(lines)
+        for index, stream in enumerate(_limited(self._media, MAX_MEDIA, 'media')):
+            if stream is None:
+                raise SIPCoreError(f'stream {index} of the SDP is not set yet')
+            text += str(stream)
+        return text
+
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} {self._id} {self._version} {self._address} {self._media!r}>'
+
+    @property
+    def has_ice_attributes(self) -> bool:
+        """Whether ICE user name fragment and password stand at session level (RFC 8839)."""
+        return 'ice-ufrag' in self._attributes and 'ice-pwd' in self._attributes
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Self:
+        """The session described by `text`.
+
+        Raises:
+            PJSIPError: not a valid SDP; `status` is a PJMEDIA_SDP_E... code.
+            SIPCoreError: more formats, attributes, bandwidth lines or streams than PJSIP takes.
+        """
+        from sipsimple.core.sdp_parser import parse_sdp
+        return parse_sdp(cls, text)
+
+
+class SDPSession(BaseSDPSession):
+    """A session description whose parts may be changed; `media` may hold None while it is being put together."""
+
+    __slots__ = ()
+    connection: SDPConnection | None
+    attributes: SDPAttributeList
+    bandwidth_info: SDPBandwidthInfoList
+    media: list[SDPMediaStream | None]
+
+
+@twins(BaseSDPSession, SDPSession)
+class FrozenSDPSession(BaseSDPSession):
+    """An SDPSession that cannot change; hashable."""
+
+    __slots__ = ()
+    connection: FrozenSDPConnection | None
+    attributes: FrozenSDPAttributeList
+    bandwidth_info: FrozenSDPBandwidthInfoList
+    media: frozenlist[FrozenSDPMediaStream]
