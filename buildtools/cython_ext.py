@@ -56,7 +56,7 @@ FLAVOURS: dict[str, _Flavour] = {
 
 _NATIVE_WARNINGS = ['-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-missing-field-initializers', '-Werror=implicit-function-declaration',
                     '-Werror=incompatible-pointer-types', '-Werror=int-conversion', '-Werror=return-type']
-_CYTHON_WARNINGS = ['-Wno-unused-function', '-Wno-unused-variable', '-Werror=incompatible-pointer-types', '-Werror=implicit-function-declaration']
+_CYTHON_WARNINGS = ['-Wno-unused-function', '-Wno-discarded-qualifiers', '-Wno-unused-variable', '-Werror=incompatible-pointer-types', '-Werror=implicit-function-declaration']
 
 # Undefined symbols that the interpreter or the sanitizer's run time provides.
 _PROVIDED = re.compile(r'_?Py[A-Z_]|_Py|__asan_|__ubsan_|__sanitizer_|__lsan_')
