@@ -75,11 +75,14 @@ def _stream(section: _Section, frozen: bool) -> Any:
 
 def parse_sdp(cls: type[S], text: str | bytes) -> S:
     """The session in `text`, of class `cls`; see BaseSDPSession.parse."""
-    if not isinstance(text, str):
+    if isinstance(text, bytes):
+        data = text
         try:
-            text = text.decode()
+            text = data.decode()
         except UnicodeDecodeError:
-            text = text.decode('latin-1')
+            text = data.decode('latin-1')
+    elif not isinstance(text, str):
+        raise TypeError(f'expected str or bytes as SDP, got {type(text).__name__}')
     if len(text) > MAX_SDP_LENGTH:
         raise SIPCoreError(f'SDP longer than {MAX_SDP_LENGTH} characters')
     if '\0' in text:
