@@ -249,10 +249,12 @@ class ContactURIFactory:
         if provider is None or port is None:
             raise KeyError(f'the {transport} transport is not running')
         bound = provider.ip_address
-        if bound in (None, '', '0.0.0.0', '::'):
+        if bound in ('', '0.0.0.0', '::'):
             bound = None
         address = outgoing_ip_for(target.address) if isinstance(target, Route) else bound or outgoing_ip_for()
         if address is None:
             raise KeyError('no usable local IP address' + (f' for {target}' if isinstance(target, Route) else ''))
+        if bound is not None and (':' in bound) == (':' in address):
+            address = bound  # the only one at which the Engine listens
         parameters: dict[str, str | None] = {} if transport == 'udp' else {'transport': transport}
         return SIPURI(address, user=self.username, port=port, parameters=parameters)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from sipsimple.core import sdp
 from sipsimple.core.containers import frozenlist
 from sipsimple.core.errors import PJSIPError, SIPCoreError
+from sipsimple.core.sdp import lines as sdp
+from sipsimple.core.sdp.session import FrozenSDPMediaStream, SDPMediaStream
 
 if TYPE_CHECKING:
-    from sipsimple.core.sdp import BaseSDPSession
+    from sipsimple.core.sdp.session import BaseSDPSession
 
 __all__ = ['parse_sdp']
 
@@ -54,7 +55,7 @@ def _stream(section: _Section, frozen: bool) -> Any:
     port, sign, count = port.partition('/')
     if len(formats) > sdp.MAX_FORMATS:
         _too_many('formats', sdp.MAX_FORMATS)
-    cls = sdp.FrozenSDPMediaStream if frozen else sdp.SDPMediaStream
+    cls = FrozenSDPMediaStream if frozen else SDPMediaStream
     stream: Any = cls.__new__(cls)
     stream._media = media
     stream._port = _number(port, 65535, EINMEDIA, line)

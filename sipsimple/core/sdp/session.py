@@ -1,299 +1,21 @@
-"""SDP as values (RFC 8866): mutable and frozen sessions, streams, connections, attributes, bandwidth; parser and printer.
-
-What offer/answer does not need (i=, u=, e=, p=, k=, z=, r=, further t= lines) is read over. The limits are those PJSIP is
-built with; more than that raises SIPCoreError instead of being cut.
-"""
+"""SDP sessions and media streams as values (RFC 8866)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from time import time
 from typing import Any, Self
 
 from sipsimple.core.containers import frozenlist
 from sipsimple.core.errors import SIPCoreError
-from sipsimple.core.fields import Value, abstract, text_field, twins
+from sipsimple.core.fields import Value, abstract, twins
+from sipsimple.core.sdp.lines import (
+    DIRECTIONS, MAX_ATTRIBUTES, MAX_BANDWIDTH_LINES, MAX_FORMATS, MAX_MEDIA, STATIC_CODECS, UNKNOWN_CODEC,
+    FrozenSDPAttributeList, FrozenSDPBandwidthInfoList, FrozenSDPConnection, MediaCodec, SDPAttribute, SDPAttributeList,
+    SDPBandwidthInfo, SDPBandwidthInfoList, SDPConnection, line_field, long_field, port_count_field, port_field)
 
-__all__ = [
-    'BaseSDPConnection', 'SDPConnection', 'FrozenSDPConnection', 'BaseSDPAttribute', 'SDPAttribute', 'FrozenSDPAttribute',
-    'BaseSDPBandwidthInfo', 'SDPBandwidthInfo', 'FrozenSDPBandwidthInfo', 'SDPAttributeList', 'FrozenSDPAttributeList',
-    'SDPBandwidthInfoList', 'FrozenSDPBandwidthInfoList', 'MediaCodec', 'BaseSDPMediaStream', 'SDPMediaStream',
-    'FrozenSDPMediaStream', 'BaseSDPSession', 'SDPSession', 'FrozenSDPSession']
-
-# PJMEDIA_MAX_SDP_FMT, _ATTR, _BANDW, _MEDIA
-MAX_FORMATS = 32
-MAX_ATTRIBUTES = 68
-MAX_BANDWIDTH_LINES = 4
-MAX_MEDIA = 16
+__all__ = ['BaseSDPMediaStream', 'SDPMediaStream', 'FrozenSDPMediaStream', 'BaseSDPSession', 'SDPSession', 'FrozenSDPSession']
 
 NTP_EPOCH = 2208988800  # seconds from 1900 to 1970
-MAX_NUMBER = 2**64 - 1  # of session id, version and times, RFC 8866 §5.2 and §5.9
-
-_breaks = re.compile(r'[\r\n\0]')
-DIRECTIONS = frozenset(('sendrecv', 'sendonly', 'recvonly', 'inactive'))
-
-
-def _line_field(owner: Value, value: Any) -> str:
-    """A str that fits in one line."""
-    text = text_field(owner, value)
-    if not text.isprintable() and _breaks.search(text):
-        raise ValueError(f'line break in an SDP field: {text[:300]!r}')
-    return text
-
-
-def _integer(limit: int) -> Callable[[Any, Any], int]:
-    def check(owner: Value, value: Any) -> int:
-        number = int(value)
-        if not 0 <= number <= limit:
-            raise ValueError(f'SDP number must be within 0..{limit}: {value!r}')
-        return number
-    return check
-
-
-_long_field = _integer(MAX_NUMBER)
-_bandwidth_field = _integer(2**32 - 1)
-_port_field = _integer(65535)
-
-
-def _port_count_field(owner: Value, value: Any) -> int:
-    count = _port_field(owner, value)
-    if count == 0:
-        raise ValueError('port_count must be at least 1')
-    return count
-
-
-@abstract
-class BaseSDPConnection(Value):
-    """Parent of SDPConnection and FrozenSDPConnection: a `c=` line."""
-
-    __slots__ = ('_address', '_net_type', '_address_type', '_printed')
-    _fields = {'address': _line_field, 'net_type': _line_field, 'address_type': _line_field}
-    address: str
-    net_type: str
-    address_type: str
-    _address: str
-    _net_type: str
-    _address_type: str
-    _printed: str | None
-
-    def __init__(self, address: str, net_type: str = 'IN', address_type: str = 'IP4') -> None:
-        if getattr(self, '_address', None) is not None:
-            raise self._initialized_again()
-        checked = _line_field(self, address)
-        self._net_type = _line_field(self, net_type)
-        self._address_type = _line_field(self, address_type)
-        self._printed = None
-        self._address = checked
-
-    def _format(self) -> str:
-        return f'c={self._net_type} {self._address_type} {self._address}'
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({self._address!r}, {self._net_type!r}, {self._address_type!r})'
-
-
-class SDPConnection(BaseSDPConnection):
-    """Connection data (RFC 8866 §5.7)."""
-
-    __slots__ = ()
-
-
-@twins(BaseSDPConnection, SDPConnection)
-class FrozenSDPConnection(BaseSDPConnection):
-    """An SDPConnection that cannot change; hashable."""
-
-    __slots__ = ()
-
-
-@abstract
-class BaseSDPAttribute(Value):
-    """Parent of SDPAttribute and FrozenSDPAttribute: an `a=` line; `value` is '' for a flag."""
-
-    __slots__ = ('_name', '_value', '_printed')
-    _fields = {'name': _line_field, 'value': _line_field}
-    name: str
-    value: str
-    _name: str
-    _value: str
-    _printed: str | None
-
-    def __init__(self, name: str, value: str) -> None:
-        if getattr(self, '_name', None) is not None:
-            raise self._initialized_again()
-        checked = _line_field(self, name)
-        self._value = _line_field(self, value)
-        self._printed = None
-        self._name = checked
-
-    def _format(self) -> str:
-        return f'a={self._name}:{self._value}' if self._value else f'a={self._name}'
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({self._name!r}, {self._value!r})'
-
-
-class SDPAttribute(BaseSDPAttribute):
-    """An attribute (RFC 8866 §5.13)."""
-
-    __slots__ = ()
-
-
-@twins(BaseSDPAttribute, SDPAttribute)
-class FrozenSDPAttribute(BaseSDPAttribute):
-    """An SDPAttribute that cannot change; hashable."""
-
-    __slots__ = ()
-
-
-@abstract
-class BaseSDPBandwidthInfo(Value):
-    """Parent of SDPBandwidthInfo and FrozenSDPBandwidthInfo: a `b=` line; `value` int (kbit/s for CT and AS)."""
-
-    __slots__ = ('_modifier', '_value', '_printed')
-    _fields = {'modifier': _line_field, 'value': _bandwidth_field}
-    modifier: str
-    value: int
-    _modifier: str
-    _value: int
-    _printed: str | None
-
-    def __init__(self, modifier: str, value: int) -> None:
-        if getattr(self, '_modifier', None) is not None:
-            raise self._initialized_again()
-        checked = _line_field(self, modifier)
-        self._value = _bandwidth_field(self, value)
-        self._printed = None
-        self._modifier = checked
-
-    def _format(self) -> str:
-        return f'b={self._modifier}:{self._value}'
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({self._modifier!r}, {self._value!r})'
-
-
-class SDPBandwidthInfo(BaseSDPBandwidthInfo):
-    """Bandwidth (RFC 8866 §5.8)."""
-
-    __slots__ = ()
-
-
-@twins(BaseSDPBandwidthInfo, SDPBandwidthInfo)
-class FrozenSDPBandwidthInfo(BaseSDPBandwidthInfo):
-    """An SDPBandwidthInfo that cannot change; hashable."""
-
-    __slots__ = ()
-
-
-class _AttributeLookup:
-    """Reading of attributes by name."""
-
-    __slots__ = ()
-
-    def __contains__(self: Any, item: object) -> bool:
-        """`item` is an attribute or the name of one."""
-        if isinstance(item, BaseSDPAttribute):
-            return any(attribute == item for attribute in self)
-        return any(attribute.name == item for attribute in self)
-
-    def getall(self: Any, name: str) -> list[str]:
-        """The values of all attributes with this name."""
-        return [attribute.value for attribute in self if attribute.name == name]
-
-    def getfirst(self: Any, name: str, default: Any = None) -> Any:
-        """The value of the first attribute with this name, or `default`."""
-        for attribute in self:
-            if attribute.name == name:
-                return attribute.value
-        return default
-
-
-class SDPAttributeList(_AttributeLookup, list[SDPAttribute]):
-    """A list of SDPAttribute with access by name."""
-
-    __slots__ = ()
-
-
-class FrozenSDPAttributeList(_AttributeLookup, frozenlist[FrozenSDPAttribute]):
-    """A frozenlist of FrozenSDPAttribute with access by name."""
-
-    __slots__ = ()
-
-
-class _BandwidthLookup:
-    __slots__ = ()
-
-    def __contains__(self: Any, item: object) -> bool:
-        """`item` is a bandwidth object or a modifier."""
-        if isinstance(item, BaseSDPBandwidthInfo):
-            return any(info == item for info in self)
-        return any(info.modifier == item for info in self)
-
-
-class SDPBandwidthInfoList(_BandwidthLookup, list[SDPBandwidthInfo]):
-    """A list of SDPBandwidthInfo; `in` takes a modifier too."""
-
-    __slots__ = ()
-
-
-class FrozenSDPBandwidthInfoList(_BandwidthLookup, frozenlist[FrozenSDPBandwidthInfo]):
-    """A frozenlist of FrozenSDPBandwidthInfo; `in` takes a modifier too."""
-
-    __slots__ = ()
-
-
-class MediaCodec:
-    """Name and clock rate (Hz) of a codec. Equals another of the same name (in any case) and rate, "name" or "name/rate"."""
-
-    __slots__ = ('_name', '_rate')
-    _name: str
-    _rate: int
-
-    def __init__(self, name: str, rate: int) -> None:
-        if getattr(self, '_name', None) is not None:
-            raise TypeError('MediaCodec is read-only')
-        if not isinstance(name, str):
-            raise TypeError(f'MediaCodec: expected str, got {type(name).__name__}')
-        self._rate = int(rate)
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        """Encoding name as in the SDP."""
-        return self._name
-
-    @property
-    def rate(self) -> int:
-        """Clock rate in Hz; 0 when unknown."""
-        return self._rate
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, MediaCodec):
-            return self._rate == other._rate and self._name.lower() == other._name.lower()
-        if isinstance(other, str):
-            name, sign, rate = other.partition('/')
-            return name.lower() == self._name.lower() and (not sign or rate == str(self._rate))
-        return NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._name.lower())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return MediaCodec, (self._name, self._rate)
-
-    def __str__(self) -> str:
-        return f'{self._name}/{self._rate}'
-
-    def __repr__(self) -> str:
-        return f'MediaCodec({self._name!r}, {self._rate})'
-
-
-_unknown_codec = MediaCodec('Unknown', 0)
-_static_codecs = {str(payload_type): MediaCodec(name, rate) for payload_type, name, rate in (
-    (0, 'PCMU', 8000), (3, 'GSM', 8000), (4, 'G723', 8000), (5, 'DVI4', 8000), (6, 'DVI4', 16000), (7, 'LPC', 8000),
-    (8, 'PCMA', 8000), (9, 'G722', 8000), (10, 'L16', 44100), (11, 'L16', 44100), (12, 'QCELP', 8000), (13, 'CN', 8000),
-    (14, 'MPA', 90000), (15, 'G728', 8000), (16, 'DVI4', 11025), (17, 'DVI4', 22050), (18, 'G729', 8000))}  # RFC 3551 §6
 
 
 # Members that differ between the twins: lists and the connection.
@@ -340,7 +62,7 @@ def _bandwidth_info_field(owner: Value, value: Any) -> Any:
 def _formats_field(owner: Value, value: Any) -> Any:
     formats = _members(owner, value, list, frozenlist, str, MAX_FORMATS, 'formats')
     for item in formats:
-        _line_field(owner, item)
+        line_field(owner, item)
     return formats
 
 
@@ -393,7 +115,7 @@ class BaseSDPMediaStream(_SDPValue):
         '_media', '_port', '_transport', '_port_count', '_formats', '_connection', '_attributes', '_bandwidth_info',
         '_session_direction', '_printed')
     _fields = {
-        'media': _line_field, 'port': _port_field, 'transport': _line_field, 'port_count': _port_count_field,
+        'media': line_field, 'port': port_field, 'transport': line_field, 'port_count': port_count_field,
         'formats': _formats_field, 'connection': _connection_field, 'attributes': _attributes_field,
         'bandwidth_info': _bandwidth_info_field}
     media: str
@@ -420,10 +142,10 @@ class BaseSDPMediaStream(_SDPValue):
             attributes: Any = None, bandwidth_info: Any = None) -> None:
         if getattr(self, '_media', None) is not None:
             raise self._initialized_again()
-        checked = _line_field(self, media)
-        self._port = _port_field(self, port)
-        self._transport = _line_field(self, transport)
-        self._port_count = _port_count_field(self, port_count)
+        checked = line_field(self, media)
+        self._port = port_field(self, port)
+        self._transport = line_field(self, transport)
+        self._port_count = port_count_field(self, port_count)
         self._formats = _formats_field(self, formats)
         self._connection = _connection_field(self, connection)
         self._attributes = _attributes_field(self, attributes)
@@ -481,7 +203,7 @@ class BaseSDPMediaStream(_SDPValue):
                 rate = rest.partition('/')[0].strip()
                 if name and len(rate) < 10 and rate.isascii() and rate.isdigit():
                     codecs.setdefault(payload_type, MediaCodec(name, int(rate)))
-        return [codecs.get(item) or _static_codecs.get(item, _unknown_codec) for item in self._formats]
+        return [codecs.get(item) or STATIC_CODECS.get(item, UNKNOWN_CODEC) for item in self._formats]
 
     @property
     def has_ice_attributes(self) -> bool:
@@ -538,9 +260,9 @@ class BaseSDPSession(_SDPValue):
         '_address', '_id', '_version', '_user', '_net_type', '_address_type', '_name', '_connection', '_start_time',
         '_stop_time', '_attributes', '_bandwidth_info', '_media', '_printed')
     _fields = {
-        'address': _line_field, 'id': _long_field, 'version': _long_field, 'user': _line_field, 'net_type': _line_field,
-        'address_type': _line_field, 'name': _line_field, 'connection': _connection_field, 'start_time': _long_field,
-        'stop_time': _long_field, 'attributes': _attributes_field, 'bandwidth_info': _bandwidth_info_field,
+        'address': line_field, 'id': long_field, 'version': long_field, 'user': line_field, 'net_type': line_field,
+        'address_type': line_field, 'name': line_field, 'connection': _connection_field, 'start_time': long_field,
+        'stop_time': long_field, 'attributes': _attributes_field, 'bandwidth_info': _bandwidth_info_field,
         'media': _media_field}
     address: str
     id: int
@@ -576,16 +298,16 @@ class BaseSDPSession(_SDPValue):
             attributes: Any = None, bandwidth_info: Any = None, media: Any = None) -> None:
         if getattr(self, '_address', None) is not None:
             raise self._initialized_again()
-        checked = _line_field(self, address)
-        self._id = _ntp_seconds() if id is None else _long_field(self, id)
-        self._version = _ntp_seconds() if version is None else _long_field(self, version)
-        self._user = _line_field(self, user)
-        self._net_type = _line_field(self, net_type)
-        self._address_type = _line_field(self, address_type)
-        self._name = _line_field(self, name)
+        checked = line_field(self, address)
+        self._id = _ntp_seconds() if id is None else long_field(self, id)
+        self._version = _ntp_seconds() if version is None else long_field(self, version)
+        self._user = line_field(self, user)
+        self._net_type = line_field(self, net_type)
+        self._address_type = line_field(self, address_type)
+        self._name = line_field(self, name)
         self._connection = _connection_field(self, connection)
-        self._start_time = _long_field(self, start_time)
-        self._stop_time = _long_field(self, stop_time)
+        self._start_time = long_field(self, start_time)
+        self._stop_time = long_field(self, stop_time)
         self._attributes = _attributes_field(self, attributes)
         self._bandwidth_info = _bandwidth_info_field(self, bandwidth_info)
         self._media = _media_field(self, media)
@@ -627,7 +349,7 @@ class BaseSDPSession(_SDPValue):
             PJSIPError: not a valid SDP; `status` is a PJMEDIA_SDP_E... code.
             SIPCoreError: more formats, attributes, bandwidth lines or streams than PJSIP takes.
         """
-        from sipsimple.core.sdp_parser import parse_sdp
+        from sipsimple.core.sdp.parser import parse_sdp
         return parse_sdp(cls, text)
 
 
