@@ -1,0 +1,303 @@
+"""Green threads on the asyncio loop of the SDK thread, and what they wait on.
+
+Theory: the loop runs in the thread's main greenlet, the hub. A green thread is a greenlet whose parent is the hub. To
+wait it switches to the hub; to wake it, something schedules its switch on the loop, never switches to it directly, so
+an exception that escapes a green thread cannot surface in whoever woke it. The names are eventlet's, so code written
+for eventlet reads the same; eventlet itself is not needed.
+
+Rule: everything here may be used in the SDK thread only; `Event.send` and `Queue.put` included. From other threads go
+through call_in_twisted_thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import greenlet
+
+__all__ = ['Event', 'GreenThread', 'Lock', 'Queue', 'QueueEmpty', 'Timeout', 'get_current', 'set_hub', 'sleep', 'spawn', 'wait_deferred']
+
+T = TypeVar('T')
+_log = logging.getLogger('sipsimple.threading.green')
+_hub: greenlet.greenlet | None = None
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def set_hub(loop: asyncio.AbstractEventLoop) -> None:
+    """Make the calling greenlet the hub; called once, by the SDK thread."""
+    global _hub, _loop
+    _hub, _loop = greenlet.getcurrent(), loop
+
+
+class GreenThread(greenlet.greenlet):
+    """A green thread; `kill()` raises GreenletExit in it."""
+
+    def __init__(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__(parent=_hub)
+        self._call = (function, args, kwargs)
+
+    def run(self) -> None:
+        function, args, kwargs = self._call
+        del self._call
+        try:
+            function(*args, **kwargs)
+        except greenlet.GreenletExit:
+            pass
+        except BaseException:               # also SystemExit: it must not end the loop
+            _log.exception('a green thread failed: %r', function)
+
+    def kill(self) -> None:
+        """Raise GreenletExit in it, soon."""
+        if not self.dead:
+            assert _loop is not None
+            _loop.call_soon(_throw, self, greenlet.GreenletExit())
+
+
+def _throw(target: greenlet.greenlet, error: BaseException) -> None:
+    if not target.dead:
+        target.throw(error)
+
+
+def _check_thread() -> None:
+    from sipsimple.threading import reactor
+    if _hub is None or not reactor.is_current():
+        raise RuntimeError('green threads live in the SDK thread; get there with call_in_green_thread or call_in_twisted_thread')
+
+
+def get_current() -> GreenThread:
+    """The running green thread. RuntimeError outside one: the hub (a reactor callback) cannot wait."""
+    current = greenlet.getcurrent()
+    if not isinstance(current, GreenThread):
+        _check_thread()
+        raise RuntimeError('a reactor callback cannot wait; do this in a green thread')
+    return current
+
+
+def spawn(function: Callable[..., object], *args: Any, **kwargs: Any) -> GreenThread:
+    """Run function in a new green thread, soon. Thread: SDK."""
+    _check_thread()
+    assert _loop is not None
+    thread = GreenThread(function, args, kwargs)
+    _loop.call_soon(thread.switch)
+    return thread
+
+
+def spawn_now(function: Callable[..., object], *args: Any, **kwargs: Any) -> GreenThread:
+    """The same, but it runs to its first wait before this returns, when called from the hub."""
+    _check_thread()
+    thread = GreenThread(function, args, kwargs)
+    if greenlet.getcurrent() is _hub:
+        thread.switch()
+    else:
+        assert _loop is not None
+        _loop.call_soon(thread.switch)
+    return thread
+
+
+def _wait() -> Any:
+    assert _hub is not None
+    return _hub.switch()
+
+
+def sleep(seconds: float = 0) -> None:
+    """Let others run for that long."""
+    current = get_current()
+    assert _loop is not None
+    handle = _loop.call_soon(current.switch) if seconds <= 0 else _loop.call_later(seconds, current.switch)
+    try:
+        _wait()
+    finally:
+        handle.cancel()
+
+
+class Timeout(BaseException):
+    """Raised in the green thread `seconds` after it was made, unless cancelled; a context manager.
+
+    With `exception=False` as a context manager it ends the block silently; another exception is raised instead of this.
+    """
+
+    def __init__(self, seconds: float | None = None, exception: BaseException | type[BaseException] | bool | None = None) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.exception = exception
+        self._handle: asyncio.TimerHandle | None = None
+        if seconds is not None:
+            current = get_current()
+            assert _loop is not None
+            error: Any = self if exception is None or isinstance(exception, bool) else exception
+            self._handle = _loop.call_later(seconds, _throw, current, error)
+
+    @property
+    def pending(self) -> bool:
+        return self._handle is not None and not self._handle.cancelled() and self._handle.when() > (_loop.time() if _loop else 0)
+
+    def cancel(self) -> None:
+        """Do not raise it any more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def __str__(self) -> str:
+        return f'{self.seconds} seconds'
+
+    def __enter__(self) -> Timeout:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> bool:
+        self.cancel()
+        return value is self and self.exception is False
+
+
+class _Waiters:
+    """Green threads that wait, in order; woken through the loop."""
+
+    def __init__(self) -> None:
+        self._threads: deque[GreenThread] = deque()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """True when woken, False after `timeout` seconds."""
+        current = get_current()
+        assert _loop is not None
+        handle = None if timeout is None else _loop.call_later(timeout, current.switch, False)
+        self._threads.append(current)
+        try:
+            return bool(_wait())
+        finally:
+            if handle is not None:
+                handle.cancel()
+            if current in self._threads:
+                self._threads.remove(current)
+
+    def _wake(self, thread: GreenThread) -> None:
+        if not thread.dead:
+            thread.switch(True)
+
+    def wake_one(self) -> bool:
+        assert _loop is not None
+        while self._threads:
+            thread = self._threads.popleft()
+            if not thread.dead:
+                _loop.call_soon(self._wake, thread)
+                return True
+        return False
+
+    def wake_all(self) -> None:
+        while self.wake_one():
+            pass
+
+
+class Event(Generic[T]):
+    """One value or exception, once; any number of waiters (eventlet.event.Event)."""
+
+    def __init__(self) -> None:
+        self._ready = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._waiters = _Waiters()
+
+    def ready(self) -> bool:
+        """True once something was sent."""
+        return self._ready
+
+    def send(self, value: T | None = None) -> None:
+        """Wake the waiters with a value. RuntimeError the second time."""
+        if self._ready:
+            raise RuntimeError('the event was sent already')
+        self._ready, self._value = True, value
+        self._waiters.wake_all()
+
+    def send_exception(self, error: BaseException) -> None:
+        """Raise an exception in the waiters. RuntimeError the second time."""
+        if self._ready:
+            raise RuntimeError('the event was sent already')
+        self._ready, self._error = True, error
+        self._waiters.wake_all()
+
+    def wait(self, timeout: float | None = None) -> T | None:
+        """The value, when it comes; None after `timeout` seconds without one."""
+        if not self._ready and not self._waiters.wait(timeout):
+            return None
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[no-any-return]
+
+
+class QueueEmpty(Exception):
+    """Queue.get(timeout) found nothing in time."""
+
+
+class Queue(Generic[T]):
+    """Values in order, one waiter each; put never waits (the role of eventlet.coros.queue)."""
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque()
+        self._waiters = _Waiters()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def qsize(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> None:
+        """Add a value. Thread: SDK."""
+        self._items.append(item)
+        self._waiters.wake_one()
+
+    send = put
+
+    def get(self, timeout: float | None = None) -> T:
+        """Wait for a value; QueueEmpty after `timeout` seconds."""
+        while not self._items:
+            if not self._waiters.wait(timeout):
+                raise QueueEmpty
+        return self._items.popleft()
+
+    wait = get
+
+    def clear(self) -> None:
+        self._items.clear()
+
+
+class Lock:
+    """Mutual exclusion among green threads; a context manager, not recursive."""
+
+    def __init__(self) -> None:
+        self._owner: GreenThread | None = None
+        self._waiters = _Waiters()
+
+    @property
+    def locked(self) -> bool:
+        return self._owner is not None
+
+    def acquire(self) -> None:
+        current = get_current()
+        while self._owner is not None:
+            self._waiters.wait()
+        self._owner = current
+
+    def release(self) -> None:
+        self._owner = None
+        self._waiters.wake_one()
+
+    def __enter__(self) -> Lock:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+
+def wait_deferred(deferred: Any, timeout: float | None = None) -> Any:
+    """Wait for a Twisted Deferred: its result, or its failure raised; TimeoutError after `timeout` seconds."""
+    event: Event[Any] = Event()
+    deferred.addCallbacks(event.send, lambda failure: event.send_exception(failure.value))
+    if not event.ready() and not event._waiters.wait(timeout):
+        event.send, event.send_exception = (lambda *a: None), (lambda *a: None)  # type: ignore[method-assign]
+        raise TimeoutError(f'no result in {timeout} seconds')
+    return event.wait()
