@@ -56,7 +56,8 @@ FLAVOURS: dict[str, _Flavour] = {
 
 _NATIVE_WARNINGS = ['-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-missing-field-initializers', '-Werror=implicit-function-declaration',
                     '-Werror=incompatible-pointer-types', '-Werror=int-conversion', '-Werror=return-type']
-_CYTHON_WARNINGS = ['-Wno-unused-function', '-Wno-discarded-qualifiers', '-Wno-unused-variable', '-Werror=incompatible-pointer-types', '-Werror=implicit-function-declaration']
+_CYTHON_WARNINGS = ['-Wno-unused-function', '-Wno-discarded-qualifiers', '-Wno-unused-variable', '-Werror=incompatible-pointer-types',
+                    '-Werror=implicit-function-declaration']
 
 # Undefined symbols that the interpreter or the sanitizer's run time provides.
 _PROVIDED = re.compile(r'_?Py[A-Z_]|_Py|__asan_|__ubsan_|__sanitizer_|__lsan_')
@@ -144,7 +145,8 @@ def _rule_prerequisites(path: Path) -> list[str]:
 def _run(command: Sequence[str], cwd: Path, what: str) -> str:
     if os.environ.get('SIPSIMPLE_BUILD_VERBOSE'):
         print('+ ' + shlex.join(command), flush=True)
-    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace', check=False)
+    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors='replace',
+                          check=False)
     if done.returncode:
         raise BuildError(f'{what} does not compile\n{done.stdout.rstrip()}')
     return done.stdout
@@ -213,7 +215,8 @@ class _Builder:
         module = f'{self.extension.package}.{path.stem}'
         root = self.extension.root
         relative = path.relative_to(root)
-        command = [sys.executable, '-m', 'cython', '-3', '-M', '-X', 'embedsignature=True', '--module-name', module, '-I', '.', '-o', str(output), str(relative)]
+        command = [sys.executable, '-m', 'cython', '-3', '-M', '-X', 'embedsignature=True', '--module-name', module, '-I', '.',
+                   '-o', str(output), str(relative)]
         key = shlex.join([_cython_version(), *command])
         if self.state.current(output, key):
             return False, output
@@ -261,8 +264,9 @@ class _Builder:
         link_map = self.folder / 'link.map'
         libraries = self.pjsip.libraries if self.pjsip else []
         names = [path.name for path in objects]
-        command = [*compiler(), '-shared', '-pthread', *self.flavour.link, '-o', output.name + '.new', *names, *libraries, '-Wl,-Bsymbolic', '-Wl,--exclude-libs,ALL',
-                   '-Wl,-z,defs', '-Wl,--warn-unresolved-symbols', '-Wl,-z,relro,-z,now', f'-Wl,-Map={link_map.name}']
+        command = [*compiler(), '-shared', '-pthread', *self.flavour.link, '-o', output.name + '.new', *names, *libraries,
+                   '-Wl,-Bsymbolic', '-Wl,--exclude-libs,ALL', '-Wl,-z,defs', '-Wl,--warn-unresolved-symbols', '-Wl,-z,relro,-z,now',
+                   f'-Wl,-Map={link_map.name}']
         key = shlex.join([self.pjsip.key if self.pjsip else '', *command])
         if self.state.current(output, key):
             return False, output
@@ -333,7 +337,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of `python -m buildtools.cython_ext [flavour]`: build in place."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        print(build_inplace(*words[:1]))
+        print(build_inplace(words[0] if words else 'develop'))
     except BuildError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

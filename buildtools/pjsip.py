@@ -51,7 +51,8 @@ _TARGETS = [('pjlib', 'pjlib'), ('pjlib-util', 'pjlib-util'), ('pjnath', 'pjnath
 # Objects taken out of PJSIP's makefiles: what is written in C++ (unused here), other systems' sound back ends, and bdimad_dev, whose source is not free.
 _LEFT_OUT = {
     'pjlib/build/Makefile': ['atomic_queue.o'],
-    'pjmedia/build/Makefile': ['echo_webrtc_aec3.o', 'openh264.o', 'bdimad_dev.o', 'bb10_dev.o', 'android_jni_dev.o', 'opensl_dev.o', 'oboe_dev.o', 'pa_dev.o', 'wmme_dev.o', 'legacy_dev.o'],
+    'pjmedia/build/Makefile': ['echo_webrtc_aec3.o', 'openh264.o', 'bdimad_dev.o', 'bb10_dev.o', 'android_jni_dev.o', 'opensl_dev.o', 'oboe_dev.o',
+                               'pa_dev.o', 'wmme_dev.o', 'legacy_dev.o'],
 }
 
 # Objects with known faults that nothing here may pull into the link: HTTP client, JSON, telnet CLI, pcap, WebSocket, AVI, AMR, G.723, T.140 text,
@@ -268,6 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='buildtools.pjsip', description='Build PJSIP (cached) and print the flags to compile and link with it.')
     parser.add_argument('--flavour', choices=list(FLAVOURS), default='release')
     parser.add_argument('--apps', action='store_true', help='also build pjsua and pjsip-perf and print their paths')
+    parser.add_argument('--fetch', action='store_true', help='only put the checked release into the cache')
     parser.add_argument('--source', metavar='FOLDER', type=Path, help='only write the verified, patched source into FOLDER (new or empty)')
     parser.add_argument('--bundle', metavar='FOLDER', type=Path, help='like --source, with a manifest: what source packages carry in deps/pjsip/src')
     parser.add_argument('--manifest', metavar='FOLDER', type=Path, help='only write deps/pjsip/SHA256SUMS for the release unpacked in FOLDER')
@@ -275,6 +277,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.manifest:
             say(f'{pjsip_source.write_manifest(options.manifest)} files')
+        elif options.fetch:
+            with tempfile.TemporaryDirectory(prefix='sipsimple-pjsip-') as scratch:
+                pjsip_source.verified_source(Path(scratch))
         elif options.source or options.bundle:
             target = options.source or options.bundle
             target.mkdir(parents=True, exist_ok=True)

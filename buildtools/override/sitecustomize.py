@@ -11,7 +11,7 @@ class _NativeOverride:
     """Meta path finder that answers for the native core with the file $SIPSIMPLE_NATIVE."""
 
     @staticmethod
-    def find_spec(fullname, path=None, target=None):
+    def find_spec(fullname: str, path: object = None, target: object = None):  # type: ignore[no-untyped-def]
         if fullname != 'sipsimple.core._native':
             return None
         from importlib.machinery import ExtensionFileLoader
