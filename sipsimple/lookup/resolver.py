@@ -86,8 +86,8 @@ def system_configuration(filename: str | None = None) -> tuple[list[Nameserver],
             resolver.read_resolv_conf(filename)
         else:
             resolver = dns.resolver.Resolver()
-    except (dns.exception.DNSException, OSError):
-        pass
+    except (dns.exception.DNSException, OSError, ValueError):
+        pass    # ValueError: a nameserver which is not an address
     nameservers: list[Nameserver] = []
     for server in resolver.nameservers:
         try:

@@ -296,10 +296,10 @@ def test_equal_targets_come_once():
 
 
 def test_a_huge_zone_does_not_make_huge_work():
-    zone = {('x.test', 'NAPTR'): [naptr(number, 'SIP+D2U', f'_sip._udp.x{number}.test.') for number in range(500)]}
-    for number in range(500):
-        zone[f'_sip._udp.x{number}.test.', 'SRV'] = [SRV(1, 1, 5060, f'h{number}-{target}.test.') for target in range(500)]
-        for target in range(500):
+    zone = {('x.test', 'NAPTR'): [naptr(number, 'SIP+D2U', f'_sip._udp.x{number}.test.') for number in range(100)]}
+    for number in range(100):
+        zone[f'_sip._udp.x{number}.test.', 'SRV'] = [SRV(1, 1, 5060, f'h{number}-{target}.test.') for target in range(100)]
+        for target in range(100):
             zone[f'h{number}-{target}.test.', 'A'] = [Address('192.0.2.1')]
     asker = Asker(zone)
     proxy('x.test', asker=asker)
