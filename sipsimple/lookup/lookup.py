@@ -258,9 +258,10 @@ def _outcome(error: Exception | None) -> Outcome | None:
 
 def _records(answer: dns.resolver.Answer) -> list[Record]:
     """Convert the records of an answer; names come with their last dot."""
+    import dns.rdatatype
     records: list[Record] = []
     for rdata in answer:
-        match answer.rdtype.name:
+        match dns.rdatatype.to_text(answer.rdtype):
             case 'A' | 'AAAA':
                 records.append(Address(rdata.address))
             case 'SRV':

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 
 # Gets the query and 'udp' or 'tcp'; returns the messages to send: built ones or raw bytes, [] for silence.
@@ -90,7 +91,7 @@ class ScriptedServer:
     def _responses(self, wire: bytes, protocol: str) -> list[bytes]:
         query = dns.message.from_wire(wire)
         question = query.question[0]
-        self.queries.append((question.name.to_text(omit_final_dot=True), question.rdtype.name, protocol, query))
+        self.queries.append((question.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(question.rdtype), protocol, query))
         try:
             responses = self.handler(query, protocol)
             return [item if isinstance(item, bytes) else item.to_wire(max_size=65535) for item in responses]
