@@ -206,7 +206,7 @@ class BaseSIPURI(Value):
         port: int | None = None
         if location[:1] == '[':
             host, sign, tail = location[1:].partition(']')
-            if ':' not in host or tail and tail[0] != ':':
+            if not sign or ':' not in host or tail and tail[0] != ':':
                 raise SIPCoreError(f'invalid host in SIP URI: {text[:300]!r}')
             digits = tail[1:].strip()
         else:
