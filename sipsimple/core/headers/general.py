@@ -213,8 +213,8 @@ class BaseViaHeader(ParametersHeader):
         if name.upper() != 'SIP' or version != '2.0' or not transport or not sent_by:
             raise SIPCoreError(f'invalid Via: {body[:300]!r}')
         if sent_by[0] == '[':
-            host, sign, digits = sent_by[1:].partition(']')
-            sign, digits = digits[:1], digits[1:]
+            host, bracket, digits = sent_by[1:].partition(']')
+            sign, digits = digits[:1] if bracket else '?', digits[1:]
         else:
             host, sign, digits = sent_by.partition(':')
         if digits:

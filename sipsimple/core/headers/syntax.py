@@ -15,9 +15,10 @@ _quoted = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _escaped = re.compile(r'\\(.)', re.DOTALL)
 _needs_quotes = re.compile(r'[;,"<>\x00-\x1f\x7f]')
 _breaks = re.compile(r'[\r\n\x00]+')
-# Items between the separators, where quoted strings and <...> are one piece; a lone quote or '<' stands for itself.
+# Items between the separators, where quoted strings and <...> are one piece. A lone quote reaches to the end: were it
+# taken for itself, a row of them would cost quadratic time. A lone '<' stands for itself.
 _items = {
-    mark: re.compile(rf'(?:[^{mark}"<]++|"(?:[^"\\]|\\.)*+"|<[^<>]*+>|["<])++', re.DOTALL) for mark in ',;'}
+    mark: re.compile(rf'(?:[^{mark}"<]++|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|<[^<>]*+>|<)++', re.DOTALL) for mark in ',;'}
 
 
 def quote(text: str) -> str:
@@ -52,6 +53,8 @@ def parse_parameters(text: str) -> dict[str, str | None]:
         if not name:
             if item.strip():
                 raise SIPCoreError(f'nameless header parameter: {item[:300]!r}')
+        elif not name.isalnum() and _needs_quotes.search(name):
+            raise SIPCoreError(f'invalid header parameter: {item[:300]!r}')
         elif name not in parameters:
             if not sign:
                 parameters[name] = None
