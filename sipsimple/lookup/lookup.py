@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from sipsimple.core.helpers import Route
     from sipsimple.core.values import BaseSIPURI
+    from sipsimple.threading.green import Waitable
 
 __all__ = ['DNSLookup']
 
@@ -59,7 +60,7 @@ class DNSLookup:
     authoritative_first: bool = False
     authoritative_port: int = 53
 
-    def lookup_service(self, uri: BaseSIPURI, service: str, timeout: float = 3.0, lifetime: float = 15.0) -> Any:
+    def lookup_service(self, uri: BaseSIPURI, service: str, timeout: float = 3.0, lifetime: float = 15.0) -> Waitable[list[tuple[str, int]]]:
         """Find the servers of a service by SRV, or else by the address of the domain and the default port.
 
         Args:
@@ -76,7 +77,7 @@ class DNSLookup:
         return self._start(_Lookup(self, 'lookup_service', uri, timeout, lifetime, {'service': service}), steps, _same)
 
     def lookup_sip_proxy(self, uri: BaseSIPURI, supported_transports: Sequence[str], timeout: float = 3.0, lifetime: float = 15.0,
-                         tls_name: str | None = None, request_id: object = None) -> Any:
+                         tls_name: str | None = None, request_id: object = None) -> Waitable[list[Route]]:
         """Find where to send requests for a SIP URI, RFC 3263 §4.
 
         Args:
@@ -100,7 +101,7 @@ class DNSLookup:
             return [Route(target.address, port=target.port, transport=target.transport, tls_name=name) for target in targets]
         return self._start(_Lookup(self, 'lookup_sip_proxy', uri, timeout, lifetime, {'request_id': request_id}), steps, routes)
 
-    def lookup_xcap_server(self, uri: BaseSIPURI, timeout: float = 3.0, lifetime: float = 15.0) -> Any:
+    def lookup_xcap_server(self, uri: BaseSIPURI, timeout: float = 3.0, lifetime: float = 15.0) -> Waitable[list[str]]:
         """Find XCAP roots in the TXT records of `xcap.<host>`.
 
         Args:
@@ -113,14 +114,16 @@ class DNSLookup:
         """
         return self._start(_Lookup(self, 'lookup_xcap_server', uri, timeout, lifetime, {}), lambda: rfc3263.xcap_root(uri.host), _same)
 
-    def _start(self, lookup: _Lookup, steps: Callable[[], Steps[T]], convert: Callable[[T], R]) -> Any:
+    def _start(self, lookup: _Lookup, steps: Callable[[], Steps[T]], convert: Callable[[T], R]) -> Waitable[R]:
+        from sipsimple.threading import reactor
         from sipsimple.threading.green import run_in_waitable_green_thread
+        reactor.start()     # does nothing when it runs; lookups need no SIPApplication
         return run_in_waitable_green_thread(self._run_lookup)(lookup, steps, convert)
 
     def _run_lookup(self, lookup: _Lookup, steps: Callable[[], Steps[T]], convert: Callable[[T], R]) -> R:
         try:
             try:
-                result = convert(_wait_for(lookup.run(steps())))
+                result = convert(_wait_for(lookup.run(steps)))
             except DNSLookupError:
                 raise
             except Exception as error:
@@ -148,22 +151,22 @@ class _Lookup:
     def post(self, name: str, **fields: object) -> None:
         NotificationCenter().post_notification(name, sender=self.owner, data=TimestampedNotificationData(**fields))
 
-    async def run(self, steps: Steps[T]) -> T:
-        """Ask what `steps` wants to know, until it returns."""
+    async def run(self, start: Callable[[], Steps[T]]) -> T:
+        """Ask what the steps want to know, until they return."""
+        # All of it here and not in the caller, so that no notification comes before the method of DNSLookup returns.
+        steps = start()
         manager = DNSManager()
         self._deadline = asyncio.get_running_loop().time() + self.lifetime
         self._resolvers = [Resolver(manager.nameservers, self.timeout, manager.cache)]
-        # The NS step is for the steps' own domain; it begins when it is clear that they have a question at all.
-        authoritative = self.owner.authoritative_first
         try:
             queries = next(steps)
-            if authoritative:
+            if self.owner.authoritative_first:      # only now: addresses and bad arguments end without a question
                 await self._find_authorities()
             while True:
                 queries = steps.send(await self._ask_all(queries))
         except StopIteration as stop:
             result: T = stop.value
-            return result
+        return result
 
     async def _find_authorities(self) -> None:
         steps = rfc3263.authoritative_servers(self.uri.host, DNSManager().ip_versions)
@@ -226,14 +229,15 @@ def _same(result: T) -> T:
     return result
 
 
-def _wait_for(coroutine: Any) -> Any:
+def _wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the SDK thread's loop while this green thread waits."""
     from twisted.internet.defer import Deferred
 
     from sipsimple.threading.green import wait_deferred
     task = asyncio.get_running_loop().create_task(coroutine)
     try:
-        return wait_deferred(Deferred.fromFuture(task))
+        result: T = wait_deferred(Deferred.fromFuture(task))
+        return result
     finally:
         task.cancel()   # does nothing unless this green thread was ended
 

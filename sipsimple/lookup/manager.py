@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from zope.interface import implementer
 
@@ -76,10 +76,10 @@ class DNSManager:
         self.ip_versions = (4, 6)
         self.read_configuration = system_configuration
         self.cache = AnswerCache()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._nameservers: tuple[Nameserver, ...] | None = None
         self._pinned = False
-        self._search: list[str] = []
+        self._search: list[str] | None = None   # None: the system's configuration was not read yet
         self._domain = ''
         # Below: SDK thread only.
         self._task: asyncio.Task[None] | None = None
@@ -92,10 +92,8 @@ class DNSManager:
 
         Setting a list replaces the system's servers and ends their probing; setting None brings them back.
         """
-        with self._lock:
-            if self._nameservers is not None:
-                return list(self._nameservers)
-        self._set_system(self._read_configuration())
+        if self._nameservers is None:
+            self._read_once()
         with self._lock:
             return list(self._nameservers or ())
 
@@ -109,32 +107,31 @@ class DNSManager:
             return
         if isinstance(nameservers, str):
             raise ValueError('nameservers must be a list')
-        normalized = [normalize_nameserver(nameserver) for nameserver in nameservers]
-        with self._lock:
-            self._pinned = True
-            self._set(normalized)
+        self._use([normalize_nameserver(nameserver) for nameserver in nameservers], pinned=True)
 
     @property
     def search(self) -> list[str]:
         """The system's search domains without those of multicast DNS; names looked up are absolute and do not use them."""
-        self.nameservers
-        return list(self._search)
+        self._read_once()
+        return list(self._search or ())
 
     @property
     def domain(self) -> str:
         """The system's own domain, empty when it has none."""
-        self.nameservers
+        self._read_once()
         return self._domain
 
     def start(self) -> None:
-        """Start probing; returns at once."""
-        from sipsimple.threading import call_in_twisted_thread
+        """Start probing; returns at once. Starts the SDK thread when it does not run."""
+        from sipsimple.threading import call_in_twisted_thread, reactor
+        reactor.start()
         call_in_twisted_thread(self._start)
 
     def stop(self) -> None:
         """Stop probing; the servers in use stay. Returns at once."""
-        from sipsimple.threading import call_in_twisted_thread
-        call_in_twisted_thread(self._stop)
+        from sipsimple.threading import call_in_twisted_thread, reactor
+        if reactor.is_running():
+            call_in_twisted_thread(self._stop)
 
     def _start(self) -> None:
         if self._task is not None:
@@ -174,12 +171,9 @@ class DNSManager:
     async def _probe(self) -> bool:
         """Choose the servers; return False when the choice has to be looked at again soon."""
         system = self._read_configuration()
-        if self._nameservers is None:
+        if self._nameservers is None or self._pinned or self.probe_domain is None:
             self._set_system(system)
-        if self._pinned:
-            return True
-        if self.probe_domain is None:
-            self._set_system(system)
+        if self._pinned or self.probe_domain is None:
             return True
         domain = self.probe_domain.rstrip('.')
         if await self._works(system[0], [(domain, 'NAPTR'), (f'_sip._udp.{domain}', 'SRV')], timeout=1, lifetime=3):
@@ -206,6 +200,10 @@ class DNSManager:
                 raise result
         return not any(isinstance(result, BaseException) for result in results)
 
+    def _read_once(self) -> None:
+        if self._search is None:
+            self._set_system(self._read_configuration())
+
     def _read_configuration(self) -> SystemConfiguration:
         nameservers, search, domain = self.read_configuration()
         return [normalize_nameserver(server) for server in nameservers], search, domain
@@ -215,16 +213,20 @@ class DNSManager:
         nameservers, search, domain = configuration
         with self._lock:
             self._search, self._domain = search, domain
-            if not self._pinned:
-                self._set(nameservers)
+        self._use(nameservers)
 
-    def _set(self, nameservers: Sequence[Nameserver]) -> None:
-        # The lock (of the caller) is held while posting, so that observers see the lists in their order; it is reentrant for them.
-        previous, self._nameservers = self._nameservers, tuple(nameservers)
-        if previous == self._nameservers:
+    def _use(self, nameservers: Sequence[Nameserver], pinned: bool = False) -> None:
+        """Set the servers and tell observers; without `pinned`, servers set by the application stay."""
+        with self._lock:
+            if self._pinned and not pinned:
+                return
+            self._pinned = pinned
+            previous, self._nameservers = self._nameservers, tuple(nameservers)
+        if previous == tuple(nameservers):
             return
         if previous is not None:
             self.cache.clear()
+        # Without the lock: an observer may wait for another thread which asks for the servers.
         name = 'DNSResolverDidInitialize' if previous is None else 'DNSNameserversDidChange'
         NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(nameservers=list(nameservers)))
 
