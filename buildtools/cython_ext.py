@@ -167,7 +167,9 @@ class _Builder:
         pj_flags = self.pjsip.cflags if self.pjsip else []
         common = ['-fPIC', '-fvisibility=hidden', '-fwrapv', '-fno-strict-aliasing', '-pthread', *definitions,
                   f'-ffile-prefix-map={extension.root}/=', *pj_flags, f'-I{extension.folder}', f'-I{extension.folder / "native"}']
-        self.native_flags = [*self.flavour.native, *_NATIVE_WARNINGS, *common]
+        # UBSan sees signed overflow in our own C only where it is not defined to wrap.
+        native_common = [word for word in common if word != '-fwrapv'] if self.flavour.pjsip == 'asan' else common
+        self.native_flags = [*self.flavour.native, *_NATIVE_WARNINGS, *native_common]
         self.cython_flags = [*self.flavour.cython, *_CYTHON_WARNINGS, *common, *(f'-I{path}' for path in python)]
 
     def run(self) -> Path:

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from buildtools import cython_ext, pjsip, pjsip_source, report, requirements  # noqa: E402
+from buildtools import cython_ext, inplace, pjsip, pjsip_source, report, requirements  # noqa: E402
 
 COUNTER_PXD = 'cdef class Counter:\n    cdef int value\n    cdef int bump(self)\n'
 COUNTER_PYX = """# cython: language_level=3
@@ -131,6 +131,28 @@ def test_forbidden_objects_are_found_in_the_link_map() -> None:
             '/x/pjlib-util/lib/libpjlib-util-x86_64-pc-linux-gnu.a(http_client.o)\n                              core.o (pj_http_req_create)\n')
     assert pjsip.forbidden_members(text) == ['http_client']
     assert pjsip.forbidden_members(text.replace('http_client', 'dns')) == []
+
+
+def test_built_core_exports_only_init_functions() -> None:
+    built = ROOT / 'sipsimple' / 'core' / cython_ext.so_name()
+    if not built.is_file():
+        pytest.skip('the native core is not built in place')
+    names = subprocess.run(['nm', '-D', '--defined-only', built], capture_output=True, text=True, check=True).stdout
+    exported = {line.split()[-1] for line in names.splitlines()}
+    modules = {f'PyInit_{path.stem}' for path in cython_ext.CORE.modules}
+    assert exported and exported <= modules, 'PJSIP must stay hidden: another copy of it may be in the process'
+
+
+def test_other_build_can_replace_the_one_in_place(tmp_path: Path) -> None:
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT / 'buildtools' / 'override'), 'SIPSIMPLE_NATIVE': str(tmp_path / 'other.so')}
+    code = ('import sys; find = sys.meta_path[0].find_spec; print(find("sipsimple.core._native").origin, find("sipsimple.core"), find("sipsimple.core._x"))')
+    out = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, check=True).stdout
+    assert out.split() == [str(tmp_path / 'other.so'), 'None', 'None']
+
+
+def test_unknown_argument_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert inplace.main(['--nonsense']) == 2
+    assert 'usage:' in capsys.readouterr().err
 
 
 def test_manifest_is_complete_and_well_formed() -> None:
