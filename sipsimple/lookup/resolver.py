@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import dns.rdatatype
     import dns.resolver
 
-__all__ = ['AnswerCache', 'Nameserver', 'Resolver', 'normalize_nameserver', 'nameserver_endpoint', 'system_configuration']
+__all__ = ['AnswerCache', 'Nameserver', 'Resolver', 'nameserver_endpoint', 'normalize_nameserver', 'system_configuration']
 
 DNS_PORT = 53
 EDNS_PAYLOAD = 1232         # the agreed size that no path fragments (DNS flag day 2020)
@@ -180,7 +180,7 @@ def _parse(data: bytes) -> dns.message.Message | None:
     try:
         # A cut message parses up to the cut: only its TC flag matters then.
         return dns.message.from_wire(data, ignore_trailing=True, continue_on_error=bool(len(data) > 2 and data[2] & 2))
-    except Exception:   # the parser's own classes and what broken input makes of it: the network may send anything
+    except Exception:  # noqa: BLE001 - the parser's own classes and what broken input makes of it: the network may send anything
         return None
 
 

@@ -364,7 +364,7 @@ def test_authoritative_servers_are_asked_first(manager, authority_works):
         assert recursor.names()[:2] == [('x.test', 'NS'), ('ns.x.test', 'A')]
         assert authority.names() == [('_stun._udp.x.test', 'SRV'), ('h.x.test', 'A')]
         assert recursor.names()[2:] == ([] if authority_works else authority.names())
-        assert [trace.query_type for trace in recorder.of('DNSLookupTrace')][0] == 'NS'
+        assert recorder.of('DNSLookupTrace')[0].query_type == 'NS'
         assert {tuple(trace.nameservers[0]) for trace in recorder.of('DNSLookupTrace')} == {authority.endpoint, recursor.endpoint}
 
 
@@ -393,3 +393,14 @@ def test_the_system_servers_and_the_probe_with_real_packets(manager):
         broken.clear()
         assert changes.get(10).data.nameservers == [system.endpoint]
         manager.stop()
+
+
+def test_real_uris_and_routes(lab):
+    values = pytest.importorskip('sipsimple.core.values', reason='the native core is not built', exc_type=ImportError)
+    from sipsimple.core.helpers import Route
+    for uri in (values.SIPURI.parse('sips:alice@lab.test;transport=TLS'), values.FrozenSIPURI.parse('sip:lab.test;transport=tls')):
+        route, = DNSLookup().lookup_sip_proxy(uri, ALL).result(30)
+        assert isinstance(route, Route)
+        assert (route.address, route.port, route.transport, route.tls_name) == ('127.0.0.1', lab.port('SIPS'), 'tls', 'lab.test')
+    route, = DNSLookup().lookup_sip_proxy(values.SIPURI.parse('sip:alice@[::1]:5070'), ALL).result(30)
+    assert (route.address, route.port, route.transport) == ('::1', 5070, 'udp')

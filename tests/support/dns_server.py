@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import dns.flags
 import dns.message
@@ -71,7 +72,7 @@ class ScriptedServer:
         """Return name and type of all queries so far."""
         return [(name, kind) for name, kind, _, _ in self.queries]
 
-    def __enter__(self) -> ScriptedServer:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -95,7 +96,7 @@ class ScriptedServer:
         try:
             responses = self.handler(query, protocol)
             return [item if isinstance(item, bytes) else item.to_wire(max_size=65535) for item in responses]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised when the server stops
             self.errors.append(error)
             return []
 

@@ -26,7 +26,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Self
 
 import pytest
 
@@ -119,7 +119,7 @@ class Lab:
         self._reservation: IO[bytes] | None = None
         self._dir: Path | None = None
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
@@ -144,7 +144,7 @@ class Lab:
         """Return what a component has written."""
         return (self.dir / 'run' / f'{name}.log').read_text(errors='replace')
 
-    def start(self) -> Lab:
+    def start(self) -> Self:
         """Start the components and return when they answer; skip or fail the test when they are not there."""
         self._script = require(*self.components)
         self._dir = Path(tempfile.mkdtemp(prefix='sipsimple-lab-'))
@@ -182,7 +182,7 @@ class Lab:
     def _reserve_ports(self) -> None:
         """Take an offset which no other lab has and whose ports are free."""
         for offset in OFFSETS:
-            reservation = open(Path(tempfile.gettempdir()) / f'sipsimple-lab-{os.getuid()}-{offset}.lock', 'ab')
+            reservation = open(Path(tempfile.gettempdir()) / f'sipsimple-lab-{os.getuid()}-{offset}.lock', 'ab')  # noqa: SIM115 - held until stop()
             try:
                 fcntl.flock(reservation, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -210,7 +210,7 @@ class Lab:
         environment = {**os.environ, **self.settings, 'LAB_DIR': str(self.dir), 'PATH': SEARCH_PATH}
         with tempfile.TemporaryFile() as output:
             process = subprocess.run(['bash', str(self._script), *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                                     stderr=subprocess.STDOUT, timeout=START_LIMIT)
+                                     stderr=subprocess.STDOUT, timeout=START_LIMIT, check=False)
             output.seek(0)
             text = output.read().decode(errors='replace')
         if process.returncode != 0:
