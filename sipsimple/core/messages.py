@@ -47,6 +47,9 @@ _spellings = {name.lower(): name for name in """
     Subscription-State Supported Suppress-If-Match Target-Dialog Timestamp To Unsupported User-Agent User-to-User Via
     Warning""".split()}
 
+# The names as they are nearly always written -> lower case.
+_usual_names = {name: lowered for lowered, name in _spellings.items()} | _compact_forms
+
 _never_shown = {'authorization', 'proxy-authenticate', 'proxy-authorization', 'www-authenticate'}
 
 # Found on demand by Request.body and Response.body, without splitting the headers.
@@ -156,14 +159,17 @@ class MessageHeaders(dict[str, Any]):
             name, sign, value = line.partition(':')
             if not sign:
                 continue
-            name = name.strip()
-            lowered = name.lower()
-            if len(lowered) == 1:
+            lowered = _usual_names.get(name)
+            if lowered is None:
+                name = name.strip()
+                lowered = name.lower()
                 lowered = _compact_forms.get(lowered, lowered)
+                if not lowered or lowered in _never_shown:
+                    continue
             entry = index.get(lowered)
             if entry is not None:
                 entry.append(value.strip())
-            elif lowered and lowered not in _never_shown:
+            else:
                 index[lowered] = [_spellings.get(lowered) or name, value.strip()]
         self._index = index
         return index

@@ -35,7 +35,9 @@ Expires: x
 s: caf\xe9
 Call-Info: <http://example.com/caf\xc3\xa9>
 no colon here
+Via
 : nameless
+V: SIP/2.0/UDP e.f
 Content-Type: application/sdp
 Content-Length: 3
 
@@ -60,7 +62,8 @@ def test_response():
 def test_values():
     headers = parse_message(INVITE).headers
     assert [str(via) for via in headers['Via']] == [
-        'Via: SIP/2.0/TCP client.atlanta.example.com:5060;branch=z9hG4bK74b43', 'Via: SIP/2.0/UDP a.b:5060;rport', 'Via: SIP/2.0/UDP c.d:5060']
+        'Via: SIP/2.0/TCP client.atlanta.example.com:5060;branch=z9hG4bK74b43', 'Via: SIP/2.0/UDP a.b:5060;rport', 'Via: SIP/2.0/UDP c.d:5060',
+        'Via: SIP/2.0/UDP e.f:5060']
     assert type(headers['Via'][0]) is FrozenViaHeader and len(headers['Route']) == 2
     assert headers['Max-Forwards'] == 70 and headers['CSeq'] == (1, 'INVITE') and headers['Content-Length'] == 3
     assert type(headers['From']) is FrozenFromHeader and headers['From'].tag == '9fxced76sl' and headers['To'].display_name == 'Bob'
