@@ -97,7 +97,7 @@ class DNSLookup:
 
         def routes(targets: list[rfc3263.Target]) -> list[Route]:
             from sipsimple.core.helpers import Route
-            name = tls_name or uri.host
+            name = tls_name or uri.host.strip('[]').rstrip('.')     # as certificates write it
             return [Route(target.address, port=target.port, transport=target.transport, tls_name=name) for target in targets]
         return self._start(_Lookup(self, 'lookup_sip_proxy', uri, timeout, lifetime, {'request_id': request_id}), steps, routes)
 

@@ -59,7 +59,7 @@ def manager(monkeypatch):
 
 @pytest.fixture
 def lab(dns_lab, manager):
-    manager.nameservers = [('127.0.0.1', dns_lab.port('DNS'))]
+    manager.nameservers = dns_lab.nameservers
     return dns_lab
 
 
@@ -403,4 +403,4 @@ def test_real_uris_and_routes(lab):
         assert isinstance(route, Route)
         assert (route.address, route.port, route.transport, route.tls_name) == ('127.0.0.1', lab.port('SIPS'), 'tls', 'lab.test')
     route, = DNSLookup().lookup_sip_proxy(values.SIPURI.parse('sip:alice@[::1]:5070'), ALL).result(30)
-    assert (route.address, route.port, route.transport) == ('::1', 5070, 'udp')
+    assert (route.address, route.port, route.transport, route.tls_name) == ('::1', 5070, 'udp', '::1')

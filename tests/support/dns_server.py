@@ -30,7 +30,8 @@ def answer(query: dns.message.Message, *records: str, rcode: int = dns.rcode.NOE
             new = dns.rrset.from_text(name, int(ttl), rdclass, rdtype, rdata)
             for rrset in section:
                 if rrset.name == new.name and rrset.rdtype == new.rdtype:
-                    rrset.update(new)
+                    for rdata in new:
+                        rrset.add(rdata)
                     break
             else:
                 section.append(new)

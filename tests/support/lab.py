@@ -140,6 +140,11 @@ class Lab:
         """Return a port by its name in the lab's README: 'SIP', 'DNS', 'TURN' ..."""
         return int(self.env[f'LAB_{name}_PORT'])
 
+    @property
+    def nameservers(self) -> list[tuple[str, int]]:
+        """For DNSManager().nameservers; set before anything starts the manager, no packet leaves the machine."""
+        return [('127.0.0.1', self.port('DNS'))]
+
     def log(self, name: str) -> str:
         """Return what a component has written."""
         return (self.dir / 'run' / f'{name}.log').read_text(errors='replace')

@@ -198,6 +198,9 @@ def test_probing_goes_on_until_the_system_servers_work(manager, network):
         assert len(network.asked) == asked
         manager._stop()
         manager._stop()
+        manager._start()
+        await until(lambda: len(network.asked) == asked + 2)
+        manager._stop()
     asyncio.run(run())
 
 
