@@ -107,9 +107,10 @@ def _logged(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict
 
 
 def call_from_thread(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call it in the SDK thread, in the order of the requests; exceptions are logged."""
+    """Call it in the SDK thread, started if need be, in the order of the requests; exceptions are logged."""
     if _loop is None:
-        raise RuntimeError('the SDK thread was not started')
+        start()
+    assert _loop is not None
     try:
         _loop.call_soon_threadsafe(_logged, function, args, kwargs)
     except RuntimeError:
