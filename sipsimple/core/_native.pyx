@@ -12,7 +12,14 @@ from importlib.util import spec_from_file_location
 
 cdef extern int ss_has_module(const char *name)
 
+cdef extern from *:
+    """
+    #define CYTHON_VERSION_TEXT CYTHON_ABI
+    """
+    const char *CYTHON_VERSION_TEXT
+
 CORE_REVISION = 1
+CYTHON_VERSION = (<bytes>CYTHON_VERSION_TEXT).decode().replace("_", ".")
 
 
 class OneObjectFinder:

@@ -14,7 +14,7 @@ from sipsimple.core import _events, _handles, _invitation, _timers
 from sipsimple.core.errors import SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
-from sipsimple.core.messages import parse_message, parse_sipfrag
+from sipsimple.core.messages import Response, parse_message, parse_sipfrag
 from sipsimple.core.request import check_timeout, check_type, name_addr, route_body
 from sipsimple.core.sdp import FrozenSDPSession, SDPSession
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
@@ -481,6 +481,8 @@ class Invitation:
         why = _reason_text(message['headers']) if originator == 'remote' else None
         if originator == 'local' and code == 503 and not has_message:
             code, text = 408, 'Transport Error'
+        if self._direction == 'incoming' and self._state in ('incoming', 'early') and code == 487 and not self._ended:
+            originator, why = 'remote', why or 'user request'       # the 487 is ours, the CANCEL was the peer's
         if why is None:
             if self._ended and text != 'timeout':
                 why = 'user request'
@@ -540,7 +542,7 @@ class Invitation:
         message: dict[str, Any] = {'code': code, 'reason': reason.decode('utf-8', 'replace'), 'headers': {}, 'body': None}
         if raw:
             parsed = parse_message(raw)
-            if parsed.code is not None:
+            if isinstance(parsed, Response):
                 message = {'code': parsed.code, 'reason': parsed.reason, 'headers': parsed.headers, 'body': parsed.body}
                 self._learn(parsed, origin == 1, False)
             else:

@@ -312,8 +312,13 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
             replace_contact(tdata, inv->dlg);
         status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
     }
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
+        const ss_blob none = { NULL, 0 };
+
+        if (code >= 300 && inv->state < PJSIP_INV_STATE_CONNECTING)
+            ss_inv_post_state(handle, SS_INV_DISCONNECTING, 0, 1, 0, none, NULL, NULL);
         status = pjsip_inv_send_msg(inv, tdata);
+    }
     ss_inv_unlock(self, inv);
     return status;
 }
