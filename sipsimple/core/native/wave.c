@@ -43,7 +43,7 @@ static FILE *open_regular(const char *path, int flags, const char *mode, pj_stat
         return NULL;
     }
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        *status = PJ_STATUS_FROM_OS(S_ISDIR(info.st_mode) ? EISDIR : EINVAL);
+        *status = PJ_STATUS_FROM_OS((S_ISDIR(info.st_mode) ? EISDIR : EINVAL));
         close(fd);
         return NULL;
     }
