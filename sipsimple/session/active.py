@@ -1,0 +1,39 @@
+"""The sessions that live: from `SIPSessionNewIncoming` or `SIPSessionNewOutgoing` until `SIPSessionDidFail` or `SIPSessionDidEnd`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sipsimple.session.session import Session
+
+__all__ = ['add', 'call_when_empty', 'remove', 'sessions']
+
+# Keys only; a dict keeps the order. Changed in the reactor thread only; copying it is one step under the GIL.
+_sessions: dict[Session, None] = {}
+_when_empty: list[Callable[[], object]] = []
+
+
+def add(session: Session) -> None:
+    _sessions[session] = None
+
+
+def remove(session: Session) -> None:
+    _sessions.pop(session, None)
+    if not _sessions:
+        while _when_empty:
+            _when_empty.pop()()
+
+
+def sessions() -> list[Session]:
+    """Return the live sessions, oldest first; any thread."""
+    return list(_sessions)
+
+
+def call_when_empty(function: Callable[[], object]) -> None:
+    """Call once when no session lives any more: at once if there is none. Reactor thread."""
+    if _sessions:
+        _when_empty.append(function)
+    else:
+        function()

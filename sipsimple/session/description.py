@@ -1,0 +1,180 @@
+"""Session descriptions: offers, answers, and what an offer changes. RFC 3264.
+
+One media line per stream, at an index that never changes; lines are never taken away, only refused with port 0. No function here knows the state of
+the session.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sipsimple.core import SDPConnection, SDPMediaStream, SDPSession
+from sipsimple.core.helpers import outgoing_ip_for
+
+if TYPE_CHECKING:
+    from sipsimple.core import FrozenSDPMediaStream, FrozenSDPSession
+
+__all__ = ['InvalidOffer', 'OfferChanges', 'answer', 'first_offer', 'free_index', 'local_address', 'move', 'next_answer',
+           'next_offer', 'outgoing_address', 'refused_media',
+           'remote_address', 'revised', 'stream_media']
+
+
+class InvalidOffer(Exception):
+    """The offer breaks a rule; the text says which."""
+
+
+_ROUTE_LIFETIME = 1         # seconds
+
+_routes: dict[str, tuple[float, str]] = {}
+
+
+def outgoing_address(remote: str) -> str | None:
+    """Return the local IPv4 address from which packets to `remote` leave, None without a route to it.
+
+    Asking costs a socket, as much as the rest of a description; so an answer is good for a moment.
+    """
+    now = time.monotonic()
+    known = _routes.get(remote)
+    if known is not None and now - known[0] < _ROUTE_LIFETIME:
+        return known[1]
+    address = outgoing_ip_for(remote)
+    if address is None or ':' in address:
+        return None
+    if len(_routes) > 1000:
+        _routes.clear()
+    _routes[remote] = (now, address)
+    return address
+
+
+def remote_address(remote_sdp: FrozenSDPSession) -> str | None:
+    """Return the address the peer wants media at: of the session, or of its first used media line."""
+    if remote_sdp.connection is not None:
+        return remote_sdp.connection.address
+    for media in remote_sdp.media:
+        if media.port and media.connection is not None:
+            return media.connection.address
+    return None
+
+
+def local_address(remote_sdp: FrozenSDPSession) -> str | None:
+    """Return the address to answer this offer from, None without a route. The old way to hold, `0.0.0.0`, is mirrored."""
+    remote = remote_address(remote_sdp)
+    if remote is None:
+        return None
+    return remote if remote == '0.0.0.0' else outgoing_address(remote)
+
+
+def stream_media(stream: Any, for_offer: bool) -> SDPMediaStream:
+    """Return the media line of a stream. Its address is that of the session, unless ICE made its own."""
+    media: SDPMediaStream = stream.get_local_media(for_offer)
+    if media.connection is not None and not media.has_ice_attributes and not media.has_ice_candidates:
+        media.connection = None         # type: ignore[misc]
+    return media
+
+
+def refused_media(offered: FrozenSDPMediaStream | SDPMediaStream) -> SDPMediaStream:
+    """Return the line that refuses an offered one: RFC 3264 §6."""
+    return SDPMediaStream(str(offered.media), 0, str(offered.transport), formats=list(offered.formats))
+
+
+def first_offer(address: str, name: str, streams: Sequence[Any]) -> SDPSession:
+    """Return the first description of a session we offer; numbers the streams."""
+    for index, stream in enumerate(streams):
+        stream.index = index
+    return SDPSession(address, name=name, connection=SDPConnection(address), media=[stream_media(stream, True) for stream in streams])
+
+
+def answer(offer: FrozenSDPSession, address: str, name: str, streams: Iterable[Any]) -> SDPSession:
+    """Return the first answer of a session: the lines of the given streams, the others refused."""
+    return SDPSession(address, name=name, connection=SDPConnection(address), media=_answered(offer, streams))
+
+
+def _answered(offer: FrozenSDPSession, streams: Iterable[Any]) -> list[SDPMediaStream | None]:
+    by_index = {stream.index: stream for stream in streams}
+    return [stream_media(by_index[index], False) if index in by_index else refused_media(line) for index, line in enumerate(offer.media)]
+
+
+def move(sdp: SDPSession, address: str) -> None:
+    """Put another address in a first offer: it leaves over another network than planned."""
+    sdp.address = address               # type: ignore[misc]
+    sdp.connection = SDPConnection(address)         # type: ignore[misc]
+
+
+def revised(active: FrozenSDPSession) -> SDPSession:
+    """Return a copy of an active description of ours, with the next version: RFC 3264 §8."""
+    sdp = SDPSession.new(active)
+    sdp.version = active.version + 1    # type: ignore[misc]
+    return sdp
+
+
+def next_answer(active: FrozenSDPSession, offer: FrozenSDPSession, streams: Iterable[Any]) -> SDPSession:
+    """Return the answer to a later offer: the lines of the given streams, the others refused."""
+    sdp = revised(active)
+    sdp.media = _answered(offer, streams)           # type: ignore[misc]
+    return sdp
+
+
+def next_offer(active: FrozenSDPSession, lines: Iterable[Any]) -> SDPSession:
+    """Return the next offer: the active description, with the lines of the given streams made anew."""
+    sdp = revised(active)
+    for stream in lines:
+        media = stream_media(stream, True)
+        if stream.index == len(sdp.media):
+            sdp.media.append(media)
+        else:
+            sdp.media[stream.index] = media
+    return sdp
+
+
+def free_index(active: FrozenSDPSession, remote: FrozenSDPSession, taken: Iterable[int]) -> int:
+    """Return the index for a stream to add: a disabled line is used again before one is appended (RFC 3264 §8.1)."""
+    taken = set(taken)
+    for index, line in enumerate(active.media):
+        if index not in taken and (not line.port or index >= len(remote.media) or not remote.media[index].port):
+            return index
+    index = len(active.media)
+    while index in taken:
+        index += 1
+    return index
+
+
+@dataclass
+class OfferChanges:
+    """What an offer of the peer in a running session means for its streams."""
+
+    added: list[int] = field(default_factory=list)          # indexes of lines that are new, or used again
+    removed: list[Any] = field(default_factory=list)        # streams that end
+    kept: list[Any] = field(default_factory=list)
+    changed: list[Any] = field(default_factory=list)        # of the kept ones: those whose line or address differs
+
+    @classmethod
+    def of(cls, active: FrozenSDPSession, offer: FrozenSDPSession, streams: Iterable[Any]) -> OfferChanges:
+        """Compare an offer with the peer's active description.
+
+        Raises:
+            InvalidOffer: the offer has fewer lines than the active description.
+        """
+        if len(offer.media) < len(active.media):
+            raise InvalidOffer('Streams cannot be deleted from the SDP')
+        by_index = {stream.index: stream for stream in streams}
+        moved = offer.connection != active.connection or remote_address(offer) != remote_address(active)
+        changes = cls()
+        for index, line in enumerate(offer.media):
+            stream = by_index.get(index)
+            previous = active.media[index] if index < len(active.media) else None
+            if not line.port:
+                if stream is not None:
+                    changes.removed.append(stream)
+            elif stream is None:
+                changes.added.append(index)
+            elif previous is None or previous.media != line.media:
+                changes.removed.append(stream)
+                changes.added.append(index)
+            else:
+                changes.kept.append(stream)
+                if moved or previous != line:
+                    changes.changed.append(stream)
+        return changes

@@ -1,0 +1,31 @@
+"""What the two ways to establish a session have in common."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sipsimple.session import hold
+from sipsimple.session.states import Input, SessionState
+
+if TYPE_CHECKING:
+    from sipsimple.session.session import Session
+
+__all__ = ['established', 'settings']
+
+
+def settings() -> Any:
+    """Return the general settings."""
+    from sipsimple.configuration.settings import SIPSimpleSettings
+    return SIPSimpleSettings()
+
+
+def established(session: Session) -> None:
+    """The INVITE is done and the streams run: the session is connected."""
+    if session.state is not SessionState.CONNECTED:
+        session._advance(Input.STARTED)
+    session.start_time = datetime.now().astimezone()
+    session.proposed_streams = None
+    session._held_remotely = hold.held_remotely(session)
+    session._post('SIPSessionDidStart', streams=list(session.streams))
+    session._settle_replacement()

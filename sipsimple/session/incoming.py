@@ -1,0 +1,127 @@
+"""An INVITE for us: the streams it proposes, and `accept`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sipsimple.core import ContactHeader, PublicGRUU, SIPCoreError, SIPURI, sip_status_messages
+from sipsimple.session import description, ending, streamset
+from sipsimple.session.establish import established, settings
+from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, StreamFailed
+from sipsimple.streams import MediaStreamRegistry, UnknownStreamError
+
+if TYPE_CHECKING:
+    from sipsimple.core import FrozenSDPSession, SDPSession
+    from sipsimple.session.session import Session
+
+__all__ = ['proposed_streams', 'run_accept']
+
+log = logging.getLogger('sipsimple.session')
+
+
+def proposed_streams(account: Any, offer: FrozenSDPSession, indexes: Iterable[int] | None = None) -> list[Any]:
+    """Return a stream for every media line of an offer (or those at `indexes`) that a registered type takes."""
+    streams = []
+    for index in range(len(offer.media)) if indexes is None else indexes:
+        if not offer.media[index].port:
+            continue
+        for stream_type in MediaStreamRegistry:
+            try:
+                stream = stream_type.new_from_sdp(account, offer, index)
+            except UnknownStreamError:
+                continue
+            except Exception as error:
+                log.info('media line %d refused: %s: %s', index, stream_type.__name__, error)
+                break
+            if stream is not None:
+                stream.index = index
+                streams.append(stream)
+                break
+    return streams
+
+
+async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra_headers: list[Any]) -> None:
+    """Procedure: accept an incoming session."""
+    session._check_alive()
+    invitation = session._invitation
+    assert invitation is not None
+    offer = invitation.sdp.proposed_remote
+    unknown = [stream for stream in streams if stream not in (session.proposed_streams or ())] if offer is not None else []
+    if unknown:
+        raise Failure(f'not among the proposed streams: {unknown}')
+    try:
+        streams = await streamset.initialize(session, streams, 'incoming' if offer is not None else 'outgoing')
+    except Failure as error:
+        raise Failure(error.failure_reason, 500, sip_status_messages[500]) from error
+    session.proposed_streams = streams
+    sdp = _description(session, offer, streams)
+    starter = streamset.Starter(session, streams)
+    acknowledged = False
+    deadline = None
+    reason = sip_status_messages[200]
+    try:
+        try:
+            invitation.send_response(200, contact_header=_contact(session, is_focus), sdp=sdp, extra_headers=extra_headers)
+        except SIPCoreError as error:
+            raise Failure(f'SIP core error: {error}', 500, sip_status_messages[500]) from error
+        session._answered = True
+        session._final = (200, reason)
+        deadline = session._deadline(session.media_stream_timeout)
+        # Streams start with the negotiation, which for our own offer in the 200 comes only with the ACK.
+        session._post('SIPSessionWillStart')
+        while not (acknowledged and starter.complete):
+            event = await session._wait(deadline)
+            match event.kind:
+                case Kind.INVITATION if event.data.state == 'connected':
+                    acknowledged = True
+                    ending.invite_answered(session, 200, True)
+                case Kind.SDP:
+                    if not event.data.succeeded:
+                        raise Failure(f'SDP negotiation failed: {event.data.error}')
+                    session._negotiated(event.data)
+                    starter.negotiate(event.data.local_sdp, event.data.remote_sdp)
+                case Kind.STREAM_STARTED:
+                    starter.pending.discard(event.source)
+    except DeadlineExpired as error:
+        if not acknowledged:
+            ending.invite_answered(session, 200, False)
+            raise Failure('missing ACK', bye_reason='Missing ACK') from error
+        raise Failure('media stream start timeout', bye_reason='media stream start timeout') from error
+    except StreamFailed as error:
+        raise Failure(f'media stream failed: {error.reason}', bye_reason='media stream failed') from error
+    finally:
+        if deadline is not None:
+            deadline.cancel()
+    starter.drop_refused()
+    session.streams = starter.started
+    established(session)
+
+
+def _contact(session: Session, is_focus: bool) -> ContactHeader | None:
+    """Return the contact for the 200; None leaves the one made from the request."""
+    invitation = session._invitation
+    assert invitation is not None
+    try:
+        uri = session.account.contact[PublicGRUU, invitation.transport]
+    except KeyError:
+        if not is_focus or invitation.local_contact_header is None:
+            return None
+        uri = invitation.local_contact_header.uri
+    return ContactHeader(SIPURI.new(uri), parameters={'isfocus': None} if is_focus else None)
+
+
+def _description(session: Session, offer: FrozenSDPSession | None, streams: list[Any]) -> SDPSession:
+    """Return the answer, or the offer when the INVITE had none."""
+    if offer is not None:
+        address = description.local_address(offer)
+    else:
+        assert session._invitation is not None
+        peer = session._invitation.peer_address
+        address = description.outgoing_address(peer.ip) if peer is not None else None
+    if address is None:
+        raise Failure('no local address to reach the remote media from', 500, sip_status_messages[500])
+    if offer is None:
+        return description.first_offer(address, settings().user_agent, streams)
+    return description.answer(offer, address, settings().user_agent, streams)

@@ -1,0 +1,200 @@
+"""What reaches a session, and the machinery that runs its procedures.
+
+A session is an actor. Notifications of its invitation (engine thread), notifications of its streams, timers and calls of the application (any
+thread) become `Event` objects in its `Inbox`, which is emptied in the reactor thread, one event at a time and never nested: an observer may call
+the session from inside a notification the session is just posting, and that call is handled when the present step is over.
+
+An operation that takes several events (connect, accept, a re-INVITE, the end) is a *procedure*: a coroutine that awaits events of the inbox and
+runs on nothing but them. It needs neither a green thread of its own nor any hand-over to the hub, and a session runs at most one at a time, which is
+what serialises its operations.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
+from enum import Enum, auto
+from typing import Any, NamedTuple, Protocol
+
+from sipsimple.threading import reactor
+
+__all__ = ['Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS', 'NextEvent', 'ProposalCancelled',
+           'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
+
+log = logging.getLogger('sipsimple.session')
+
+
+class Kind(Enum):
+    """What an event tells."""
+
+    RUN = auto()                    # data: the function that makes the procedure to run
+    END = auto()                    # the application called end()
+    CANCEL_PROPOSAL = auto()        # the application called cancel_proposal()
+    ANSWER_PROPOSAL = auto()        # the application called accept_proposal() or reject_proposal(); data: ProposalAnswer
+    HOLD = auto()                   # the application called hold() or unhold(), data: True or False; or it is time to try again, data: None
+    TIMER = auto()                  # source: the Deadline that expired
+    INVITATION = auto()             # SIPInvitationChangedState
+    SDP = auto()                    # SIPInvitationGotSDPUpdate
+    MESSAGE = auto()                # SIPInvitationGotMessage
+    TRANSFER = auto()               # SIPInvitationTransferNewIncoming
+    STREAM_INITIALIZED = auto()
+    STREAM_STARTED = auto()
+    STREAM_FAILED = auto()
+
+
+NOTIFICATION_KINDS = {
+    'SIPInvitationChangedState': Kind.INVITATION,
+    'SIPInvitationGotSDPUpdate': Kind.SDP,
+    'SIPInvitationGotMessage': Kind.MESSAGE,
+    'SIPInvitationTransferNewIncoming': Kind.TRANSFER,
+    'MediaStreamDidInitialize': Kind.STREAM_INITIALIZED,
+    'MediaStreamDidStart': Kind.STREAM_STARTED,
+    'MediaStreamDidFail': Kind.STREAM_FAILED,
+    'MediaStreamDidNotInitialize': Kind.STREAM_FAILED,
+}
+
+
+class Event(NamedTuple):
+    """One thing that happened."""
+
+    kind: Kind
+    source: Any = None
+    data: Any = None
+
+
+class EndRequested(Exception):
+    """The application ended the session while a procedure was running."""
+
+
+class ProposalCancelled(Exception):
+    """The application called cancel_proposal() while a procedure was running."""
+
+
+class Disconnected(Exception):
+    """The dialog is gone. `data` is that of the notification `SIPInvitationChangedState`."""
+
+    def __init__(self, data: Any) -> None:
+        super().__init__(f'{data.code} {data.reason}')
+        self.data = data
+
+
+class StreamFailed(Exception):
+    """A stream of the session failed."""
+
+    def __init__(self, stream: Any, reason: str) -> None:
+        super().__init__(reason)
+        self.stream = stream
+        self.reason = reason
+
+
+class DeadlineExpired(Exception):
+    """What a procedure was waiting for did not come in time."""
+
+
+class Failure(Exception):
+    """The session cannot go on: `code`, `reason` and `failure_reason` are for `SIPSessionDidFail`, `response` is the code for the peer if it waits for
+    our answer to its INVITE, `bye_reason` the text of the `Reason` of a BYE."""
+
+    def __init__(self, failure_reason: str, code: int = 0, reason: str | None = None, response: int = 500, bye_reason: str | None = None) -> None:
+        super().__init__(failure_reason)
+        self.failure_reason = failure_reason
+        self.code = code
+        self.reason = reason
+        self.response = response
+        self.bye_reason = bye_reason
+
+
+class NextEvent:
+    """Awaitable: the next event of the session that runs the procedure."""
+
+    def __await__(self) -> Generator[None, Event, Event]:
+        return (yield)
+
+
+class Inbox:
+    """The queue of events of one session. Reactor thread only."""
+
+    __slots__ = ('_busy', '_events', '_handler')
+
+    def __init__(self, handler: Callable[[Event], None]) -> None:
+        self._events: deque[Event] = deque()
+        self._handler = handler
+        self._busy = False
+
+    def put(self, event: Event) -> None:
+        """Handle the event now, or after those before it if one is being handled. The handler must not raise."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                self._handler(self._events.popleft())
+        finally:
+            self._busy = False
+
+
+class Timer(Protocol):
+    """A call in the future."""
+
+    def cancel(self) -> None:
+        """Call it off; harmless when it was made."""
+
+
+class Scheduler(Protocol):
+    """The reactor thread, as sessions see it; tests put in their own."""
+
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Call in the reactor thread: at once if this is it."""
+
+    def call_later(self, seconds: float, function: Callable[..., object], *args: Any) -> Timer:
+        """Call in `seconds`; only from the reactor thread."""
+
+
+class _ReactorScheduler:
+    """The real one. Calls from other threads wake the reactor once for all that is waiting, not once each: a busy engine thread hands over several
+    events at a time, and the wake-up (a write to a socket) costs more than most of them."""
+
+    def __init__(self) -> None:
+        self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._woken = False
+
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        if reactor.is_current():
+            function(*args)
+            return
+        self._calls.append((function, args))
+        # Two threads may both see False: then the second wake-up finds nothing to do.
+        if not self._woken:
+            self._woken = True
+            reactor.call_from_thread(self._run)
+
+    def _run(self) -> None:
+        # Cleared first: what is appended from here on either is seen below or wakes again.
+        self._woken = False
+        calls = self._calls
+        for _ in range(len(calls)):
+            function, args = calls.popleft()
+            try:
+                function(*args)
+            except Exception:
+                log.exception('a call failed in the reactor thread: %r', function)
+
+    call_later = staticmethod(reactor.call_later)
+
+
+reactor_scheduler: Scheduler = _ReactorScheduler()
+
+
+class Deadline:
+    """A moment after which a procedure does not want to wait any more. Cancel it when the wait is over."""
+
+    __slots__ = ('_timer',)
+
+    def __init__(self, scheduler: Scheduler, inbox: Inbox, seconds: float) -> None:
+        self._timer = scheduler.call_later(seconds, inbox.put, Event(Kind.TIMER, self))
+
+    def cancel(self) -> None:
+        """Stop the timer; harmless when it has expired."""
+        self._timer.cancel()

@@ -1,0 +1,153 @@
+"""`SessionManager`: takes incoming INVITEs, knows all live sessions and ends them when the application stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zope.interface import implementer
+
+from sipsimple.core import SIPCoreError
+from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
+from sipsimple.session import active, replaces
+from sipsimple.session.base import SessionBase, log
+from sipsimple.session.session import Session
+
+__all__ = ['SessionManager']
+
+
+def _find_account(contact_uri: Any) -> Any:
+    from sipsimple.account import AccountManager
+    return AccountManager().find_account(contact_uri)
+
+
+@implementer(IObserver)
+class SessionManager:
+    """The one manager of all sessions; `SessionManager()` always returns the same object.
+
+    Attributes:
+        state: None, 'starting', 'started', 'stopping' or 'stopped'.
+        find_account: function that returns the account for the Request-URI of an INVITE, or None. The default asks `AccountManager`.
+
+    Notifications: `SIPSessionManagerWillStart`, `SIPSessionManagerDidStart`, `SIPSessionManagerWillEnd`, `SIPSessionManagerDidEnd`.
+    """
+
+    _instance: SessionManager | None = None
+
+    state: str | None
+    find_account: Callable[[Any], Any]
+    _refused: set[Any]          # invitations answered with an error, kept until they are gone: without a reference they would end without a word
+
+    def __new__(cls) -> SessionManager:
+        if cls._instance is None:
+            instance = super().__new__(cls)
+            instance.state = None
+            instance.find_account = _find_account
+            instance._refused = set()
+            cls._instance = instance
+        return cls._instance
+
+    @property
+    def sessions(self) -> list[Session]:
+        """A copy of the list of live sessions; any thread."""
+        return active.sessions()
+
+    def start(self) -> None:
+        """Take incoming sessions from now on. `SIPApplication` calls this.
+
+        Raises:
+            RuntimeError: the manager is stopping.
+        """
+        if self.state == 'stopping':
+            raise RuntimeError('the session manager is stopping')
+        if self.state in ('starting', 'started'):
+            return
+        self.state = 'starting'
+        self._post('SIPSessionManagerWillStart')
+        NotificationCenter().add_observer(self, name='SIPInvitationChangedState')
+        self.state = 'started'
+        self._post('SIPSessionManagerDidStart')
+
+    def stop(self) -> Any:
+        """End all sessions. `SIPApplication` calls this.
+
+        Returns:
+            An event whose `wait()`, in a green thread, returns when no session lives any more.
+        """
+        from sipsimple.threading import call_in_twisted_thread
+        from sipsimple.threading.green import Event
+        done: Event[None] = Event()
+        call_in_twisted_thread(self._stop, done.send)
+        return done
+
+    def _stop(self, done: Callable[[], object]) -> None:
+        if self.state != 'started':
+            if self.state == 'stopping':
+                active.call_when_empty(done)
+            else:
+                done()
+            return
+        self.state = 'stopping'
+        self._post('SIPSessionManagerWillEnd')
+        for session in active.sessions():
+            session.end()
+
+        def finish() -> None:
+            NotificationCenter().discard_observer(self, name='SIPInvitationChangedState')
+            self.state = 'stopped'
+            self._post('SIPSessionManagerDidEnd')
+            done()
+        active.call_when_empty(finish)
+
+    def _post(self, name: str) -> None:
+        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData())
+
+    def handle_notification(self, notification: Notification) -> None:
+        """Take an INVITE; engine thread, so there is no more here than what cannot wait."""
+        data = notification.data
+        if data.state == 'disconnected':
+            self._refused.discard(notification.sender)
+        elif data.state == 'incoming' and data.prev_state is None:
+            # The session listens from here on: a CANCEL may be next in the queue.
+            session = Session(None)
+            session._attach(notification.sender)
+            SessionBase.scheduler.call(self._received, session, notification.sender, data)
+
+    def _received(self, session: Session, invitation: Any, data: Any) -> None:
+        """Answer an INVITE, or make it a session: reactor thread."""
+        try:
+            code = self._admit(session, invitation, data)
+        except Exception:
+            log.exception('incoming session failed')
+            code = 500
+        if code is not None:
+            session._detach()
+            self._refused.add(invitation)
+            try:
+                invitation.send_response(code)
+            except SIPCoreError as error:
+                self._refused.discard(invitation)
+                log.debug('cannot send %d: %s', code, error)        # cancelled meanwhile
+
+    def _admit(self, session: Session, invitation: Any, data: Any) -> int | None:
+        """Return the code to refuse the INVITE with; None if it became a session."""
+        if invitation.state != 'incoming':
+            session._detach()           # cancelled before anybody heard of it
+            return None
+        if self.state != 'started':
+            return 480
+        account = self.find_account(data.request_uri)
+        if account is None:
+            return 404
+        replaced = None
+        header = data.headers.get('Replaces')
+        if header is not None:
+            replaced = replaces.find_replaced(header, active.sessions())
+            if replaced is None:
+                return 481
+            if replaces.is_ending(replaced):
+                return 603
+        invitation.send_response(100)
+        session.account = account
+        session._receive(invitation, data, replaced)
+        return None

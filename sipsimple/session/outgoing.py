@@ -1,0 +1,168 @@
+"""`connect`: from the first offer to a running session, over as many routes as it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sipsimple.core import ContactHeader, FromHeader, Invitation, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.session import active, description, reinvite, streamset
+from sipsimple.session.establish import established, settings
+from sipsimple.session.inputs import DeadlineExpired, Disconnected, EndRequested, Failure, Kind, StreamFailed
+
+if TYPE_CHECKING:
+    from sipsimple.core import Route
+    from sipsimple.session.session import Session
+
+__all__ = ['ConnectRequest', 'forbidden_headers', 'run_connect']
+
+forbidden_headers = frozenset(('to', 'from', 'via', 'contact', 'route', 'record-route'))
+
+
+@dataclass
+class ConnectRequest:
+    """The arguments of `Session.connect`."""
+
+    to_header: ToHeader
+    routes: list[Route]
+    streams: list[Any]
+    is_focus: bool
+    extra_headers: list[Any]
+
+
+class _RouteFailed(Exception):
+    """Nobody answered over this route: the next one may do better. `cause` is what ends the session if there is none."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _fails_over(data: Any, provisional: bool) -> bool:
+    """Whether the end of an unanswered INVITE says something about the route rather than about the callee.
+
+    503 is the server on the way (RFC 3263 §4.3); a 408 made here is a transport error or, with no provisional response before it, silence. Once a
+    provisional response came, a 408 is the callee's silence.
+    """
+    return data.code == 503 or (data.code == 408 and data.originator != 'remote' and not provisional)
+
+
+async def run_connect(session: Session, request: ConnectRequest) -> None:
+    """Procedure: connect."""
+    active.add(session)
+    session._post('SIPSessionNewOutgoing', streams=list(request.streams))
+    session._check_alive()
+    streams = await streamset.initialize(session, request.streams, 'outgoing')
+    session.proposed_streams = streams
+    failure: Exception = Failure('no route to the destination', 480, response=480)
+    for route in request.routes:
+        try:
+            await _attempt(session, request, route, streams)
+        except _RouteFailed as error:
+            failure = error.cause
+        else:
+            await _reoffer_after_ice(session)
+            established(session)
+            return
+    raise failure
+
+
+def _contact(session: Session, request: ConnectRequest, route: Route) -> tuple[ContactHeader, str]:
+    """Return the contact and the media address for a route."""
+    try:
+        uri = session.account.contact[PublicGRUUIfAvailable, route]
+    except KeyError as error:
+        raise Failure('could not find a contact for the route', 480, response=480) from error
+    # A GRUU names a server; every other contact has our address on this route.
+    address = uri.host if 'gr' not in uri.parameters else description.outgoing_address(route.address)
+    if address is None:
+        raise Failure('no local address to reach the route from', 480, response=480)
+    return ContactHeader(uri, parameters={'isfocus': None} if request.is_focus else None), address
+
+
+async def _attempt(session: Session, request: ConnectRequest, route: Route, streams: list[Any]) -> None:
+    """Send the INVITE over one route and see it through until it is acknowledged and all streams run.
+
+    Raises:
+        _RouteFailed: this route does not work.
+    """
+    try:
+        contact, address = _contact(session, request, route)
+    except Failure as error:
+        raise _RouteFailed(error) from error
+    if session._local_offer is None:
+        session._local_offer = description.first_offer(address, settings().user_agent, streams)
+    sdp = session._local_offer
+    if sdp.address != address:              # another way out than that of the route before
+        description.move(sdp, address)
+    account = session.account
+    invitation = Invitation()
+    session._attach(invitation)
+    try:
+        invitation.send_invite(SIPURI.new(request.to_header.uri), FromHeader(account.uri, account.display_name), request.to_header,
+                               RouteHeader(route.uri), contact, sdp, account.credentials, request.extra_headers)
+    except SIPCoreError as error:
+        raise _RouteFailed(Failure(f'SIP core error: {error}', response=480)) from error
+    invite_timeout = settings().sip.invite_timeout
+    answer_deadline = session._deadline(invite_timeout) if invite_timeout else None
+    start_deadline = None
+    starter = streamset.Starter(session, streams)
+    provisional = acknowledged = False
+    try:
+        while not (acknowledged and starter.complete):
+            event = await session._wait(start_deadline or answer_deadline)
+            data = event.data
+            match event.kind:
+                case Kind.INVITATION if data.state == 'early':
+                    provisional = True
+                    _got_provisional(session, data)
+                case Kind.INVITATION if data.state == 'connecting':
+                    session._answered = True
+                    session._final = (data.code, data.reason)
+                    session._learn_peer(data)
+                    start_deadline = session._deadline(session.media_stream_timeout)
+                case Kind.INVITATION if data.state == 'connected':
+                    acknowledged = True
+                    code, reason = session._final
+                    session._post('SIPSessionDidProcessTransaction', originator='local', method='INVITE', code=code, reason=reason, ack_received='unknown')
+                case Kind.SDP:
+                    if not data.succeeded:
+                        raise Failure(f'SDP negotiation failed: {data.error}')
+                    if not starter.negotiated:
+                        session._post('SIPSessionWillStart')
+                    session._negotiated(data)
+                    starter.negotiate(data.local_sdp, data.remote_sdp)
+                case Kind.STREAM_STARTED:
+                    starter.pending.discard(event.source)
+    except Disconnected as error:
+        if not session._answered and not starter.negotiated and _fails_over(error.data, provisional):
+            raise _RouteFailed(error) from error
+        raise
+    except DeadlineExpired as error:
+        if start_deadline is None:
+            raise EndRequested from error           # the callee let it ring too long: as if the user hung up
+        raise Failure('media stream start timeout' if starter.pending else 'INVITE not completed') from error
+    except StreamFailed as error:
+        raise Failure(f'media stream failed: {error.reason}') from error
+    finally:
+        for deadline in (answer_deadline, start_deadline):
+            if deadline is not None:
+                deadline.cancel()
+    starter.drop_refused()
+    session.streams = starter.started
+
+
+def _got_provisional(session: Session, data: Any) -> None:
+    if data.code == 180:
+        session._post('SIPSessionGotRingIndication')
+    session._post('SIPSessionGotProvisionalResponse', code=data.code, reason=data.reason)
+
+
+async def _reoffer_after_ice(session: Session) -> None:
+    """Tell the peer, and what is on the way, which addresses ICE chose, if these are not those of the first offer (RFC 8839 §4.4.1).
+
+    Errors do not matter: media flows already.
+    """
+    streams = [stream for stream in session.streams if getattr(stream, 'ice_reoffer_needed', False)]
+    if streams:
+        await reinvite.reoffer(session, streams)

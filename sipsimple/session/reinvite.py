@@ -1,0 +1,120 @@
+"""One re-INVITE of ours, from the offer to its final response."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sipsimple.core import SIPCoreError
+from sipsimple.session import description, streamset
+from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, ProposalCancelled
+from sipsimple.session.states import Input
+
+if TYPE_CHECKING:
+    from sipsimple.core import SDPSession
+    from sipsimple.session.base import SessionBase
+
+__all__ = ['OutOfStep', 'Outcome', 'PeerFirst', 'finish', 'glare_delay', 'reoffer', 'send', 'final_response']
+
+
+class PeerFirst(Exception):
+    """A proposal of the peer came before ours was sent: it has to be answered first."""
+
+
+class OutOfStep(Failure):
+    """It is not known any more which streams the peer thinks there are: the session has to end."""
+
+
+class Outcome(NamedTuple):
+    """The final response to a re-INVITE."""
+
+    code: int
+    reason: str
+    cancelled: bool
+
+    @property
+    def accepted(self) -> bool:
+        return 200 <= self.code < 300
+
+
+def glare_delay(session: SessionBase) -> float:
+    """Return the seconds to wait after a 491: RFC 3261 §14.1."""
+    return random.randrange(2100, 4001, 10) / 1000 if session.direction == 'outgoing' else random.randrange(0, 2001, 10) / 1000
+
+
+def send(session: SessionBase, sdp: SDPSession) -> None:
+    """Send a re-INVITE with an offer.
+
+    Raises:
+        PeerFirst: the peer is waiting for our answer to one of its own.
+        SIPCoreError: it could not be sent.
+    """
+    invitation = session._invitation
+    assert invitation is not None
+    if invitation.state == 'connected' and invitation.sub_state != 'normal':
+        raise PeerFirst
+    invitation.send_reinvite(sdp=sdp)
+
+
+async def final_response(session: SessionBase, seconds: float | None) -> Outcome:
+    """Wait for the final response; cancel the re-INVITE after `seconds`, or when the application wants it.
+
+    Raises:
+        OutOfStep: the peer answers nothing at all, or a 2xx crossed our CANCEL.
+    """
+    invitation = session._invitation
+    assert invitation is not None
+    cancelled = False
+    deadline = session._deadline(seconds) if seconds else None
+    try:
+        while True:
+            try:
+                event = await session._wait(deadline)
+            except (DeadlineExpired, ProposalCancelled) as error:
+                if cancelled:
+                    if isinstance(error, ProposalCancelled):
+                        continue
+                    raise OutOfStep('re-INVITE not answered') from error
+                cancelled = True
+                if deadline is not None:
+                    deadline.cancel()
+                deadline = session._deadline(session.short_reinvite_timeout)
+                try:
+                    invitation.cancel_reinvite()
+                except SIPCoreError:
+                    pass                    # its final response is in the queue already
+                continue
+            data = event.data
+            if event.kind is Kind.SDP and data.succeeded:
+                session._local_sdp, session._remote_sdp = data.local_sdp, data.remote_sdp
+            elif event.kind is Kind.INVITATION and data.state == 'connected' and getattr(data, 'prev_sub_state', None) == 'sent_proposal':
+                outcome = Outcome(data.code, data.reason, cancelled)
+                break
+    finally:
+        if deadline is not None:
+            deadline.cancel()
+    session._post('SIPSessionDidProcessTransaction', originator='local', method='INVITE', code=outcome.code, reason=outcome.reason, ack_received='unknown')
+    if cancelled and outcome.accepted:
+        raise OutOfStep('re-INVITE accepted when it was cancelled')
+    return outcome
+
+
+def finish(session: SessionBase) -> None:
+    """The re-INVITE is over."""
+    session._advance(Input.PROPOSAL_DONE)
+
+
+async def reoffer(session: SessionBase, streams: list[Any]) -> Outcome | None:
+    """Offer the given streams of the session anew, with the session not connected yet; None if there was no way to do so."""
+    assert session._local_sdp is not None and session._remote_sdp is not None
+    session._advance(Input.PROPOSE)
+    outcome = None
+    try:
+        send(session, description.next_offer(session._local_sdp, streams))
+        outcome = await final_response(session, session.short_reinvite_timeout)
+    except (PeerFirst, SIPCoreError):
+        pass
+    if outcome is not None and outcome.accepted:
+        streamset.update(session.streams, session._local_sdp, session._remote_sdp)
+    finish(session)
+    return outcome

@@ -1,0 +1,467 @@
+"""`Session`: a SIP session and its streams, the public face of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sipsimple.core import SIPCoreError, SubjectHeader
+from sipsimple.session import active, ending, hold, proposals
+from sipsimple.session.base import SessionBase, log
+from sipsimple.session.incoming import proposed_streams, run_accept
+from sipsimple.session.inputs import Disconnected, EndRequested, Event, Kind
+from sipsimple.session.outgoing import ConnectRequest, forbidden_headers, run_connect
+from sipsimple.session.states import IllegalDirectionError, IllegalStateError, Input, SessionState
+from sipsimple.session.transfer import TransferHandler, TransferInfo, transfer_headers
+
+if TYPE_CHECKING:
+    from sipsimple.core import Invitation, Route, ToHeader
+
+__all__ = ['Session']
+
+
+class Session(SessionBase):
+    """A SIP session between an account and a remote party.
+
+    All methods may be called from any thread. A method checks, and for most changes, the state at once in the caller's thread; the rest happens in
+    the reactor thread and ends with notifications.
+
+    Attributes (read-only; those not listed here are properties below):
+        account: the local account.
+        direction: None, 'incoming' or 'outgoing': of the first INVITE.
+        streams: list of the active streams.
+        proposed_streams: list of the streams of the proposal in progress, else None.
+        start_time, end_time: when the session started and ended, aware `datetime` objects, or None.
+        local_focus, remote_focus: whether our, or the peer's, contact says `isfocus`: RFC 4579.
+        subject: the subject of the session, or None.
+        conference: the conference control of the session, or None.
+        replaced_session: the session this incoming one takes the place of, or None.
+        transfer_handler: state of the transfer of this session, a `TransferHandler`.
+        transfer_info: how a transfer made this session, a `TransferInfo`, or None.
+    """
+
+    def __init__(self, account: Any) -> None:
+        super().__init__(account)
+        self.subject: str | None = None
+        self.conference: Any = None
+        self.replaced_session: Session | None = None
+        self.transfer_handler = TransferHandler()
+        self.transfer_info: TransferInfo | None = None
+        self._has_offer = False                 # the INVITE of the peer had one
+        self._closing = False                   # the procedure that ends the session was started
+
+    def __repr__(self) -> str:
+        return f'<{self.__class__.__name__} {self.direction or "new"} {self.state} with {self.remote_identity}>'
+
+    # Properties
+
+    @property
+    def stop_time(self) -> datetime | None:
+        """When the session ended, or None: the same as `end_time`."""
+        return self.end_time
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether the local or the remote party has put the session on hold."""
+        return self._on_hold or any(stream.on_hold_by_remote for stream in self.streams)
+
+    @property
+    def transport(self) -> str | None:
+        """The SIP transport: 'udp', 'tcp' or 'tls'; None before the session uses one."""
+        return self._invitation.transport if self._invitation is not None else None
+
+    @property
+    def peer_address(self) -> Any:
+        """The address the peer's messages come from, with `ip` and `port`; None before the first one."""
+        return self._invitation.peer_address if self._invitation is not None else None
+
+    @property
+    def local_identity(self) -> Any:
+        """The header that identifies the local party, a `FrozenFromHeader` or `FrozenToHeader`; None before the session uses one."""
+        return self._invitation.local_identity if self._invitation is not None else None
+
+    @property
+    def remote_identity(self) -> Any:
+        """The header that identifies the remote party, a `FrozenFromHeader` or `FrozenToHeader`; None before the session uses one."""
+        return self._invitation.remote_identity if self._invitation is not None else None
+
+    @property
+    def remote_user_agent(self) -> str | None:
+        """The name of the peer's program, None until it tells."""
+        return self._invitation.remote_user_agent if self._invitation is not None else None
+
+    @property
+    def route(self) -> Any:
+        """The route of an outgoing session, a `FrozenRouteHeader`, else None."""
+        return self._invitation.route_header if self._invitation is not None else None
+
+    @property
+    def call_id(self) -> str | None:
+        """The Call-ID of the dialog."""
+        return self._invitation.call_id if self._invitation is not None else None
+
+    @property
+    def dialog_id(self) -> Any:
+        """The `DialogID` of the session: `call_id`, `local_tag`, `remote_tag`; None before there is a dialog."""
+        return self._invitation.dialog_id if self._invitation is not None else None
+
+    # Establishing
+
+    def connect(self, to_header: ToHeader, routes: Iterable[Route], streams: Iterable[Any], is_focus: bool = False, subject: str | None = None,
+                transfer_info: TransferInfo | None = None, extra_headers: Iterable[Any] | None = None) -> None:
+        """Call somebody.
+
+        Args:
+            to_header: the callee.
+            routes: next hops, tried in order until one works.
+            streams: the streams to offer.
+            is_focus: say `isfocus` in our contact.
+            subject: put in a `Subject` header.
+            transfer_info: what made us call, for `Referred-By` and `Replaces`.
+            extra_headers: further header fields for the INVITE.
+
+        Raises:
+            IllegalStateError: the state is not None.
+            RuntimeError: an extra header is one the stack makes.
+            ValueError: there are no streams, or no routes.
+
+        Notifications: `SIPSessionNewOutgoing`, then `SIPSessionDidStart` or `SIPSessionDidFail`.
+        """
+        streams, routes, headers = list(streams), list(routes), list(extra_headers or ())
+        for header in headers:
+            if header.name.lower() in forbidden_headers:
+                raise RuntimeError(f'extra_headers must not contain {header.name}')
+        if not streams:
+            raise ValueError('a session needs at least one stream')
+        if not routes:
+            raise ValueError('a session needs at least one route')
+        if transfer_info is not None:
+            headers += transfer_headers(transfer_info)
+        if subject is not None:
+            headers.append(SubjectHeader(subject))
+        self._fire(Input.CONNECT)
+        self.direction = 'outgoing'
+        self.subject = subject
+        self.transfer_info = transfer_info
+        self.local_focus = is_focus
+        self.proposed_streams = streams
+        request = ConnectRequest(to_header, routes, list(streams), is_focus, headers)
+        self._send(Kind.RUN, lambda: run_connect(self, request))
+
+    def send_ring_indication(self) -> None:
+        """Tell the peer that it rings here: a 180. It may be repeated.
+
+        Raises:
+            IllegalStateError: the state is neither `incoming` nor `received_proposal`.
+        """
+        self._fire(Input.RING)
+        self.scheduler.call(self._respond, 180)
+
+    def accept(self, streams: Iterable[Any], is_focus: bool = False, extra_headers: Iterable[Any] | None = None) -> None:
+        """Accept an incoming session.
+
+        Args:
+            streams: those of the proposed streams to accept; the others are refused. If the INVITE had no offer: new streams, which become ours.
+            is_focus: say `isfocus` in our contact.
+            extra_headers: further header fields for the 200.
+
+        Raises:
+            IllegalStateError: the state is not `incoming`.
+            ValueError: there are no streams, or one of them was not proposed.
+
+        Notifications: `SIPSessionWillStart` and `SIPSessionDidStart`, or `SIPSessionDidFail`.
+        """
+        streams, headers = list(streams), list(extra_headers or ())
+        if not streams:
+            raise ValueError('a session needs at least one stream')
+        if self.state is SessionState.INCOMING and self._has_offer and any(stream not in (self.proposed_streams or ()) for stream in streams):
+            raise ValueError('only proposed streams can be accepted')
+        self._fire(Input.ACCEPT)
+        self.local_focus = is_focus
+        self._send(Kind.RUN, lambda: run_accept(self, streams, is_focus, headers))
+
+    def reject(self, code: int = 603, reason: str | None = None) -> None:
+        """Refuse an incoming session.
+
+        Args:
+            code: status code, 300 to 699; 486 is busy, 603 declined.
+            reason: text to send with it, None for the standard one.
+
+        Raises:
+            IllegalStateError: the state is not `incoming`.
+            ValueError: the code is no refusal.
+
+        Notifications: `SIPSessionDidProcessTransaction`, `SIPSessionDidFail`.
+        """
+        _check_refusal(code)
+        self._fire(Input.REJECT)
+        self._send(Kind.RUN, lambda: ending.run_reject(self, code, reason))
+
+    def end(self) -> None:
+        """End the session, whatever it is doing: BYE, CANCEL, or 480 to an INVITE that was not answered. Without effect before `connect` and when the
+        session is ending already.
+
+        Notifications: `SIPSessionWillEnd` and `SIPSessionDidEnd` if the session was answered, else `SIPSessionDidFail`.
+        """
+        before = self.state
+        self._fire(Input.END)
+        if before not in (None, SessionState.TERMINATING, SessionState.TERMINATED):
+            self._send(Kind.END)
+
+    # Changing a running session
+
+    def hold(self) -> None:
+        """Put the streams that can be held on hold: media stops at once, the peer is told as soon as the session can send a re-INVITE.
+
+        Notifications: `SIPSessionDidChangeHoldState`, or `SIPSessionHadProposalFailure` if the peer does not take it.
+        """
+        self._send(Kind.HOLD, True)
+
+    def unhold(self) -> None:
+        """Undo `hold`, in the same way."""
+        self._send(Kind.HOLD, False)
+
+    def add_stream(self, stream: Any) -> None:
+        """Propose a new stream to the peer: see `add_streams`."""
+        self.add_streams([stream])
+
+    def add_streams(self, streams: Iterable[Any]) -> None:
+        """Propose new streams to the peer. Streams that are active already are left out.
+
+        Raises:
+            IllegalStateError: the state is not `connected`.
+
+        Notifications: `SIPSessionGotProposal`; then `SIPSessionGotAcceptProposal` and `SIPSessionDidRenegotiateStreams`, `SIPSessionGotRejectProposal`,
+        or `SIPSessionHadProposalFailure`.
+        """
+        wanted = list(dict.fromkeys(streams))
+        self._fire(Input.PROPOSE)
+        new = [stream for stream in wanted if stream not in self.streams]
+        if not new:
+            self._try(Input.PROPOSAL_DONE)
+            return
+        self._send(Kind.RUN, lambda: proposals.run_add(self, new))
+
+    def remove_stream(self, stream: Any) -> None:
+        """Take a stream out of the session: see `remove_streams`."""
+        self.remove_streams([stream])
+
+    def remove_streams(self, streams: Iterable[Any]) -> None:
+        """Take streams out of the session, whatever the peer says. Streams that are not active are left out.
+
+        Raises:
+            IllegalStateError: the state is not `connected`.
+
+        Notifications: `SIPSessionDidRenegotiateStreams`.
+        """
+        wanted = list(dict.fromkeys(streams))
+        self._fire(Input.PROPOSE)
+        known = [stream for stream in wanted if stream in self.streams]
+        if not known:
+            self._try(Input.PROPOSAL_DONE)
+            return
+        self._send(Kind.RUN, lambda: proposals.run_remove(self, known))
+
+    def cancel_proposal(self) -> None:
+        """Take our proposal back before the peer has answered it.
+
+        Raises:
+            IllegalStateError: the state is not `sending_proposal`.
+
+        Notifications: `SIPSessionGotRejectProposal` with code 487.
+        """
+        self._fire(Input.CANCEL_PROPOSAL)
+        self._send(Kind.CANCEL_PROPOSAL)
+
+    def accept_proposal(self, streams: Iterable[Any]) -> None:
+        """Accept streams the peer proposes to add.
+
+        Args:
+            streams: those of `proposed_streams` to accept; the others are refused.
+
+        Raises:
+            IllegalStateError: the state is not `received_proposal`.
+
+        Notifications: `SIPSessionGotAcceptProposal` and `SIPSessionDidRenegotiateStreams`, or `SIPSessionHadProposalFailure`.
+        """
+        wanted = list(dict.fromkeys(streams))
+        self._fire(Input.ACCEPT_PROPOSAL)
+        self._send(Kind.ANSWER_PROPOSAL, proposals.ProposalAnswer(wanted))
+
+    def reject_proposal(self, code: int = 488, reason: str | None = None) -> None:
+        """Refuse the streams the peer proposes to add.
+
+        Args:
+            code: status code, 300 to 699.
+            reason: text to send with it, None for the standard one.
+
+        Raises:
+            IllegalStateError: the state is not `received_proposal`.
+            ValueError: the code is no refusal.
+
+        Notifications: `SIPSessionGotRejectProposal`.
+        """
+        _check_refusal(code)
+        self._fire(Input.REJECT_PROPOSAL)
+        self._send(Kind.ANSWER_PROPOSAL, proposals.ProposalAnswer(None, code, reason))
+
+    def send_message(self, content_type: str, content: str | bytes, extra_headers: Iterable[Any] | None = None) -> None:
+        """Send a MESSAGE in the dialog of the session; the outcome is not reported.
+
+        Raises:
+            IllegalStateError: there is no dialog.
+        """
+        if self._invitation is None or self._invitation.state not in ('early', 'connected'):
+            raise IllegalStateError('the session has no dialog')
+        self._invitation.send_message(content_type, content, extra_headers=list(extra_headers or ()))
+
+    # Transfer
+
+    def transfer(self, target_uri: Any, replaced_session: Session | None = None) -> None:
+        """Send the peer to another URI.
+
+        Raises:
+            IllegalStateError: the state is not `connected`.
+            NotImplementedError: this version cannot transfer sessions.
+        """
+        self._fire(Input.TRANSFER)
+        raise NotImplementedError('Session.transfer: this version cannot transfer sessions')
+
+    def accept_transfer(self) -> None:
+        """Follow a transfer the peer asked for.
+
+        Raises:
+            IllegalStateError: not in the present state.
+            IllegalDirectionError: the peer did not ask for a transfer.
+        """
+        self._check_incoming_transfer()
+
+    def reject_transfer(self, code: int = 486, reason: str | None = None) -> None:
+        """Refuse a transfer the peer asked for.
+
+        Raises:
+            IllegalStateError: not in the present state.
+            IllegalDirectionError: the peer did not ask for a transfer.
+        """
+        self._check_incoming_transfer()
+
+    def _check_incoming_transfer(self) -> None:
+        self._fire(Input.ANSWER_TRANSFER)
+        if self.transfer_handler.direction != 'incoming':
+            raise IllegalDirectionError('there is no incoming transfer')
+
+    # Reactor thread
+
+    def _receive(self, invitation: Invitation, data: Any, replaced: Session | None) -> None:
+        """Become the session of an INVITE; called by the session manager, which has subscribed us to the invitation."""
+        self._invitation = invitation
+        self.direction = 'incoming'
+        offer = invitation.sdp.proposed_remote
+        self._has_offer = offer is not None
+        self.proposed_streams = proposed_streams(self.account, offer) if offer is not None else []
+        subject = data.headers.get('Subject')
+        self.subject = subject.subject if subject is not None else None
+        self._learn_peer(data)
+        if replaced is not None:
+            self.replaced_session = replaced
+            self.transfer_info = TransferInfo(replaced_dialog_id=replaced.dialog_id)
+        self._fire(Input.INVITE_RECEIVED)
+        active.add(self)
+        self._post('SIPSessionNewIncoming', streams=list(self.proposed_streams), headers=data.headers,
+                   replaced_dialog=replaced.dialog_id if replaced is not None else None)
+
+    def _respond(self, code: int) -> None:
+        """Send a provisional response, if there still is something to respond to."""
+        invitation = self._invitation
+        if invitation is not None:
+            try:
+                invitation.send_response(code)
+            except SIPCoreError as error:
+                log.debug('cannot send %d: %s', code, error)
+
+    def _learn_peer(self, data: Any) -> None:
+        """Take from a message of the peer what it says of itself."""
+        self.remote_focus = any('isfocus' in header.parameters for header in data.headers.get('Contact', ()))
+
+    def _negotiated(self, data: Any) -> None:
+        self._local_sdp, self._remote_sdp = data.local_sdp, data.remote_sdp
+
+    def _settle_replacement(self) -> None:
+        """The session has started: the one it replaces is not needed any more."""
+        if self.replaced_session is not None:
+            self.replaced_session.end()
+
+    def _idle(self, event: Event) -> None:
+        match event.kind:
+            case Kind.RUN if self.state is not SessionState.TERMINATED:
+                self._spawn(event.data())
+            case Kind.END if self.state is SessionState.TERMINATING:
+                self._fail(EndRequested())
+            case Kind.INVITATION if event.data.state == 'disconnected':
+                if self.state not in (SessionState.TERMINATING, SessionState.TERMINATED):
+                    self._fail(Disconnected(event.data))
+                else:
+                    # end() or reject() has moved the state in another thread, and finds the dialog gone when its event is handled.
+                    self._gone = event.data
+            case Kind.INVITATION if event.data.state == 'connected':
+                proposals.handle_proposal(self, event)
+            case Kind.STREAM_FAILED if event.source in self.streams:
+                self._lose_stream(event.source)
+
+    def _lose_stream(self, stream: Any) -> None:
+        """A running stream broke: go on without it, unless it was the last one."""
+        if self.streams == [stream]:
+            self.end()
+        elif self._try(Input.PROPOSE):
+            self._spawn(proposals.run_remove(self, [stream]))
+        else:
+            self._deferred.append(Event(Kind.STREAM_FAILED, stream))
+
+    def _handle_aside(self, event: Event) -> None:
+        match event.kind:
+            case Kind.HOLD:
+                if self.state in (SessionState.TERMINATING, SessionState.TERMINATED):
+                    return
+                if event.data is not None:
+                    hold.change_wish(self, event.data)
+                else:
+                    self._hold_timer = None
+                if self._procedure is None:
+                    self._settle()
+            case Kind.MESSAGE:
+                data = event.data
+                self._post('SIPSessionGotMessage', method=data.method, request_uri=data.request_uri, headers=data.headers, body=data.body)
+            case Kind.TRANSFER:
+                # The core has told the peer that we are trying; without an end it would wait for one.
+                log.info('incoming transfer refused: this version cannot follow transfers')
+                if self._invitation is not None:
+                    self._invitation.notify_transfer_progress(501)
+
+    def _settle(self) -> None:
+        events, self._deferred = self._deferred, []
+        for event in events:
+            if self._procedure is None:
+                self._idle(event)
+            else:
+                self._deferred.append(event)
+        if self._procedure is None and self._hold_wish is not None and self.state is SessionState.CONNECTED:
+            if self._hold_timer is None:
+                self._spawn(hold.run_hold(self))
+
+    def _fail(self, error: Exception) -> None:
+        self._deferred.clear()
+        if self._closing:
+            # The way out itself is broken: there is none left but to say so.
+            log.error('error while a session was ending', exc_info=error)
+            ending.abandon(self)
+            return
+        self._closing = True
+        self._spawn(ending.procedure_for(self, error))
+
+
+def _check_refusal(code: int) -> None:
+    if not 300 <= code <= 699:
+        raise ValueError(f'not a status code that refuses: {code}')
+
+

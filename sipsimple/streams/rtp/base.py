@@ -1,0 +1,614 @@
+"""`RTPStream`: the life of a stream over RTP, for all kinds of media.
+
+All methods the session calls, and all transitions, happen in the reactor thread; notifications of the transports come from the engine thread and are
+handed over. `TRANSITIONS` is the whole life cycle; a stream that failed stays in its state until the session ends it.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum, StrEnum
+from typing import Any, ClassVar
+
+from zope.interface import implementer
+
+from sipsimple.core import RTPTransport, SIPCoreError
+from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
+from sipsimple.statemachine import InvalidTransition, StateMachine
+from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, StreamError, UnknownStreamError
+from sipsimple.streams.registry import MediaStreamRegistrar
+from sipsimple.streams.rtp import encryption, ice
+
+__all__ = ['RTPStream', 'RTPStreamInput', 'RTPStreamState', 'TRANSITIONS']
+
+log = logging.getLogger('sipsimple.streams')
+
+_TRANSPORTS = frozenset(('RTP/AVP', 'RTP/SAVP'))
+
+
+class RTPStreamState(StrEnum):
+    """The states of a stream."""
+
+    NULL = 'NULL'
+    INITIALIZING = 'INITIALIZING'
+    INITIALIZED = 'INITIALIZED'
+    WAIT_ICE = 'WAIT_ICE'
+    ESTABLISHED = 'ESTABLISHED'
+    ENDED = 'ENDED'
+
+
+class RTPStreamInput(Enum):
+    """What can happen to a stream."""
+
+    INITIALIZE = 'initialize()'
+    READY = 'the RTP transport has its sockets, and its candidates'
+    START = 'start()'
+    START_WITH_ICE = 'start(), with ICE to be negotiated'
+    ICE_DONE = 'ICE has succeeded or failed'
+    END = 'end()'
+
+
+_S = RTPStreamState
+_I = RTPStreamInput
+
+TRANSITIONS: dict[tuple[RTPStreamState, RTPStreamInput], RTPStreamState] = {
+    # State: NULL
+    (_S.NULL, _I.INITIALIZE): _S.INITIALIZING,
+    (_S.NULL, _I.END): _S.ENDED,
+    # State: INITIALIZING
+    (_S.INITIALIZING, _I.READY): _S.INITIALIZED,
+    (_S.INITIALIZING, _I.END): _S.ENDED,
+    # State: INITIALIZED
+    (_S.INITIALIZED, _I.START): _S.ESTABLISHED,
+    (_S.INITIALIZED, _I.START_WITH_ICE): _S.WAIT_ICE,
+    (_S.INITIALIZED, _I.END): _S.ENDED,
+    # State: WAIT_ICE
+    (_S.WAIT_ICE, _I.ICE_DONE): _S.ESTABLISHED,
+    (_S.WAIT_ICE, _I.END): _S.ENDED,
+    # State: ESTABLISHED
+    (_S.ESTABLISHED, _I.END): _S.ENDED,
+    # State: ENDED
+    (_S.ENDED, _I.END): _S.ENDED,
+}
+
+
+@implementer(IMediaStream, IObserver)
+class RTPStream(metaclass=MediaStreamRegistrar):
+    """Base of the streams over RTP.
+
+    Attributes:
+        account: the account of the session; None if not given to the constructor, until `initialize`.
+        session: the session, None until `initialize`.
+        index: the position in the SDP, None until known.
+        encryption: state of the encryption, a `StreamEncryption`.
+        on_hold_by_local, on_hold_by_remote: whether that party has put the stream on hold.
+        direction: the negotiated direction from our point of view, None before `start`.
+    """
+
+    type: ClassVar[str | None] = None
+    priority: ClassVar[int | None] = None
+    hold_supported: ClassVar[bool] = True
+    prefix: ClassVar[str] = 'RTPStream'
+    """How the names of this kind's own notifications begin."""
+
+    def __init__(self, account: Any = None) -> None:
+        self.account = account
+        self.session: Any = None
+        self.index: int | None = None
+        self.encryption = encryption.StreamEncryption(self)
+        self.encryption_policy: str | None = None
+        self.on_hold_by_local = False
+        self.on_hold_by_remote = False
+        self.direction: str | None = None
+        self.rtp_transport: Any = None          # RTPTransport
+        self.media_transport: Any = None        # AudioTransport or its kin
+        self._machine: StateMachine[RTPStreamState, RTPStreamInput] = StateMachine(TRANSITIONS, RTPStreamState.NULL)
+        self._incoming_sdp: Any = None          # the offer the stream was made from
+        self._incoming_index = 0
+        self._local_sdp: Any = None
+        self._remote_sdp: Any = None
+        self._use_ice = False
+        self._stun_servers: list[ice.Server | None] = []
+        self._hold_wish: bool | None = None     # hold() or unhold() was called, and the peer does not know yet
+        self._failed = False
+        self._deactivated = False
+
+    def __repr__(self) -> str:
+        return f'<{self.__class__.__name__} {self.state} at index {self.index}>'
+
+    @property
+    def state(self) -> str:
+        """The state, see `RTPStreamState`."""
+        state: RTPStreamState = self._machine.state
+        return state
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether either party has put the stream on hold."""
+        return self.on_hold_by_local or self.on_hold_by_remote
+
+    # What the media is
+
+    @classmethod
+    def new_from_sdp(cls, account: Any, remote_sdp: Any, stream_index: int) -> RTPStream:
+        """Return a stream for an offered media line.
+
+        Raises:
+            UnknownStreamError: the line has another type of media.
+            InvalidStreamError: no transport, codec or encryption in common.
+        """
+        media = remote_sdp.media[stream_index]
+        if media.media != cls.type:
+            raise UnknownStreamError(f'not {cls.type}: {media.media}')
+        if media.transport not in _TRANSPORTS:
+            raise InvalidStreamError(f'unsupported transport: {media.transport}')
+        codecs = {name.lower() for name in cls._codec_list(account)}
+        if not any(codec.name.lower() in codecs for codec in media.codec_list):
+            raise InvalidStreamError('no common codec')
+        encryption.for_offer(encryption.for_policy(account), media)
+        stream = cls(account)
+        stream._incoming_sdp = remote_sdp
+        stream._incoming_index = stream.index = stream_index
+        return stream
+
+    @classmethod
+    def _codec_list(cls, account: Any) -> list[str]:
+        """Return the names of the codecs to use, best first."""
+        raise NotImplementedError
+
+    # The interface of the session
+
+    def initialize(self, session: Any, direction: str) -> None:
+        """Open the transport, with candidates if ICE is used.
+
+        Raises:
+            RuntimeError: the stream was initialised before.
+        """
+        self._fire(RTPStreamInput.INITIALIZE)
+        self.session = session
+        if self.account is None:
+            self.account = session.account
+        try:
+            policy = encryption.for_policy(self.account)
+            if self._incoming_sdp is not None:
+                policy = encryption.for_offer(policy, self._incoming_sdp.media[self._incoming_index])
+            self.encryption_policy = encryption.available(policy)
+            self._use_ice = bool(self.account.nat_traversal.use_ice)
+            if self._incoming_sdp is not None:
+                self._use_ice = self._use_ice and ice.offer_has_ice(self._incoming_sdp, self._incoming_index)
+            if self._use_ice:
+                ice.find_stun_servers(self.account, self._gather)
+            else:
+                self._open(None)
+        except Exception as error:
+            self._fail('initialize', error)
+
+    def _gather(self, servers: list[ice.Server]) -> None:
+        self._stun_servers = [*servers, None]
+        self._next_server()
+
+    def _next_server(self) -> None:
+        if self.state == RTPStreamState.INITIALIZING:
+            try:
+                self._open(self._stun_servers.pop(0))
+            except Exception as error:
+                self._fail('initialize', error)
+
+    def _open(self, stun_server: ice.Server | None) -> None:
+        if stun_server is not None:
+            transport = RTPTransport(self.encryption_policy, self._use_ice, stun_server[0], stun_server[1])
+        else:
+            transport = RTPTransport(self.encryption_policy, self._use_ice)
+        self.rtp_transport = transport
+        NotificationCenter().add_observer(self, sender=transport)
+        transport.set_INIT()
+        if transport.state == 'INIT':
+            # Without servers to ask there is nothing to wait for.
+            self._NH_RTPTransportDidInitialize(None)
+
+    def get_local_media(self, for_offer: bool) -> Any:
+        """Return the media line of this stream.
+
+        Raises:
+            RuntimeError: the stream is not initialised, or has ended.
+        """
+        if self.state not in (RTPStreamState.INITIALIZED, RTPStreamState.WAIT_ICE, RTPStreamState.ESTABLISHED):
+            raise RuntimeError(f'there is no local media in the state {self.state}')
+        if for_offer:
+            return self.media_transport.get_local_media(index=self.index or 0, direction=self._offer_direction())
+        offer = self.session.proposed_remote_sdp or self._remote_sdp or self._incoming_sdp
+        return self.media_transport.get_local_media(remote_sdp=offer, index=self.index, direction=self._answer_direction(offer))
+
+    def _holding(self) -> bool:
+        return self._hold_wish if self._hold_wish is not None else self.on_hold_by_local
+
+    def _offer_direction(self) -> str:
+        if self.direction is None:
+            return 'sendrecv'                   # a hold wanted by now follows with a re-INVITE
+        if 'send' in self.direction:
+            return 'sendonly' if self._holding() else 'sendrecv'
+        return 'inactive' if self._holding() else 'recvonly'
+
+    def _answer_direction(self, offer: Any) -> str:
+        if self._holding():
+            return 'sendonly'
+        # The old way to hold: RFC 3264 §8.4 still wants it understood.
+        return 'recvonly' if _is_null_address(offer, self.index or 0) else 'sendrecv'
+
+    def start(self, local_sdp: Any, remote_sdp: Any, stream_index: int) -> None:
+        """Start the media.
+
+        Raises:
+            RuntimeError: the stream is not initialised, or was started before.
+        """
+        with_ice = self._use_ice and ice.offer_has_ice(remote_sdp, stream_index)
+        self._fire(RTPStreamInput.START_WITH_ICE if with_ice else RTPStreamInput.START)
+        self.index = stream_index
+        self._local_sdp, self._remote_sdp = local_sdp, remote_sdp
+        try:
+            self.media_transport.start(local_sdp, remote_sdp, stream_index, timeout=self._timeout())
+        except (SIPCoreError, ValueError) as error:
+            self._fail('start', error)
+            return
+        self._check_hold()
+        self._media_started()
+        if not with_ice:
+            self._established()
+
+    def _established(self) -> None:
+        self.encryption.media_started()
+        self.post('MediaStreamDidStart')
+
+    def _timeout(self) -> int:
+        from sipsimple.configuration.settings import SIPSimpleSettings
+        timeout: int | None = getattr(self.account.rtp, 'timeout', None)
+        return timeout if timeout is not None else SIPSimpleSettings().rtp.timeout
+
+    def validate_update(self, remote_sdp: Any, stream_index: int) -> bool:
+        """Return whether an offer for the running stream can be accepted: a codec and an encryption in common."""
+        media = remote_sdp.media[stream_index]
+        codecs = {name.lower() for name in self._codec_list(self.account)}
+        if media.transport not in _TRANSPORTS or not any(codec.name.lower() in codecs for codec in media.codec_list):
+            return False
+        try:
+            encryption.for_offer(encryption.for_policy(self.account), media)
+        except InvalidStreamError:
+            return False
+        return True
+
+    def update(self, local_sdp: Any, remote_sdp: Any, stream_index: int) -> None:
+        """Apply newly negotiated descriptions: another address of the peer, another codec, hold."""
+        if self.state not in (RTPStreamState.WAIT_ICE, RTPStreamState.ESTABLISHED):
+            return
+        old_remote = _address(self._remote_sdp, self.index or 0)
+        new_remote = _address(remote_sdp, stream_index)
+        old_codec = _first_format(self._local_sdp, self._remote_sdp, self.index or 0)
+        new_codec = _first_format(local_sdp, remote_sdp, stream_index)
+        self.index = stream_index
+        self._local_sdp, self._remote_sdp = local_sdp, remote_sdp
+        changes: dict[str, Any] = {}
+        try:
+            if old_codec != new_codec:
+                self._restart_media()
+                changes['change'] = 'codec'
+            elif old_remote != new_remote and new_remote[0] != '0.0.0.0' and not self.ice_active:
+                self.rtp_transport.rebind_remote_peer(remote_sdp, stream_index)
+                changes = {'change': 'remote_peer_rebind', 'old_remote_address': old_remote[0], 'old_remote_port': old_remote[1],
+                           'new_remote_address': new_remote[0], 'new_remote_port': new_remote[1]}
+        except (SIPCoreError, ValueError) as error:
+            self._fail('update', error)
+            return
+        if changes:
+            self.post(f'{self.prefix}DidChangeRTPParameters', **changes)
+        self._check_hold()
+
+    def _restart_media(self) -> None:
+        """Run the media with another codec, over the same sockets."""
+        self._media_stopping()
+        self._forget(self.media_transport)
+        self.media_transport.stop()
+        self.media_transport = self._make_transport(self._remote_sdp, self.index or 0)
+        NotificationCenter().add_observer(self, sender=self.media_transport)
+        self.media_transport.start(self._local_sdp, self._remote_sdp, self.index, timeout=self._timeout())
+        self._media_started()
+
+    def reset(self, stream_index: int) -> None:
+        """Get ready to make a new full offer for the running stream."""
+        self.index = stream_index
+
+    def hold(self) -> None:
+        """Stop the media at once; the peer learns it with the next description."""
+        if not self._holding():
+            self._hold_wish = True if not self.on_hold_by_local else None
+            if self.state == RTPStreamState.ESTABLISHED:
+                self._pause_media()
+
+    def unhold(self) -> None:
+        """Undo `hold`; media goes on when the peer knows it."""
+        if self._holding():
+            self._hold_wish = False if self.on_hold_by_local else None
+            if self._hold_wish is None and self.state == RTPStreamState.ESTABLISHED:
+                self._resume_media()            # the peer never knew of the hold
+
+    def _check_hold(self) -> None:
+        """Take direction and hold from the negotiated descriptions."""
+        direction = self._local_sdp.media[self.index].direction
+        if direction == 'sendrecv' and _is_null_address(self._remote_sdp, self.index or 0):
+            direction = 'recvonly'
+        was_local, was_remote = self.on_hold_by_local, self.on_hold_by_remote
+        if direction == 'inactive':
+            self.on_hold_by_local = self._holding()
+        else:
+            self.on_hold_by_local = direction == 'sendonly'
+        self.on_hold_by_remote = 'send' not in direction
+        # A wish that came after the description was made is not fulfilled by it.
+        if self._hold_wish == self.on_hold_by_local:
+            self._hold_wish = None
+        self.direction = direction
+        try:
+            if self.media_transport.direction != direction:
+                self.media_transport.update_direction(direction)
+        except SIPCoreError as error:
+            self._fail('update', error)
+            return
+        if self.state == RTPStreamState.ESTABLISHED and was_local and not self._holding():
+            self._resume_media()
+        elif self.on_hold_by_local and not was_local:
+            self._pause_media()
+        if was_local != self.on_hold_by_local:
+            self.post(f'{self.prefix}DidChangeHoldState', originator='local', on_hold=self.on_hold_by_local)
+        if was_remote != self.on_hold_by_remote:
+            self.post(f'{self.prefix}DidChangeHoldState', originator='remote', on_hold=self.on_hold_by_remote)
+
+    def deactivate(self) -> None:
+        """The stream is about to be removed: from now on the peer going silent is no error."""
+        self._deactivated = True
+
+    def end(self) -> None:
+        """Stop the media and close the sockets. A second call has no effect."""
+        if self.state == RTPStreamState.ENDED:
+            return
+        initialized = self.state != RTPStreamState.NULL
+        started = self.state in (RTPStreamState.WAIT_ICE, RTPStreamState.ESTABLISHED)
+        if initialized:
+            self.post('MediaStreamWillEnd')
+        if started:
+            self._media_stopping()
+        self._fire(RTPStreamInput.END)
+        if self.media_transport is not None:
+            self._forget(self.media_transport)
+            self.media_transport.stop()
+        self._media_ended()
+        if self.rtp_transport is not None:
+            self._forget(self.rtp_transport)
+        if initialized:
+            self.post('MediaStreamDidEnd', error=None)
+
+    # For the kinds of media
+
+    def _make_transport(self, remote_sdp: Any, index: int) -> Any:
+        """Return the media transport over `rtp_transport`; without a remote description, for an offer."""
+        raise NotImplementedError
+
+    def _media_started(self) -> None:
+        """The media transport runs."""
+
+    def _media_stopping(self) -> None:
+        """The media transport is about to stop."""
+
+    def _media_ended(self) -> None:
+        """The media transport has stopped, for ever."""
+
+    def _pause_media(self) -> None:
+        """We hold the peer."""
+
+    def _resume_media(self) -> None:
+        """We do not hold the peer any more."""
+
+    # Facts about the running media
+
+    @property
+    def codec(self) -> str | None:
+        """The name of the negotiated codec; None while the media does not run."""
+        return self.media_transport.codec if self.media_transport is not None else None
+
+    @property
+    def sample_rate(self) -> int | None:
+        """The sample rate of the negotiated codec in Hz; None while the media does not run."""
+        return self.media_transport.sample_rate if self.media_transport is not None else None
+
+    @property
+    def statistics(self) -> dict[str, Any] | None:
+        """Counters and times of the running media (see `AudioTransport.statistics`), None while it does not run."""
+        return self.media_transport.statistics if self.media_transport is not None else None
+
+    @property
+    def srtp_active(self) -> bool:
+        """Whether SRTP is in use."""
+        return bool(self.rtp_transport.srtp_active) if self.rtp_transport is not None else False
+
+    @property
+    def ice_active(self) -> bool:
+        """Whether the media goes over addresses that ICE has chosen."""
+        return bool(self.rtp_transport.ice_active) if self.rtp_transport is not None else False
+
+    @property
+    def ice_reoffer_needed(self) -> bool:
+        """Whether the peer has to be told what ICE has chosen. For the session."""
+        return self.rtp_transport is not None and self._local_sdp is not None and \
+            ice.reoffer_needed(self.rtp_transport, self._local_sdp, self._remote_sdp, self.index or 0)
+
+    @property
+    def local_rtp_address(self) -> str | None:
+        """The local address of the media."""
+        return self.rtp_transport.local_rtp_address if self.rtp_transport is not None else None
+
+    @property
+    def local_rtp_port(self) -> int | None:
+        """The local UDP port of the media."""
+        return self.rtp_transport.local_rtp_port if self.rtp_transport is not None else None
+
+    @property
+    def remote_rtp_address_sdp(self) -> str | None:
+        """The address the peer wants the media at, None before `start`."""
+        return _address(self._remote_sdp, self.index or 0)[0] if self._remote_sdp is not None else None
+
+    @property
+    def remote_rtp_port_sdp(self) -> int | None:
+        """The port the peer wants the media at, None before `start`."""
+        return _address(self._remote_sdp, self.index or 0)[1] if self._remote_sdp is not None else None
+
+    @property
+    def remote_rtp_address_received(self) -> str | None:
+        """The address media comes from, None before any came."""
+        return self.rtp_transport.remote_rtp_address if self.rtp_transport is not None else None
+
+    @property
+    def remote_rtp_port_received(self) -> int | None:
+        """The port media comes from, None before any came."""
+        return self.rtp_transport.remote_rtp_port if self.rtp_transport is not None else None
+
+    @property
+    def remote_rtp_address(self) -> str | None:
+        """The address of the ICE pair in use, else the one of the peer's description."""
+        return self.remote_rtp_address_received if self.ice_active else self.remote_rtp_address_sdp
+
+    @property
+    def remote_rtp_port(self) -> int | None:
+        """The port of the ICE pair in use, else the one of the peer's description."""
+        return self.remote_rtp_port_received if self.ice_active else self.remote_rtp_port_sdp
+
+    @property
+    def local_rtp_candidate(self) -> Any:
+        """Our `ICECandidate` in use, None without ICE."""
+        return self.rtp_transport.local_rtp_candidate if self.ice_active else None
+
+    @property
+    def remote_rtp_candidate(self) -> Any:
+        """The peer's `ICECandidate` in use, None without ICE."""
+        return self.rtp_transport.remote_rtp_candidate if self.ice_active else None
+
+    @property
+    def local_rtp_candidate_type(self) -> str | None:
+        """The type of our ICE candidate in use: 'HOST', 'SRFLX', 'PRFLX' or 'RELAY'; None without ICE."""
+        candidate = self.local_rtp_candidate
+        return candidate.type if candidate is not None else None
+
+    @property
+    def remote_rtp_candidate_type(self) -> str | None:
+        """The type of the peer's ICE candidate in use; None without ICE."""
+        candidate = self.remote_rtp_candidate
+        return candidate.type if candidate is not None else None
+
+    # Notifications
+
+    def post(self, name: str, /, **fields: Any) -> None:
+        """Post a notification of this stream."""
+        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**fields))
+
+    def handle_notification(self, notification: Notification) -> None:
+        """Hand a notification of a transport over to the reactor thread; any thread."""
+        if notification.name == 'RTPTransportDidInitialize' and self.state != RTPStreamState.INITIALIZING:
+            return                  # known since `_open`: not worth waking the reactor
+        handler = getattr(self, f'_NH_{notification.name}', None)
+        if handler is not None:
+            from sipsimple.threading import call_in_twisted_thread
+            call_in_twisted_thread(self._dispatch, handler, notification)
+
+    def _dispatch(self, handler: Any, notification: Notification) -> None:
+        if notification.sender is self.rtp_transport or notification.sender is self.media_transport:
+            handler(notification)
+
+    def _forget(self, transport: Any) -> None:
+        NotificationCenter().discard_observer(self, sender=transport)
+
+    def _fire(self, what: RTPStreamInput) -> None:
+        try:
+            self._machine.fire(what)
+        except InvalidTransition as error:
+            raise RuntimeError(f'{what.value} is not possible in the state {self.state}') from error
+
+    def _fail(self, context: str, error: Exception | str) -> None:
+        """Say, once, that the stream is broken; the session will end it."""
+        if self._failed or self.state == RTPStreamState.ENDED:
+            return
+        self._failed = True
+        failure = None
+        if isinstance(error, Exception):
+            if not isinstance(error, (SIPCoreError, StreamError, ValueError)):
+                log.error('%s failed', self.__class__.__name__, exc_info=error)
+            from twisted.python.failure import Failure
+            failure = Failure(error, error.__class__, error.__traceback__)       # type: ignore[no-untyped-call]
+        self.post('MediaStreamDidFail', context=context, reason=str(error), failure=failure)
+
+    def _NH_RTPTransportDidInitialize(self, notification: Notification | None) -> None:
+        if self.state != RTPStreamState.INITIALIZING or self._failed:
+            return
+        try:
+            self.media_transport = self._make_transport(self._incoming_sdp, self._incoming_index)
+        except (SIPCoreError, ValueError, StreamError) as error:
+            self._fail('initialize', error)
+            return
+        NotificationCenter().add_observer(self, sender=self.media_transport)
+        self._fire(RTPStreamInput.READY)
+        self.post('MediaStreamDidInitialize')
+
+    def _NH_RTPTransportDidFail(self, notification: Notification) -> None:
+        if self.state == RTPStreamState.INITIALIZING and self._stun_servers:
+            self._forget(self.rtp_transport)
+            self._next_server()
+        elif self.state == RTPStreamState.INITIALIZING:
+            self._fail('initialize', notification.data.reason)
+        else:
+            self._fail('transport', notification.data.reason)
+
+    def _NH_RTPTransportICENegotiationStateDidChange(self, notification: Notification) -> None:
+        self._proxy('ICENegotiationStateDidChange', notification)
+
+    def _NH_RTPTransportICENegotiationDidSucceed(self, notification: Notification) -> None:
+        self._proxy('ICENegotiationDidSucceed', notification)
+        self._ice_done()
+
+    def _NH_RTPTransportICENegotiationDidFail(self, notification: Notification) -> None:
+        # Media goes to the addresses of the descriptions then.
+        self._proxy('ICENegotiationDidFail', notification)
+        self._ice_done()
+
+    def _ice_done(self) -> None:
+        if self.state == RTPStreamState.WAIT_ICE:
+            self._fire(RTPStreamInput.ICE_DONE)
+            self._established()
+
+    def _proxy(self, name: str, notification: Notification) -> None:
+        NotificationCenter().post_notification(f'{self.prefix}{name}', sender=self, data=notification.data)
+
+    def _NH_RTPTransportZRTPSecureOn(self, notification: Notification) -> None:
+        self.encryption.secure_on()
+
+    def _NH_RTPTransportZRTPReceivedSAS(self, notification: Notification) -> None:
+        self.encryption.received_sas(notification.data.sas, notification.data.verified)
+
+    def _NH_RTPTransportZRTPNegotiationFailed(self, notification: Notification) -> None:
+        self.encryption.negotiation_failed(notification.data.reason)
+
+    def _NH_RTPTransportZRTPNotSupportedByRemote(self, notification: Notification) -> None:
+        self.encryption.negotiation_failed('ZRTP not supported by remote')
+
+    def _NH_RTPTransportZRTPLog(self, notification: Notification) -> None:
+        self.post('RTPStreamZRTPLog', level=notification.data.level, message=notification.data.message)
+
+
+def _address(sdp: Any, index: int) -> tuple[str | None, int]:
+    media = sdp.media[index]
+    connection = media.connection or sdp.connection
+    return (connection.address if connection is not None else None), media.port
+
+
+def _is_null_address(sdp: Any, index: int) -> bool:
+    return _address(sdp, index)[0] == '0.0.0.0'
+
+
+def _first_format(local_sdp: Any, remote_sdp: Any, index: int) -> Any:
+    """Return what both sides use: payload type and codec of the first line entry on either side."""
+    local, remote = local_sdp.media[index], remote_sdp.media[index]
+    return (local.formats[:1], local.codec_list[:1], remote.formats[:1])

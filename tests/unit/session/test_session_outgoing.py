@@ -1,0 +1,346 @@
+"""`Session.connect`, from the first offer to a running session or to the failure."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from sipsimple.core import Header, PJSIPError, SIPURI, ToHeader
+from sipsimple.session import IllegalStateError, Session, SessionManager
+
+
+def test_call_that_works(world):
+    stream = world.Stream()
+    session = world.outgoing(stream)
+    assert session.state == 'outgoing' and session.direction == 'outgoing'
+    assert world.recorder.names == ['NewOutgoing']
+    assert world.recorder.one('SIPSessionNewOutgoing').streams == [stream]
+    assert stream.calls == ['initialize outgoing', 'offer']
+    invite = world.invitation.last('INVITE')
+    assert str(invite.request_uri) == 'sip:you@example.com' and invite.route_header.uri.host == '127.0.0.1'
+    assert [(line.media, line.port) for line in invite.sdp.media] == [('audio', 20000)] and invite.sdp.name == 'test'
+    world.invitation.peer_rings()
+    world.invitation.peer_answers()
+    assert world.recorder.names == ['NewOutgoing', 'GotRingIndication', 'GotProvisionalResponse', 'WillStart', 'DidProcessTransaction', 'DidStart']
+    transaction = world.recorder.one('SIPSessionDidProcessTransaction')
+    assert (transaction.originator, transaction.method, transaction.code, transaction.reason) == ('local', 'INVITE', 200, 'OK')
+    assert transaction.ack_received == 'unknown'
+    assert session.state == 'connected' and session.streams == [stream] and session.proposed_streams is None
+    assert session.start_time is not None and session.stop_time is None
+    assert world.recorder.one('SIPSessionDidStart').streams == [stream]
+    assert stream.calls == ['initialize outgoing', 'offer', 'start']
+    assert all(data.timestamp is not None for _, data in world.recorder.events)
+    assert SessionManager().sessions == [session]
+
+
+def test_other_provisional_responses_do_not_ring(world):
+    world.outgoing()
+    world.invitation.peer_rings(183, 'Session Progress')
+    assert world.recorder.names == ['NewOutgoing', 'GotProvisionalResponse']
+    data = world.recorder.one('SIPSessionGotProvisionalResponse')
+    assert (data.code, data.reason) == (183, 'Session Progress')
+
+
+def test_early_media(world):
+    stream = world.Stream()
+    session = world.outgoing(stream)
+    world.invitation.negotiated(world.invitation.sdp.proposed_local, world.sdp('audio'))
+    world.invitation.peer_rings(183, 'Session Progress')
+    assert 'start' in stream.calls and 'WillStart' in world.recorder.names
+    assert session.state == 'outgoing' and 'DidStart' not in world.recorder.names
+    world.invitation.change('connecting')
+    world.invitation.change('connected', 'local')
+    assert session.state == 'connected'
+    assert world.recorder.names.count('WillStart') == 1 and stream.calls.count('start') == 1
+
+
+def test_second_description_updates_running_streams(world):
+    stream = world.Stream()
+    world.outgoing(stream)
+    world.invitation.negotiated(world.invitation.sdp.proposed_local, world.sdp('audio'))
+    world.invitation.negotiated(world.sdp('audio'), world.sdp('audio', port=31000))
+    assert stream.calls[-2:] == ['start', 'update']
+
+
+def test_refused_stream_is_dropped_silently(world):
+    kept, refused = world.Stream(), world.Text()
+    session = world.outgoing(kept, refused)
+    world.invitation.peer_answers([('audio', 30000), ('text', 0)])
+    assert session.streams == [kept]
+    assert refused.calls == ['initialize outgoing', 'offer', 'deactivate', 'end']
+    assert session.state == 'connected'
+
+
+def test_slow_streams(world):
+    stream = world.Stream(script='slow-init slow-start')
+    session = world.outgoing(stream)
+    assert not world.invitations
+    stream.post('MediaStreamDidInitialize')
+    world.invitation.peer_answers()
+    assert session.state == 'outgoing'
+    stream.post('MediaStreamDidStart')
+    assert session.state == 'connected'
+
+
+@pytest.mark.parametrize('script', ['bad-init', 'raise-init'])
+def test_one_of_two_streams_fails_to_initialize(world, script):
+    good, bad = world.Stream(), world.Text(script=script)
+    world.outgoing(good, bad)
+    assert [line.media for line in world.invitation.last('INVITE').sdp.media] == ['audio']
+    assert bad.calls[-1] == 'end'
+
+
+def test_no_stream_can_be_initialized(world):
+    session = world.outgoing(world.Stream(script='bad-init'))
+    assert world.recorder.names == ['NewOutgoing', 'DidFail']
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.reason, data.failure_reason) == ('local', 0, None, 'media stream failed: no device')
+    assert session.state == 'terminated' and not world.invitations and SessionManager().sessions == []
+
+
+def test_no_contact(world):
+    world.account.contact.missing = True
+    world.outgoing()
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code) == ('local', 480)
+
+
+def test_no_way_out(world, monkeypatch):
+    monkeypatch.setattr('sipsimple.session.description.outgoing_address', lambda remote: None)
+    world.account.contact.gruu = True
+    world.outgoing()
+    assert world.recorder.one('SIPSessionDidFail').code == 480
+
+
+def test_rejected(world):
+    stream = world.Stream()
+    session = world.outgoing(stream)
+    world.invitation.gone(code=486, reason='Busy Here', disconnect_reason='Busy Here')
+    assert world.recorder.names == ['NewOutgoing', 'DidProcessTransaction', 'DidFail']
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.reason, data.failure_reason, data.redirect_identities) == ('remote', 486, 'Busy Here', 'Busy Here', None)
+    assert session.state == 'terminated' and stream.calls[-2:] == ['deactivate', 'end']
+
+
+def test_redirected(world):
+    world.outgoing()
+    world.invitation.gone(code=302, reason='Moved Temporarily', disconnect_reason='Moved Temporarily', headers={'Contact': ['a', 'b']})
+    assert world.recorder.one('SIPSessionDidFail').redirect_identities == ['a', 'b']
+
+
+@pytest.mark.parametrize('code, originator, provisional, tried_next', [
+    (503, 'remote', False, True), (503, 'local', False, True), (408, 'local', False, True),
+    (408, 'local', True, False), (408, 'remote', False, False), (486, 'remote', False, False), (500, 'remote', False, False),
+])
+def test_route_failover(world, code, originator, provisional, tried_next):
+    session = world.outgoing(routes=[world.route(5060), world.route(5062)])
+    if provisional:
+        world.invitation.peer_rings()
+    world.invitation.gone(originator, code=code, reason='x', disconnect_reason='x')
+    assert len(world.invitations) == (2 if tried_next else 1)
+    if tried_next:
+        assert session.state == 'outgoing'
+        assert world.invitation.last('INVITE').route_header.uri.port == 5062
+        world.invitation.peer_answers()
+        assert session.state == 'connected'
+    else:
+        assert session.state == 'terminated' and world.recorder.one('SIPSessionDidFail').code == code
+
+
+def test_all_routes_fail(world):
+    session = world.outgoing(routes=[world.route(5060), world.route(5062)])
+    world.invitation.gone('local', code=408, reason='Transport Error', disconnect_reason='Transport Error')
+    world.invitation.gone('local', code=408, reason='timeout', disconnect_reason='timeout')
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.reason, data.failure_reason) == ('local', 408, 'timeout', 'timeout')
+    assert session.state == 'terminated' and world.recorder.names.count('NewOutgoing') == 1
+
+
+def test_invite_cannot_be_sent(world, monkeypatch):
+    original = world._new_invitation
+
+    def failing():
+        invitation = original()
+        if len(world.invitations) == 1:
+            invitation.fail_send = PJSIPError('no transport', 171060)
+        return invitation
+    monkeypatch.setattr('sipsimple.session.outgoing.Invitation', failing)
+    session = world.outgoing(routes=[world.route(), world.route(5062)])
+    assert len(world.invitations) == 2
+    world.invitation.peer_answers()
+    assert session.state == 'connected'
+
+
+def test_events_of_an_abandoned_route_are_ignored(world):
+    session = world.outgoing(routes=[world.route(), world.route(5062)])
+    first = world.invitation
+    first.gone('local', code=503, reason='x', disconnect_reason='x')
+    first.gone('local', code=486, reason='x', disconnect_reason='x')
+    assert session.state == 'outgoing' and len(world.invitations) == 2
+
+
+def test_nobody_answers(world):
+    session = world.outgoing()
+    world.invitation.peer_rings()
+    world.advance(89)
+    assert session.state == 'outgoing'
+    world.advance(2)
+    assert 'CANCEL' in world.invitation.methods and session.state == 'terminated'
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.reason, data.failure_reason) == ('local', 487, 'Session Cancelled', 'user_request')
+
+
+def test_no_limit_for_the_answer(world):
+    world.settings.sip.invite_timeout = None
+    session = world.outgoing()
+    world.advance(100000)
+    assert session.state == 'outgoing'
+
+
+def test_stream_does_not_start(world):
+    stream = world.Stream(script='slow-start')
+    session = world.outgoing(stream)
+    world.invitation.peer_answers()
+    world.advance(14)
+    assert session.state == 'outgoing'
+    world.advance(2)
+    assert world.invitation.methods[-1] == 'BYE' and session.state == 'terminated'
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.reason, data.failure_reason) == ('local', 0, None, 'media stream start timeout')
+    assert stream.calls[-2:] == ['deactivate', 'end'] and 'DidEnd' not in world.recorder.names
+
+
+def test_stream_fails_to_start(world):
+    session = world.outgoing(world.Stream(script='bad-start'))
+    world.invitation.negotiated(world.invitation.sdp.proposed_local, world.sdp('audio'))
+    assert world.invitation.methods[-1] == 'CANCEL' and session.state == 'terminated'
+    assert world.recorder.one('SIPSessionDidFail').failure_reason == 'media stream failed: no codec'
+
+
+def test_negotiation_fails(world):
+    session = world.outgoing()
+    world.invitation._post('SIPInvitationGotSDPUpdate', succeeded=False, error='no codec')
+    world.invitation.change('connecting')
+    assert session.state == 'terminated'
+    assert world.recorder.one('SIPSessionDidFail').failure_reason == 'SDP negotiation failed: no codec'
+
+
+def test_peer_hangs_up_while_streams_start(world):
+    session = world.outgoing(world.Stream(script='slow-start'))
+    world.invitation.peer_answers()
+    world.invitation.bye()
+    assert world.recorder.names[-3:] == ['WillEnd', 'DidProcessTransaction', 'DidEnd'] and session.state == 'terminated'
+    assert world.recorder.one('SIPSessionDidEnd').originator == 'remote'
+
+
+def test_end_before_anything_was_sent(world):
+    session = world.outgoing(world.Stream(script='slow-init'))
+    session.end()
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.reason, data.failure_reason) == ('local', 487, 'Session Cancelled', 'user_request')
+    assert data.redirect_identities is None and not world.invitations and session.state == 'terminated'
+
+
+def test_end_while_it_rings(world):
+    session = world.outgoing()
+    world.invitation.peer_rings()
+    world.recorder.events.clear()
+    session.end()
+    assert session.state == 'terminated' and world.invitation.methods[-1] == 'CANCEL'
+    assert world.recorder.names == ['DidProcessTransaction', 'DidFail']
+    data = world.recorder.one('SIPSessionDidProcessTransaction')
+    assert (data.originator, data.method, data.code) == ('local', 'INVITE', 487)
+
+
+def test_cancel_is_not_answered(world):
+    world.answer_end = False
+    session = world.outgoing()
+    world.invitation.peer_rings()
+    session.end()
+    assert session.state == 'terminating'
+    world.advance(3)
+    assert session.state == 'terminated' and world.recorder.one('SIPSessionDidFail').code == 487
+
+
+def test_end_from_inside_a_notification(world):
+    session = None
+
+    def end(notification):
+        notification.sender.end()
+    world.recorder.reactions['SIPSessionGotRingIndication'] = end
+    session = world.outgoing()
+    world.invitation.peer_rings()
+    assert session.state == 'terminated' and world.invitation.methods[-1] == 'CANCEL'
+
+
+def test_end_from_inside_did_start(world):
+    world.recorder.reactions['SIPSessionDidStart'] = lambda notification: notification.sender.end()
+    session = world.outgoing()
+    world.invitation.peer_answers()
+    assert session.state == 'terminated' and world.invitation.methods[-1] == 'BYE' and world.recorder.names[-1] == 'DidEnd'
+
+
+def test_arguments(world):
+    session = Session(world.account)
+    to_header = ToHeader(SIPURI('example.com', user='you'))
+    with pytest.raises(RuntimeError):
+        session.connect(to_header, [world.route()], [world.Stream()], extra_headers=[Header('Via', 'x')])
+    with pytest.raises(ValueError):
+        session.connect(to_header, [world.route()], [])
+    with pytest.raises(ValueError):
+        session.connect(to_header, [], [world.Stream()])
+    assert session.state is None
+    session.connect(to_header, [world.route()], [world.Stream()], is_focus=True, subject='Greetings', extra_headers=[Header('X-Test', '1')])
+    invite = world.invitation.last('INVITE')
+    assert [(header.name, header.body) for header in invite.extra_headers] == [('X-Test', '1'), ('Subject', 'Greetings')]
+    assert 'isfocus' in invite.contact_header.parameters and session.local_focus and session.subject == 'Greetings'
+    with pytest.raises(IllegalStateError):
+        session.connect(to_header, [world.route()], [world.Stream()])
+
+
+def test_focus_of_the_peer(world):
+    session = world.outgoing()
+    world.invitation.change('connecting', headers={'Contact': [SimpleNamespace(parameters={'isfocus': None})]})
+    assert session.remote_focus
+
+
+def test_several_at_once(world):
+    sessions = [world.outgoing() for _ in range(5)]
+    assert SessionManager().sessions == sessions
+    for invitation in reversed(world.invitations):
+        invitation.peer_answers()
+    assert [session.state for session in sessions] == ['connected'] * 5
+    sessions[2].end()
+    assert SessionManager().sessions == [session for session in sessions if session is not sessions[2]]
+
+
+def test_observer_that_raises_does_not_stop_the_session(world):
+    def broken(notification):
+        raise RuntimeError('observer')
+    world.recorder.reactions['SIPSessionGotRingIndication'] = broken
+    session = world.outgoing()
+    world.invitation.peer_rings()
+    world.invitation.peer_answers()
+    assert session.state == 'connected'
+
+
+def test_internal_error_ends_the_session(world, monkeypatch):
+    session = world.outgoing()
+    monkeypatch.setattr(session, '_negotiated', lambda data: 1 / 0)
+    world.invitation.peer_answers()
+    assert session.state == 'terminated' and world.recorder.one('SIPSessionDidFail').failure_reason == 'internal error'
+
+
+def test_what_needs_a_session(world):
+    session = Session(world.account)
+    assert session.state is None and session.streams == [] and session.proposed_streams is None
+    assert session.transport is session.local_identity is session.remote_identity is session.remote_user_agent is session.dialog_id is None
+    session.end()
+    assert session.state is None and world.recorder.events == []
+    for call in (session.send_ring_indication, session.reject, session.cancel_proposal, session.reject_proposal, session.accept_transfer):
+        with pytest.raises(IllegalStateError):
+            call()
+    for call in (session.accept, session.accept_proposal, session.add_streams, session.remove_streams):
+        with pytest.raises(IllegalStateError):
+            call([world.Stream()])
