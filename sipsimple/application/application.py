@@ -1,0 +1,401 @@
+"""SIPApplication: the order in which the parts start and stop, and what they are given from the settings."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from zope.interface import implementer
+
+from sipsimple.configuration import ConfigurationManager
+from sipsimple.configuration.manager import set_storage_provider
+from sipsimple.configuration.objects import forget_static_objects
+from sipsimple.configuration.settings import SIPSimpleSettings
+from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
+from sipsimple.storage import ISIPSimpleStorage
+from sipsimple.threading import ThreadManager, call_in_twisted_thread, reactor
+from sipsimple.threading.green import Event, Timeout, Worker, call_in_green_thread
+from sipsimple.util import Singleton
+
+if TYPE_CHECKING:
+    from sipsimple.application.devices import AudioDevices
+    from sipsimple.application.network import NetworkWatch
+    from sipsimple.audio import AudioDevice, RootAudioBridge
+    from sipsimple.core import AudioMixer, Engine
+    from sipsimple.notification import Notification
+    from sipsimple.storage import FileStorage, MemoryStorage
+
+__all__ = ['SIPApplication']
+
+log = logging.getLogger('sipsimple.application')
+
+ENGINE_STOP_LIMIT = 10.0                # seconds
+SERVICE_STOP_LIMIT = 10.0
+
+# state -> states it may go to
+TRANSITIONS: dict[str | None, tuple[str | None, ...]] = {
+    None: ('starting',),
+    'starting': ('started', 'stopping', None),      # None: the configuration could not be loaded
+    'started': ('stopping',),
+    'stopping': ('stopped',),
+    'stopped': ('starting',),
+}
+
+
+class Shared:
+    """A class attribute with one value, from whichever subclass or instance it is read or set."""
+
+    def __init__(self, default: Any = None) -> None:
+        self.value = default
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        return self.value
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        self.value = value
+
+
+class ApplicationMeta(Singleton):
+    """Lets Shared attributes be set on the class too; one instance for the class and its subclasses."""
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        for base in cls.__mro__:
+            found = vars(base).get(name)
+            if isinstance(found, Shared):
+                found.value = value
+                return
+        super().__setattr__(name, value)
+
+
+@implementer(IObserver)
+class SIPApplication(metaclass=ApplicationMeta):
+    """A SIP user agent in one object (singleton); may be started again after it was stopped.
+
+    Attributes are shared by the class, its subclasses and its instance; consider them read-only.
+    Notifications: SIPApplicationWillStart, SIPApplicationDidStart, SIPApplicationWillEnd, SIPApplicationDidEnd,
+        SIPApplicationFailedToStartTLS(error); also SIPApplicationGotFatalError, TLSTransportHasChanged,
+        NetworkConditionsDidChange(changed).
+    """
+
+    _singleton_instance: ClassVar[Any]
+
+    state: Any = Shared()
+    storage: Any = Shared()
+    engine: Any = Shared()
+    thread: Any = Shared()
+    end_reason: Any = Shared()
+    local_nat_type: Any = Shared('unknown')
+    alert_audio_mixer: Any = Shared()
+    alert_audio_bridge: Any = Shared()
+    alert_audio_device: Any = Shared()
+    voice_audio_mixer: Any = Shared()
+    voice_audio_bridge: Any = Shared()
+    voice_audio_device: Any = Shared()
+    video_device: Any = Shared()
+    running: Any = Shared(False)
+
+    _devices: AudioDevices | None
+    _network: NetworkWatch | None
+
+    def __init__(self) -> None:
+        self._stop_wanted = False
+        self._engine_event: Event[str] | None = None
+        self._devices = None
+        self._network = None
+
+    def _move(self, state: str | None) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise RuntimeError(f'SIPApplication cannot go from {self.state} to {state}')
+        self.state = state
+        self.running = state == 'started'
+
+    def _post(self, name: str, **data: Any) -> None:
+        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**data))
+
+    # ---- start -------------------------------------------------------------------------------------------------
+
+    def start(self, storage: FileStorage | MemoryStorage) -> None:
+        """Load the configuration and begin to start; returns when the SDK thread runs.
+
+        Raises:
+            TypeError: not an ISIPSimpleStorage. RuntimeError: started already.
+            ConfigurationBackendError: the configuration cannot be loaded; start() may be called again.
+        """
+        if not ISIPSimpleStorage.providedBy(storage):
+            raise TypeError(f'not a storage: {storage!r}')
+        if self.state not in (None, 'stopped'):
+            raise RuntimeError('SIPApplication is started already')
+        self._move('starting')
+        self._stop_wanted = False
+        self.end_reason = None
+        self.storage = storage
+        try:
+            ThreadManager().start()
+            ConfigurationManager().start()
+            SIPSimpleSettings()
+            reactor.start()
+            from sipsimple.account import AccountManager
+            AccountManager().load()
+        except BaseException:
+            self._forget()
+            self.storage = None
+            self.state = None
+            raise
+        call_in_green_thread(self._start)
+
+    def _forget(self) -> None:
+        """Let another start read its own configuration."""
+        from sipsimple.account import AccountManager
+        AccountManager().unload()
+        ThreadManager().stop()
+        ConfigurationManager().reset()
+        forget_static_objects()
+
+    def _start(self) -> None:
+        """The asynchronous part. Thread: green."""
+        from sipsimple.core import Engine
+        self._post('SIPApplicationWillStart')
+        settings = SIPSimpleSettings()
+        center = NotificationCenter()
+        self.engine = engine = Engine()
+        self._engine_event = Event()
+        center.add_observer(self, sender=engine)
+        try:
+            engine.start(**self._engine_options())
+        except Exception as error:
+            log.exception('the engine cannot be started')
+            self._post('SIPApplicationGotFatalError', type=type(error), value=error, traceback='')
+            self._end('engine failed')
+            return
+        if self._engine_event.wait() != 'SIPEngineDidStart':
+            self._end('engine failed')
+            return
+        self._start_tls()
+        self._start_services()
+        if not settings.instance_id:
+            settings.instance_id = uuid.uuid4().urn
+            settings.save()
+        self._move('started')
+        center.add_observer(self, sender=settings)
+        center.add_observer(self, name='DNSNameserversDidChange')
+        self._post('SIPApplicationDidStart')
+        if self._network is not None:
+            self._network.detect_nat_type()
+        if self._stop_wanted:
+            self.stop()
+
+    def _engine_options(self) -> dict[str, Any]:
+        settings = SIPSimpleSettings()
+        transports = settings.sip.transport_list
+        return {
+            'user_agent': settings.user_agent,
+            'udp_port': settings.sip.udp_port if 'udp' in transports else None,
+            'tcp_port': settings.sip.tcp_port if 'tcp' in transports else None,
+            'tls_port': None,
+            'rtp_port_range': (settings.rtp.port_range.start, settings.rtp.port_range.end),
+            'codecs': list(settings.rtp.audio_codec_list),
+            'log_level': settings.logs.pjsip_level if settings.logs.trace_pjsip else 0,
+            'trace_sip': settings.logs.trace_sip,
+            'detect_sip_loops': True,
+        }
+
+    def _start_services(self) -> None:
+        from sipsimple.account import AccountManager
+        from sipsimple.application.devices import AudioDevices
+        from sipsimple.application.network import NetworkWatch
+        from sipsimple.lookup import DNSManager
+        from sipsimple.session import SessionManager
+        from sipsimple.streams.rtp import set_audio_context
+        self._devices = AudioDevices(self)
+        self._devices.start()
+        set_audio_context(self)
+        self._network = NetworkWatch(self)
+        DNSManager().start()
+        self._network.start()
+        AccountManager().start()
+        SessionManager().start()
+
+    # ---- TLS ---------------------------------------------------------------------------------------------------
+
+    def _tls_options(self) -> dict[str, Any]:
+        settings = SIPSimpleSettings()
+        if 'tls' not in settings.sip.transport_list:
+            return {}
+        certificate = settings.tls.certificate.normalized if settings.tls.certificate else None
+        return {
+            'port': settings.sip.tls_port,
+            'verify_server': settings.tls.verify_server,
+            'ca_file': settings.tls.ca_list.normalized if settings.tls.ca_list else None,
+            'cert_file': certificate,
+            'privkey_file': certificate,
+            'timeout': settings.tls.timeout,
+        }
+
+    def _start_tls(self) -> None:
+        """Open (or close) the TLS transport as the settings say; a failure leaves the application without TLS."""
+        from sipsimple.core import SIPCoreError
+        options = self._tls_options()
+        try:
+            self.engine.set_tls_options(**options)
+        except (SIPCoreError, ValueError) as error:
+            self._post('SIPApplicationFailedToStartTLS', error=error)
+
+    # ---- stop --------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Begin to stop; returns at once. SIPApplicationDidEnd follows, also without a network. Thread: any."""
+        if self.state == 'starting':
+            self._stop_wanted = True
+        elif self.state == 'started':
+            self._move('stopping')
+            call_in_green_thread(self._stop)
+
+    def _stop(self) -> None:
+        from sipsimple.account import AccountManager
+        from sipsimple.lookup import DNSManager
+        from sipsimple.session import SessionManager
+        self._post('SIPApplicationWillEnd')
+        center = NotificationCenter()
+        center.discard_observer(self, sender=SIPSimpleSettings())
+        center.discard_observer(self, name='DNSNameserversDidChange')
+        if self._network is not None:
+            self._network.stop()
+        workers = [Worker.spawn(self._wait_stopped, SessionManager().stop), Worker.spawn(AccountManager().stop),
+                   Worker.spawn(self._wait_stopped, DNSManager().stop)]
+        try:
+            with Timeout(SERVICE_STOP_LIMIT):
+                for worker in workers:
+                    worker.wait_ex()
+        except Timeout:
+            log.warning('the services did not stop in %s seconds', SERVICE_STOP_LIMIT)
+        self._end('application request')
+
+    @staticmethod
+    def _wait_stopped(stop: Any) -> None:
+        event = stop()
+        if hasattr(event, 'wait'):
+            event.wait()
+
+    def _end(self, reason: str) -> None:
+        """The last part of every ending. Thread: green."""
+        from sipsimple.streams.rtp import set_audio_context
+        if self.state != 'stopping':
+            self._post('SIPApplicationWillEnd')
+            self._move('stopping')
+        self.end_reason = reason
+        if self._network is not None:
+            self._network.stop()
+        set_audio_context(None)
+        if self._devices is not None:
+            self._devices.stop()
+        engine = self.engine
+        if engine is not None and engine.is_running:
+            self._engine_event = Event()
+            engine.stop()
+            self._engine_event.wait(ENGINE_STOP_LIMIT)
+        if engine is not None:
+            NotificationCenter().discard_observer(self, sender=engine)
+        self._engine_event = None
+        ThreadManager().stop_thread('device-io')
+        self._devices = self._network = None
+        Worker.spawn(self._finish, reason).wait_ex()
+
+    def _finish(self, reason: str) -> None:
+        done: Event[None] = Event()
+
+        def forget() -> None:
+            self._forget()
+            reactor.call_from_thread(done.send)
+
+        import threading
+        threading.Thread(target=forget, name='thread-ops', daemon=True).start()     # joins workers: not on the SDK thread
+        done.wait(5)
+        self.local_nat_type = 'unknown'
+        self._move('stopped')
+        self._post('SIPApplicationDidEnd', end_reason=reason)
+
+    # ---- notifications -----------------------------------------------------------------------------------------
+
+    def handle_notification(self, notification: Notification) -> None:
+        handler = getattr(self, f'_NH_{notification.name}', None)
+        if handler is not None:
+            call_in_twisted_thread(handler, notification)
+
+    def _signal_engine(self, name: str) -> None:
+        if self._engine_event is not None and not self._engine_event.ready():
+            self._engine_event.send(name)
+
+    def _NH_SIPEngineDidStart(self, notification: Notification) -> None:
+        self._signal_engine(notification.name)
+
+    def _NH_SIPEngineDidEnd(self, notification: Notification) -> None:
+        self._signal_engine(notification.name)
+
+    def _NH_SIPEngineDidFail(self, notification: Notification) -> None:
+        if self.state == 'starting':
+            self._signal_engine(notification.name)
+        elif self.state == 'started':
+            call_in_green_thread(self._end, 'engine failed')
+
+    def _NH_SIPEngineGotException(self, notification: Notification) -> None:
+        data = notification.data
+        log.error('an error in the engine thread:\n%s', data.traceback)
+        self._post('SIPApplicationGotFatalError', type=data.type, value=data.value, traceback=data.traceback)
+
+    def _NH_AudioDevicesDidChange(self, notification: Notification) -> None:
+        if self._devices is not None:
+            self._devices.devices_changed(notification.data.old_devices, notification.data.new_devices)
+
+    def _NH_DefaultAudioDeviceDidChange(self, notification: Notification) -> None:
+        if self._devices is not None:
+            self._devices.default_changed(notification.data.changed_input, notification.data.changed_output)
+
+    def _NH_DNSNameserversDidChange(self, notification: Notification) -> None:
+        if self._network is not None:
+            self._network.nameservers_changed()
+
+    def _NH_CFGSettingsObjectDidChange(self, notification: Notification) -> None:
+        modified = notification.data.modified
+        engine, settings = self.engine, SIPSimpleSettings()
+        if not self.running:
+            return
+        if self._devices is not None:
+            self._devices.settings_changed(modified)
+        actions = {
+            'user_agent': lambda: setattr(engine, 'user_agent', settings.user_agent),
+            'logs.trace_sip': lambda: setattr(engine, 'trace_sip', settings.logs.trace_sip),
+            'rtp.port_range': lambda: setattr(engine, 'rtp_port_range', (settings.rtp.port_range.start, settings.rtp.port_range.end)),
+            'rtp.audio_codec_list': lambda: setattr(engine, 'codecs', list(settings.rtp.audio_codec_list)),
+        }
+        groups = {
+            ('logs.pjsip_level', 'logs.trace_pjsip'): lambda: setattr(
+                engine, 'log_level', settings.logs.pjsip_level if settings.logs.trace_pjsip else 0),
+            ('sip.udp_port', 'sip.transport_list'): lambda: engine.set_udp_port(
+                settings.sip.udp_port if 'udp' in settings.sip.transport_list else None),
+            ('sip.tcp_port', 'sip.transport_list'): lambda: engine.set_tcp_port(
+                settings.sip.tcp_port if 'tcp' in settings.sip.transport_list else None),
+            ('sip.tls_port', 'sip.transport_list', 'tls.ca_list', 'tls.certificate', 'tls.verify_server', 'tls.timeout'): self._restart_tls,
+        }
+        wanted = [action for name, action in actions.items() if name in modified]
+        wanted += [action for names, action in groups.items() if modified.keys() & set(names)]
+        for action in wanted:
+            try:
+                action()
+            except Exception:
+                log.exception('a changed setting could not be applied')
+        if 'sip.transport_list' in modified:
+            from sipsimple.account import AccountManager
+            for account in AccountManager().get_accounts():
+                reregister = getattr(account, 'reregister', None)
+                if reregister is not None:
+                    reregister()
+
+    def _restart_tls(self) -> None:
+        self._start_tls()
+        options = self._tls_options()
+        self._post('TLSTransportHasChanged', port=self.engine.tls_port, verify_server=bool(options.get('verify_server')),
+                   certificate=options.get('cert_file'), ca_file=options.get('ca_file'))
+
+
+set_storage_provider(lambda: SIPApplication.storage)

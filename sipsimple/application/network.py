@@ -1,0 +1,155 @@
+"""What the application does about the network: address changes, wake-up, nameservers, the type of the NAT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from sipsimple.core import SIPCoreError, SIPURI
+from sipsimple.core.helpers import outgoing_ip_for
+from sipsimple.lookup import DNSLookup, DNSLookupError, DNSManager
+from sipsimple.notification import IObserver, NotificationCenter, NotificationData, TimestampedNotificationData
+from sipsimple.threading import call_in_twisted_thread, reactor
+from sipsimple.threading.green import Event, call_in_green_thread, sleep
+
+if TYPE_CHECKING:
+    from sipsimple.application.application import SIPApplication
+    from sipsimple.notification import Notification
+
+__all__ = ['NetworkWatch']
+
+log = logging.getLogger('sipsimple.application')
+
+SETTLING_TIME = 5.0                     # seconds after a change before anything is done about it
+NAT_RETRY = 60.0
+NAT_TEST_LIMIT = 30.0
+PROBE_ADDRESS = '192.0.2.1'             # RFC 5737; only the routing table is asked about it
+
+
+@implementer(IObserver)
+class NetworkWatch:
+    """Turns SystemIPAddressDidChange, SystemDidWakeUpFromSleep and DNSNameserversDidChange into NetworkConditionsDidChange.
+
+    The first two are posted by the application or the system's watcher; after either everything settles for 5 seconds.
+    """
+
+    def __init__(self, application: SIPApplication) -> None:
+        self.application = application
+        self._timer: asyncio.TimerHandle | None = None
+        self._address: str | None = None
+        self._nat_round = 0
+        self._nat_result: Event[Any] | None = None
+
+    def start(self) -> None:
+        self._address = outgoing_ip_for(PROBE_ADDRESS)
+        center = NotificationCenter()
+        for name in ('SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep', 'SIPEngineDetectedNATType'):
+            center.add_observer(self, name=name)
+        self._tell_nameservers()
+
+    def stop(self) -> None:
+        self._nat_round += 1
+        center = NotificationCenter()
+        for name in ('SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep', 'SIPEngineDetectedNATType'):
+            center.discard_observer(self, name=name)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _post_changed(self, changed: list[str]) -> None:
+        NotificationCenter().post_notification('NetworkConditionsDidChange', sender=self.application, data=TimestampedNotificationData(changed=changed))
+
+    # ---- nameservers -------------------------------------------------------------------------------------------
+
+    def _tell_nameservers(self) -> None:
+        """PJSIP's resolver speaks to port 53 of IPv4 servers only; names are resolved here, it is a fallback."""
+        servers = [server for server in DNSManager().nameservers if isinstance(server, str)]
+        try:
+            self.application.engine.set_nameservers(servers)
+        except SIPCoreError:
+            log.exception('the nameservers could not be handed to the engine')
+
+    def nameservers_changed(self) -> None:
+        self._tell_nameservers()
+        self._post_changed(['dns'])
+        self.detect_nat_type()
+
+    # ---- addresses ---------------------------------------------------------------------------------------------
+
+    def handle_notification(self, notification: Notification) -> None:
+        call_in_twisted_thread(self._handle, notification.name, notification.data)
+
+    def _handle(self, name: str, data: NotificationData) -> None:
+        if name == 'SIPEngineDetectedNATType':
+            if self._nat_result is not None and data.user_data is self._nat_result and not self._nat_result.ready():
+                self._nat_result.send(data)
+        elif self._timer is None:
+            self._timer = reactor.call_later(SETTLING_TIME, self._settled)
+
+    def _settled(self) -> None:
+        self._timer = None
+        if not self.application.running:
+            return
+        engine = self.application.engine
+        address = outgoing_ip_for(PROBE_ADDRESS)
+        changed = ['ip'] if address != self._address else []
+        self._address = address
+        try:
+            if engine.tcp_port is not None:
+                port = engine.tcp_port
+                engine.set_tcp_port(None)
+                engine.set_tcp_port(port)
+            self.application._start_tls()
+        except (SIPCoreError, ValueError):
+            log.exception('a transport could not be restarted')
+        self._post_changed(changed)
+        self.detect_nat_type()
+
+    # ---- NAT type ----------------------------------------------------------------------------------------------
+
+    def detect_nat_type(self) -> None:
+        """Find local_nat_type in the background, from the accounts' STUN servers."""
+        self._nat_round += 1
+        call_in_green_thread(self._detect, self._nat_round)
+
+    def _detect(self, number: int) -> None:
+        while number == self._nat_round and self.application.running:
+            servers = self._stun_servers()
+            for address, port in servers:
+                result = self._ask(address, port)
+                if number != self._nat_round:
+                    return
+                if result is not None and result.succeeded:
+                    self.application.local_nat_type = result.nat_type.lower()
+                    return
+            self.application.local_nat_type = 'unknown'
+            if not servers:
+                return                  # nobody to ask: settings or nameservers must change first
+            sleep(NAT_RETRY)
+
+    def _stun_servers(self) -> list[tuple[str, int]]:
+        from sipsimple.account import Account, AccountManager
+        servers: list[tuple[str, int]] = []
+        for account in AccountManager().get_accounts():
+            if not account.enabled or not isinstance(account, Account):
+                continue
+            configured = account.nat_traversal.stun_server_list
+            if configured is not None:
+                servers += [(server.host, server.port) for server in configured]
+                continue
+            try:
+                servers += DNSLookup().lookup_service(SIPURI(host=account.id.domain), 'stun').wait()
+            except DNSLookupError:
+                continue
+        return servers
+
+    def _ask(self, address: str, port: int) -> Any:
+        self._nat_result = result = Event()
+        try:
+            self.application.engine.detect_nat_type(address, port, user_data=result)
+        except (SIPCoreError, ValueError):
+            return None
+        return result.wait(NAT_TEST_LIMIT)
