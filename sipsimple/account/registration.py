@@ -61,7 +61,7 @@ TRANSITIONS: dict[tuple[State, Input], tuple[str, State]] = {
     # State: waiting
     (State.WAITING, Input.RETRY): ('_attempt', State.REGISTERING),
     (State.WAITING, Input.REREGISTER): ('_attempt', State.REGISTERING),
-    (State.WAITING, Input.STOP): ('_drop', State.ENDED),
+    (State.WAITING, Input.STOP): ('_unregister', State.ENDED),
 }
 
 
@@ -169,7 +169,9 @@ class Registrar:
         try:
             self._register()
         except RegistrationError as failure:
-            if self._ended is None:
+            if self._ended is None:     # interrupted by stop(): its input is next, and unregisters what there is
+                self._retry_at = None
+                self._move(State.WAITING)
                 return
             self._min_expires = failure.min_expires
             self._retry_at = reactor.get_loop().time() + failure.retry_after
@@ -193,10 +195,10 @@ class Registrar:
 
     def _reregister(self) -> None:
         self._unregister()
-        self._attempt()
-
-    def _drop(self) -> None:
-        self._forget()
+        if self._ended is None:
+            self._move(State.WAITING)
+        else:
+            self._attempt()
 
     # ---- one attempt -------------------------------------------------------------------------------------------
 
