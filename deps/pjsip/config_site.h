@@ -39,11 +39,12 @@
 /* Entries allocated at start; the heap grows by itself. The default, 2 * (transactions + dialogs), would cost tens of MB at once. */
 #define PJSIP_MAX_TIMER_COUNT                   4096
 
-/* A UDP datagram carries 65,507 bytes at most. One transmit pool holds the message and its print buffer, and PJLIB's caching pool keeps pools of up
- * to 65,536 bytes: so this size and the pool lengths below let every packet be served from a cached pool, with no malloc of a large block (glibc
- * returns such blocks to the kernel each time, which costs more than the whole packet). */
-#define PJSIP_MAX_PKT_LEN                       60000
-#define PJSIP_POOL_LEN_TDATA                    65536
+/* A UDP datagram carries 65,507 bytes at most: this size holds any, with room to see that one was cut. A message to send is printed into
+ * PJSIP_FIRST_TX_LEN bytes first (our patch 61) and into a buffer of this size only when it is longer, so one cached pool of the length below serves
+ * nearly every message with no further malloc. Large blocks would be given back to the kernel each time, which costs more than the packet itself. */
+#define PJSIP_MAX_PKT_LEN                       65536
+#define PJSIP_FIRST_TX_LEN                      4000
+#define PJSIP_POOL_LEN_TDATA                    12288
 #define PJSIP_POOL_INC_TDATA                    4096
 /* Receive pools live as long as their transport and are reset after each packet: the first block is kept and should hold a whole message. */
 #define PJSIP_POOL_RDATA_LEN                    (PJSIP_MAX_PKT_LEN + 12288)
