@@ -66,6 +66,7 @@ class SessionBase:
         self._hold_tries = 0                    # to send it
         self._held_remotely: frozenset[Any] = frozenset()       # streams the peer has on hold, as it was posted last
         self._hold_timer: Timer | None = None   # until the next try after a 491
+        self._trying_timer: Timer | None = None         # until a 100 is due, if nothing else was answered
         self._gone: Any = None                  # data of the end of the dialog, if it came before what was to wait for it
         self._final = (0, '')                   # code and reason of the final response to the INVITE
 

@@ -92,8 +92,9 @@ async def gone(session: Session, seconds: float) -> Any | None:
 def _finish(session: Session) -> None:
     """Nothing more will happen: let go of the dialog and reach the last state."""
     session.proposed_streams = None
-    if session._hold_timer is not None:
-        session._hold_timer.cancel()
+    for timer in (session._hold_timer, session._trying_timer):
+        if timer is not None:
+            timer.cancel()
     session._detach()
     session._fire(Input.FINISHED)
     active.remove(session)

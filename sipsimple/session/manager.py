@@ -16,6 +16,9 @@ from sipsimple.session.session import Session
 __all__ = ['SessionManager']
 
 
+_OBSERVED = ('SIPInvitationChangedState', 'SIPEngineDidEnd', 'SIPEngineDidFail')
+
+
 def _find_account(contact_uri: Any) -> Any:
     from sipsimple.account import AccountManager
     return AccountManager().find_account(contact_uri)
@@ -64,7 +67,8 @@ class SessionManager:
             return
         self.state = 'starting'
         self._post('SIPSessionManagerWillStart')
-        NotificationCenter().add_observer(self, name='SIPInvitationChangedState')
+        for name in _OBSERVED:
+            NotificationCenter().add_observer(self, name=name)
         self.state = 'started'
         self._post('SIPSessionManagerDidStart')
 
@@ -93,7 +97,8 @@ class SessionManager:
             session.end()
 
         def finish() -> None:
-            NotificationCenter().discard_observer(self, name='SIPInvitationChangedState')
+            for name in _OBSERVED:
+                NotificationCenter().discard_observer(self, name=name)
             self.state = 'stopped'
             self._post('SIPSessionManagerDidEnd')
             done()
@@ -104,6 +109,11 @@ class SessionManager:
 
     def handle_notification(self, notification: Notification) -> None:
         """Take an INVITE; engine thread, so there is no more here than what cannot wait."""
+        if notification.name != 'SIPInvitationChangedState':
+            # Without the engine nothing will ever be heard of the dialogs again.
+            for session in active.sessions():
+                session.end()
+            return
         data = notification.data
         if data.state == 'disconnected':
             self._refused.discard(notification.sender)
@@ -147,7 +157,6 @@ class SessionManager:
                 return 481
             if replaces.is_ending(replaced):
                 return 603
-        invitation.send_response(100)
         session.account = account
         session._receive(invitation, data, replaced)
         return None

@@ -107,7 +107,7 @@ def finish(session: SessionBase) -> None:
 async def reoffer(session: SessionBase, streams: list[Any]) -> Outcome | None:
     """Offer the given streams of the session anew, with the session not connected yet; None if there was no way to do so."""
     assert session._local_sdp is not None and session._remote_sdp is not None
-    session._advance(Input.PROPOSE)
+    session._advance(Input.REOFFER)
     outcome = None
     try:
         send(session, description.next_offer(session._local_sdp, streams))

@@ -368,8 +368,15 @@ class Session(SessionBase):
             self.transfer_info = TransferInfo(replaced_dialog_id=replaced.dialog_id)
         self._fire(Input.INVITE_RECEIVED)
         active.add(self)
+        # RFC 3261 §17.2.1: a 100, unless something else is answered within 200 ms.
+        self._trying_timer = self.scheduler.call_later(0.2, self._respond_trying)
         self._post('SIPSessionNewIncoming', streams=list(self.proposed_streams), headers=data.headers,
                    replaced_dialog=replaced.dialog_id if replaced is not None else None)
+
+    def _respond_trying(self) -> None:
+        self._trying_timer = None
+        if self._invitation is not None and self._invitation.state == 'incoming' and not self._answered:
+            self._respond(100)
 
     def _respond(self, code: int) -> None:
         """Send a provisional response, if there still is something to respond to."""

@@ -53,7 +53,7 @@ class Input(Enum):
     RING = 'send_ring_indication()'
     ACCEPT = 'accept()'
     REJECT = 'reject()'
-    PROPOSE = 'a local re-INVITE: add, remove, hold, unhold, the result of ICE'
+    PROPOSE = 'a local re-INVITE: add, remove, hold, unhold'
     CANCEL_PROPOSAL = 'cancel_proposal()'
     ACCEPT_PROPOSAL = 'accept_proposal()'
     REJECT_PROPOSAL = 'reject_proposal()'
@@ -65,6 +65,7 @@ class Input(Enum):
     PROPOSAL_RECEIVED = 're-INVITE with an offer'
     OFFER_REQUESTED = 're-INVITE without SDP'
     # our own progress
+    REOFFER = 'the result of ICE is offered anew'
     STARTED = 'INVITE acknowledged, all streams running'
     PROPOSAL_DONE = 'the re-INVITE has its final response'
     FAILED = 'a procedure failed, or the dialog is gone'
@@ -80,7 +81,7 @@ TRANSITIONS: dict[tuple[SessionState | None, Input], SessionState | None] = {
     (None, _I.INVITE_RECEIVED): _S.INCOMING,
     (None, _I.END): None,
     # State: outgoing
-    (_S.OUTGOING, _I.PROPOSE): _S.SENDING_PROPOSAL,
+    (_S.OUTGOING, _I.REOFFER): _S.SENDING_PROPOSAL,
     (_S.OUTGOING, _I.STARTED): _S.CONNECTED,
     (_S.OUTGOING, _I.END): _S.TERMINATING,
     (_S.OUTGOING, _I.FAILED): _S.TERMINATING,

@@ -395,7 +395,8 @@ def world(monkeypatch):
     yield world
     NotificationCenter().remove_observer(world.recorder)
     if world.manager.state == 'started':
-        NotificationCenter().discard_observer(world.manager, name='SIPInvitationChangedState')
+        for name in ('SIPInvitationChangedState', 'SIPEngineDidEnd', 'SIPEngineDidFail'):
+            NotificationCenter().discard_observer(world.manager, name=name)
         world.manager.state = None
     active._sessions.clear()
     active._when_empty.clear()

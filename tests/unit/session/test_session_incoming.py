@@ -7,17 +7,18 @@ from types import SimpleNamespace
 import pytest
 
 from sipsimple.core import Header, SIPCoreInvalidStateError
+from sipsimple.notification import NotificationCenter
 from sipsimple.session import IllegalStateError, SessionManager
 
 
 def test_call_that_works(world):
     invitation, session = world.incoming('audio')
     assert session.state == 'incoming' and session.direction == 'incoming' and session.account is world.account
-    assert invitation.methods == [100] and world.recorder.names == ['NewIncoming']
+    assert invitation.methods == [] and world.recorder.names == ['NewIncoming']
     [stream] = world.recorder.one('SIPSessionNewIncoming').streams
     assert session.proposed_streams == [stream] and stream.index == 0 and stream.calls == []
     session.send_ring_indication()
-    assert invitation.methods == [100, 180]
+    assert invitation.methods == [180]
     session.accept([stream])
     answer = invitation.last(200)
     assert [(line.media, line.port) for line in answer.sdp.media] == [('audio', 20000)] and answer.sdp.address == '127.0.0.1'
@@ -28,6 +29,19 @@ def test_call_that_works(world):
     assert world.recorder.names == ['NewIncoming', 'WillStart', 'DidProcessTransaction', 'DidStart']
     transaction = world.recorder.one('SIPSessionDidProcessTransaction')
     assert (transaction.originator, transaction.method, transaction.code, transaction.reason, transaction.ack_received) == ('remote', 'INVITE', 200, 'OK', True)
+
+
+@pytest.mark.parametrize('answer, sent', [(None, [100]), ('ring', [180]), ('accept', [200]), ('reject', [603])])
+def test_trying_if_nothing_else_is_said(world, answer, sent):
+    invitation, session = world.incoming('audio')
+    if answer == 'ring':
+        session.send_ring_indication()
+    elif answer == 'accept':
+        session.accept(session.proposed_streams)
+    elif answer == 'reject':
+        session.reject()
+    world.advance(0.3)
+    assert invitation.methods == sent
 
 
 def test_only_some_streams_are_accepted(world):
@@ -71,7 +85,7 @@ def test_no_usable_stream_is_left_to_the_application(world):
     invitation, session = world.incoming('video', ('audio', 13))
     assert world.recorder.one('SIPSessionNewIncoming').streams == []
     session.reject(488)
-    assert invitation.methods == [100, 488] and session.state == 'terminated'
+    assert invitation.methods == [488] and session.state == 'terminated'
 
 
 def test_disabled_lines_are_no_proposal(world):
@@ -285,6 +299,17 @@ def test_manager_waits_for_sessions(world):
     assert invitation.methods == [480]
     world.advance(3)
     assert done == [True] and session.state == 'terminated'
+
+
+def test_engine_is_gone(world):
+    """Nothing is heard of the dialogs any more: the sessions end by themselves."""
+    world.answer_end = False
+    world.manager.start()
+    session, invitation = world.connected()
+    NotificationCenter().post_notification('SIPEngineDidFail', sender=None)
+    assert session.state == 'terminating'
+    world.advance(3)
+    assert session.state == 'terminated' and world.manager.sessions == []
 
 
 def test_sessions_is_a_copy(world):

@@ -70,6 +70,7 @@ def test_every_exchange_comes_back_to_connected():
     (Input.REJECT, {'incoming'}),
     (Input.ACCEPT_PROPOSAL, {'received_proposal'}),
     (Input.REJECT_PROPOSAL, {'received_proposal'}),
+    (Input.PROPOSE, {'connected'}),
     (Input.CANCEL_PROPOSAL, {'sending_proposal'}),
     (Input.TRANSFER, {'connected'}),
     (Input.ANSWER_TRANSFER, {'connected', 'received_proposal', 'sending_proposal', 'accepting_proposal', 'rejecting_proposal', 'cancelling_proposal'}),
