@@ -28,7 +28,7 @@ cdef class MixerSlot:
     cdef unsigned int number
     cdef bint initialized
     cdef bint starting
-    cdef list bound
+    cdef dict bound
     cdef object __weakref__
 
     cdef int prepare(self, AudioMixer mixer) except -1

@@ -5,13 +5,12 @@ Python holds handles and remembers settings; the bridge, its clock and the ports
 from any thread; those that reach the bridge release the GIL.
 """
 
-cimport cython
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
 
 from sipsimple.core._check cimport check
 from sipsimple.core._core cimport pj_status_t, ss_ensure_thread, ss_handle, ss_object_close, ss_object_close_later
-from sipsimple.core._handles cimport bind, unbind
+from sipsimple.core._handles cimport Handle, bind, unbind
 from sipsimple.core._media cimport (
     SS_INPUT, SS_OUTPUT, ss_media_generation, ss_mixer_adjust_slot, ss_mixer_connect, ss_mixer_connections, ss_mixer_create,
     ss_mixer_directions, ss_mixer_disconnect, ss_mixer_params, ss_mixer_port_start, ss_mixer_reset_ec, ss_mixer_set_devices,
@@ -291,15 +290,15 @@ cdef class AudioMixer:
         return tx, rx
 
 
-@cython.no_gc_clear         # __dealloc__ needs `bound`, and nothing here can be part of a cycle
 cdef class MixerSlot:
     """What the objects that take a slot have in common: they own one native object from start to stop.
 
-    The native object's events may come after stop(); `bound` lists the handles that still lead to this object.
+    The native object's events may come after stop(); `bound` has the handles that still lead to this object. Their owners end the
+    native object when this one is dropped; they hold no Python object, so that works in the middle of a garbage collection too.
     """
 
     def __cinit__(self):
-        self.bound = []
+        self.bound = {}
 
     cdef int prepare(self, AudioMixer mixer) except -1:
         if self.initialized:
@@ -312,13 +311,6 @@ cdef class MixerSlot:
         self.initialized = True
         return 0
 
-    def __dealloc__(self):
-        if self.bound is not None:
-            for handle in self.bound:
-                unbind(handle)
-        if self.handle:
-            ss_object_close_later(self.handle)
-
     cdef bint running(self):
         return self.handle != 0 and self.generation == ss_media_generation()
 
@@ -326,13 +318,14 @@ cdef class MixerSlot:
         self.handle = handle
         self.number = number
         self.generation = ss_media_generation()
-        self.bound.append(handle)
+        self.bound[handle] = Handle(handle)
         bind(handle, self)
 
     cdef void forget(self, ss_handle handle):
+        cdef Handle owner = self.bound.pop(handle, None)
+        if owner is not None:
+            owner.number = 0                # closed already
         unbind(handle)
-        if handle in self.bound:
-            self.bound.remove(handle)
 
     cdef ss_handle detach(self):
         """Take the native object away, so that exactly one caller ends it; 0 when there is none."""
