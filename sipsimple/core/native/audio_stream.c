@@ -1,0 +1,938 @@
+/*
+ * Audio streams.
+ *
+ * PJMEDIA's stream is not given the RTP transport itself but a "leg", a transport of ours in between, one per stream. It is where a
+ * stream can be cut off at once, though its end must wait until the bridge has let go of its port; so the RTP transport can serve the
+ * next stream in the meantime. It also knows where packets come from and how many, and can change the remote address.
+ *
+ * Lifetime: the ss_audio is the Python object's. A leg lives from start to the end of its stream: stop() cuts it off, the mixer
+ * removes the port, the worker destroys the stream, and the stream's group lock frees the leg. ICE packets are received in the worker
+ * and those of UDP sockets are waited for when the leg is cut off, so no callback finds a leg that is gone.
+ */
+#include "audio_stream.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pjsip.h>
+
+#include "engine.h"
+#include "events.h"
+#include "mixer.h"
+
+#define NAME_SIZE 32
+
+/* What makes a stream that must be built anew when it changes. */
+typedef struct format {
+    char name[NAME_SIZE];
+    unsigned clock_rate, tx_pt, rx_pt, frames_per_packet;
+    int tx_event_pt, rx_event_pt;
+} format;
+
+struct ss_leg {
+    pjmedia_transport base;             /* first */
+    pj_pool_t *pool;
+    ss_rtp *rtp;                        /* a reference */
+    ss_handle mixer;
+    unsigned slot;
+    pjmedia_stream *stream;
+    pjmedia_transport *top;             /* what we are attached to ... */
+    pj_grp_lock_t *top_lock;            /* ... and a reference to its lock, which keeps its memory */
+    int active;                         /* atomic */
+    int sending;                        /* atomic: threads inside a send */
+    unsigned packets;                   /* atomic */
+    pjmedia_transport_attach_param attached;    /* callbacks and signalled addresses */
+    pj_sockaddr source;                 /* receiving thread only */
+    int rebound;                        /* atomic: the receiving thread must tell the stream of a new remote address */
+};
+
+typedef struct ss_audio {
+    ss_object object;
+    pj_pool_t *pool;
+    ss_rtp *rtp;                        /* a reference */
+    ss_handle mixer;
+    char *codecs;
+    int detect_silence;
+    pthread_mutex_t lock;               /* what follows */
+    int started, ended;
+    ss_leg *leg;
+    format format;
+    pjmedia_dir direction;
+    unsigned volume;
+    unsigned timeout_ms;
+    pj_timer_entry timer;               /* holds a reference while it runs */
+    int timer_runs, watched;
+    unsigned last_packets;
+} ss_audio;
+
+/* ---- leg: the transport a stream sees ----------------------------------------------------------------------------- */
+
+static int begin_send(ss_leg *leg)
+{
+    __atomic_add_fetch(&leg->sending, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&leg->active, __ATOMIC_SEQ_CST))
+        return 1;
+    __atomic_sub_fetch(&leg->sending, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+static void end_send(ss_leg *leg)
+{
+    __atomic_sub_fetch(&leg->sending, 1, __ATOMIC_SEQ_CST);
+}
+
+/* 0.0.0.0 means "do not send" (RFC 3264 section 8.4), and the kernel would take it for this host. */
+static int has_remote(const ss_leg *leg)
+{
+    return pj_sockaddr_has_addr(&leg->attached.rem_addr) && pj_sockaddr_get_port(&leg->attached.rem_addr);
+}
+
+static pj_status_t leg_get_info(pjmedia_transport *transport, pjmedia_transport_info *info)
+{
+    ss_leg *leg = (ss_leg *)transport;
+    pj_status_t status = PJ_EINVALIDOP;
+
+    if (begin_send(leg)) {
+        status = pjmedia_transport_get_info(leg->top, info);
+        end_send(leg);
+    }
+    return status;
+}
+
+static pj_status_t leg_send_rtp(pjmedia_transport *transport, const void *packet, pj_size_t size)
+{
+    ss_leg *leg = (ss_leg *)transport;
+    pj_status_t status = PJ_SUCCESS;
+
+    if (begin_send(leg)) {
+        if (has_remote(leg))
+            status = pjmedia_transport_send_rtp(leg->top, packet, size);
+        end_send(leg);
+    }
+    return status;
+}
+
+static pj_status_t leg_send_rtcp2(pjmedia_transport *transport, const pj_sockaddr_t *address, unsigned length, const void *packet,
+                                  pj_size_t size)
+{
+    ss_leg *leg = (ss_leg *)transport;
+    pj_status_t status = PJ_SUCCESS;
+
+    if (begin_send(leg)) {
+        if (has_remote(leg))
+            status = pjmedia_transport_send_rtcp2(leg->top, address, length, packet, size);
+        end_send(leg);
+    }
+    return status;
+}
+
+static pj_status_t leg_send_rtcp(pjmedia_transport *transport, const void *packet, pj_size_t size)
+{
+    return leg_send_rtcp2(transport, NULL, 0, packet, size);
+}
+
+/* callback: pjmedia_transport rtp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
+static void on_rtp(pjmedia_tp_cb_param *param)
+{
+    ss_leg *leg = param->user_data;
+    pjmedia_tp_cb_param inner = *param;
+    const pj_sockaddr *source = param->src_addr;
+
+    if (!leg || !__atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
+        return;
+    if (source && source->addr.sa_family != pj_AF_INET() && source->addr.sa_family != pj_AF_INET6())
+        source = NULL;                  /* reset under the receiver's feet */
+    if (param->size > 0) {
+        __atomic_add_fetch(&leg->packets, 1, __ATOMIC_RELAXED);
+        if (source && pj_sockaddr_cmp(source, &leg->source) != 0) {
+            leg->source = *source;
+            ss_rtp_set_source(leg->rtp, source);
+        }
+    }
+    if (__atomic_exchange_n(&leg->rebound, 0, __ATOMIC_ACQ_REL)) {
+        /* Else the stream would drop the new source's first packets as those of a stranger. */
+        pjmedia_stream_common *stream = leg->attached.user_data;
+
+        pj_sockaddr_cp(&stream->rem_rtp_addr, &leg->attached.rem_addr);
+        stream->rem_rtp_flag = 0;
+        stream->rtp_src_cnt = 0;
+    }
+    inner.user_data = leg->attached.user_data;
+    inner.src_addr = (pj_sockaddr_t *)source;
+    leg->attached.rtp_cb2(&inner);
+    param->rem_switch = inner.rem_switch;
+}
+
+/* callback: pjmedia_transport rtcp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
+static void on_rtcp(void *user, void *packet, pj_ssize_t size)
+{
+    ss_leg *leg = user;
+
+    if (leg && __atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
+        leg->attached.rtcp_cb(leg->attached.user_data, packet, size);
+}
+
+static pj_status_t attach_to_top(ss_leg *leg)
+{
+    pjmedia_transport_attach_param outer = leg->attached;
+
+    outer.user_data = leg;
+    outer.rtp_cb = NULL;
+    outer.rtp_cb2 = on_rtp;
+    outer.rtcp_cb = on_rtcp;
+    return pjmedia_transport_attach2(leg->top, &outer);
+}
+
+/* By pjmedia_stream_create(), in start_leg(): `ops` of the RTP transport is held. */
+static pj_status_t leg_attach2(pjmedia_transport *transport, pjmedia_transport_attach_param *param)
+{
+    ss_leg *leg = (ss_leg *)transport;
+    pj_status_t status;
+
+    leg->top = ss_rtp_top(leg->rtp);
+    leg->attached = *param;
+    leg->top_lock = leg->top->grp_lock;
+    if (leg->top_lock)
+        pj_grp_lock_add_ref(leg->top_lock);
+    __atomic_store_n(&leg->active, 1, __ATOMIC_SEQ_CST);
+    status = attach_to_top(leg);
+    if (status != PJ_SUCCESS)
+        __atomic_store_n(&leg->active, 0, __ATOMIC_SEQ_CST);
+    return status;
+}
+
+void ss_leg_detach(ss_leg *leg)
+{
+    if (!__atomic_exchange_n(&leg->active, 0, __ATOMIC_SEQ_CST))
+        return;
+    while (__atomic_load_n(&leg->sending, __ATOMIC_SEQ_CST))
+        sched_yield();                  /* microseconds: a packet is on its way into a socket */
+    pjmedia_transport_detach(leg->top, leg);
+}
+
+static void leg_on_detach(pjmedia_transport *transport, void *user)
+{
+    (void)user;
+    ss_leg_detach((ss_leg *)transport);
+}
+
+static pj_status_t leg_simulate_lost(pjmedia_transport *transport, pjmedia_dir direction, unsigned percent)
+{
+    return pjmedia_transport_simulate_lost(((ss_leg *)transport)->top, direction, percent);
+}
+
+/* A stream never closes its transport, nor does it negotiate. */
+static pj_status_t leg_destroy(pjmedia_transport *transport)
+{
+    (void)transport;
+    return PJ_EINVALIDOP;
+}
+
+static pjmedia_transport_op leg_op = {
+    .get_info = leg_get_info,
+    .detach = leg_on_detach,
+    .send_rtp = leg_send_rtp,
+    .send_rtcp = leg_send_rtcp,
+    .send_rtcp2 = leg_send_rtcp2,
+    .simulate_lost = leg_simulate_lost,
+    .destroy = leg_destroy,
+    .attach2 = leg_attach2,
+};
+
+static void rebind(ss_leg *leg, const pj_sockaddr *rtp, const pj_sockaddr *rtcp)
+{
+    if (pj_sockaddr_cmp(rtp, &leg->attached.rem_addr) == 0 && pj_sockaddr_cmp(rtcp, &leg->attached.rem_rtcp) == 0)
+        return;
+    leg->attached.rem_addr = *rtp;
+    leg->attached.rem_rtcp = *rtcp;
+    leg->attached.addr_len = pj_sockaddr_get_len(rtp);
+    if (__atomic_load_n(&leg->active, __ATOMIC_SEQ_CST)) {
+        attach_to_top(leg);
+        __atomic_store_n(&leg->rebound, 1, __ATOMIC_RELEASE);
+    }
+}
+
+/* ---- legs: life ----------------------------------------------------------------------------------------------------- */
+
+static void free_leg(void *user)
+{
+    ss_leg *leg = user;
+
+    if (leg->top_lock)
+        pj_grp_lock_dec_ref(leg->top_lock);
+    ss_object_release(leg->rtp);
+    pj_pool_release(leg->pool);
+}
+
+/* callback: ss_worker_call | thread: worker | gil: no | locks: none | lifetime: the leg's own */
+static void destroy_stream(void *user)
+{
+    pjmedia_stream_destroy(((ss_leg *)user)->stream);       /* free_leg() follows from its group lock */
+}
+
+/* callback: ss_mixer removed | thread: clock | gil: no | locks: none | lifetime: the leg's own */
+static void on_removed(void *user)
+{
+    ss_worker_call(destroy_stream, user);
+}
+
+/* Cut off and end a leg that is in the bridge. `ops` is not held. */
+static void end_leg(ss_leg *leg)
+{
+    ss_rtp *rtp = leg->rtp;
+
+    pjmedia_stream_send_rtcp_bye(leg->stream);
+    pthread_mutex_lock(&rtp->ops);
+    if (rtp->leg == leg)
+        rtp->leg = NULL;
+    ss_leg_detach(leg);
+    pthread_mutex_unlock(&rtp->ops);
+    ss_mixer_remove_port(leg->mixer, leg->slot, on_removed, leg);
+}
+
+/* callback: pjmedia_stream dtmf | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: handle */
+static void on_dtmf(pjmedia_stream *stream, void *user, int digit)
+{
+    (void)stream;
+    ss_post_num(SS_EV_AUDIO_DTMF, (ss_handle)(uintptr_t)user, digit, 0);
+}
+
+/* ops held. The leg has a stream and is attached, but not in the bridge. */
+static pj_status_t start_leg(ss_audio *self, const pjmedia_stream_info *info, ss_leg **result)
+{
+    pj_pool_t *pool = ss_pool_create("leg", 1000, 500);
+    ss_leg *leg;
+    pjmedia_port *port;
+    pj_status_t status;
+
+    if (!pool)
+        return PJ_ENOMEM;
+    leg = PJ_POOL_ZALLOC_T(pool, ss_leg);
+    leg->pool = pool;
+    leg->mixer = self->mixer;
+    leg->base.op = &leg_op;
+    leg->base.type = PJMEDIA_TRANSPORT_TYPE_USER;
+    pj_ansi_strxcpy(leg->base.name, "leg", sizeof leg->base.name);
+    leg->rtp = ss_object_acquire(self->rtp->object.handle, SS_T_RTP_TRANSPORT);
+    if (!leg->rtp) {
+        pj_pool_release(pool);
+        return PJ_EGONE;
+    }
+    status = pjmedia_stream_create(ss_media_endpoint(), NULL, info, &leg->base, NULL, &leg->stream);
+    if (status != PJ_SUCCESS) {
+        free_leg(leg);
+        return status;
+    }
+    pjmedia_stream_get_port(leg->stream, &port);
+    pj_grp_lock_add_handler(port->grp_lock, NULL, leg, free_leg);
+    pjmedia_stream_set_dtmf_callback(leg->stream, on_dtmf, (void *)(uintptr_t)self->object.handle);
+    self->rtp->leg = leg;
+    *result = leg;
+    return PJ_SUCCESS;
+}
+
+/* ops not held: the bridge may make us wait for a tick. On failure the leg is gone. */
+static pj_status_t enter_bridge(ss_audio *self, ss_leg *leg)
+{
+    pjmedia_port *port;
+    pj_status_t status;
+
+    pjmedia_stream_get_port(leg->stream, &port);
+    status = ss_mixer_add_port(leg->mixer, leg->pool, port, "audio", &leg->slot);
+    if (status == PJ_SUCCESS) {
+        ss_mixer_adjust_slot(leg->mixer, leg->slot, -1, (int)self->volume);
+        return PJ_SUCCESS;
+    }
+    pthread_mutex_lock(&self->rtp->ops);
+    if (self->rtp->leg == leg)
+        self->rtp->leg = NULL;
+    ss_leg_detach(leg);
+    pthread_mutex_unlock(&self->rtp->ops);
+    destroy_stream(leg);
+    return status;
+}
+
+/* ---- stream parameters ------------------------------------------------------------------------------------------------ */
+
+static pjmedia_dir media_direction(const pjmedia_sdp_session *sdp, unsigned index)
+{
+    static const struct { const char *name; pjmedia_dir direction; } known[] = {
+        { "sendrecv", PJMEDIA_DIR_ENCODING_DECODING }, { "sendonly", PJMEDIA_DIR_ENCODING }, { "recvonly", PJMEDIA_DIR_DECODING },
+        { "inactive", PJMEDIA_DIR_NONE } };
+    const pjmedia_sdp_media *media = sdp->media[index];
+
+    for (unsigned i = 0; i < PJ_ARRAY_SIZE(known); i++) {
+        if (pjmedia_sdp_media_find_attr2(media, known[i].name, NULL))
+            return known[i].direction;
+    }
+    for (unsigned i = 0; i < PJ_ARRAY_SIZE(known); i++) {
+        if (pjmedia_sdp_attr_find2(sdp->attr_count, sdp->attr, known[i].name, NULL))
+            return known[i].direction;
+    }
+    return PJMEDIA_DIR_ENCODING_DECODING;
+}
+
+static pj_status_t stream_info(const ss_audio *self, pj_pool_t *pool, pjmedia_sdp_session *local, const pjmedia_sdp_session *remote,
+                               unsigned index, pjmedia_stream_info *info, format *result)
+{
+    pj_status_t status;
+
+    if (!local->media[index]->desc.port || !remote->media[index]->desc.port)
+        return PJMEDIA_SDPNEG_ENOMEDIA;
+    ss_sdp_narrow(pool, local->media[index], remote->media[index]);
+    status = pjmedia_stream_info_from_sdp(info, pool, ss_media_endpoint(), local, remote, index);
+    if (status != PJ_SUCCESS)
+        return status;
+    if (!info->param)
+        return PJMEDIA_EINVALIMEDIATYPE;
+    /* Both directions exist, and are paused as needed: so a change of direction never needs a new stream. */
+    info->dir = PJMEDIA_DIR_ENCODING_DECODING;
+    info->fmt.channel_cnt = 1;          /* bridge ports are mono */
+    info->param->info.channel_cnt = 1;
+    info->param->setting.vad = self->detect_silence != 0;
+    info->param->setting.plc = 1;
+#if defined(PJMEDIA_STREAM_ENABLE_KA) && PJMEDIA_STREAM_ENABLE_KA
+    info->use_ka = PJ_FALSE;
+    pjmedia_stream_ka_config_default(&info->ka_cfg);        /* from SDP it is all zero: a flood, once switched on */
+#endif
+    memset(&info->rem_cname, 0, sizeof info->rem_cname);    /* in a pool that ends before the stream */
+    memset(result, 0, sizeof *result);
+    pj_ansi_snprintf(result->name, sizeof result->name, "%.*s", (int)info->fmt.encoding_name.slen, info->fmt.encoding_name.ptr);
+    result->clock_rate = info->fmt.clock_rate;
+    result->tx_pt = info->tx_pt;
+    result->rx_pt = info->rx_pt;
+    result->frames_per_packet = info->param->setting.frm_per_pkt;
+    result->tx_event_pt = info->tx_event_pt;
+    result->rx_event_pt = info->rx_event_pt;
+    return PJ_SUCCESS;
+}
+
+static void remote_rtcp(const pjmedia_stream_info *info, pj_sockaddr *result)
+{
+    *result = info->rtcp_mux ? info->rem_addr : info->rem_rtcp;
+}
+
+pj_status_t ss_leg_rebind_sdp(ss_leg *leg, const pjmedia_sdp_session *remote, unsigned index)
+{
+    const pjmedia_sdp_media *media = remote->media[index];
+    const pjmedia_sdp_conn *connection = media->conn ? media->conn : remote->conn;
+    const pjmedia_sdp_attr *attribute = pjmedia_sdp_media_find_attr2(media, "rtcp", NULL);
+    pjmedia_sdp_rtcp_attr told;
+    pj_sockaddr rtp, rtcp;
+    int family;
+    pj_status_t status;
+
+    if (!connection || !media->desc.port)
+        return PJMEDIA_SDP_EMISSINGCONN;
+    family = pj_stricmp2(&connection->addr_type, "IP6") == 0 ? pj_AF_INET6() : pj_AF_INET();
+    status = pj_sockaddr_init(family, &rtp, &connection->addr, media->desc.port);
+    if (status != PJ_SUCCESS)
+        return PJMEDIA_EINVALIDIP;
+    rtcp = rtp;
+    if (!pjmedia_sdp_media_find_attr2(media, "rtcp-mux", NULL) || pj_sockaddr_cmp(&leg->attached.rem_addr, &leg->attached.rem_rtcp) != 0)
+        pj_sockaddr_set_port(&rtcp, (pj_uint16_t)(media->desc.port + 1));
+    if (attribute && pjmedia_sdp_attr_get_rtcp(attribute, &told) == PJ_SUCCESS) {
+        if (told.addr.slen && pj_sockaddr_init(family, &rtcp, &told.addr, 0) != PJ_SUCCESS)
+            return PJMEDIA_EINVALIDIP;
+        pj_sockaddr_set_port(&rtcp, (pj_uint16_t)told.port);
+    }
+    rebind(leg, &rtp, &rtcp);
+    return PJ_SUCCESS;
+}
+
+/* ---- the watch for missing packets ---------------------------------------------------------------------------------- */
+
+static int schedule(ss_audio *self)
+{
+    pj_time_val delay = { self->timeout_ms / 1000, self->timeout_ms % 1000 };
+
+    return ss_endpoint() && pjsip_endpt_schedule_timer(ss_endpoint(), &self->timer, &delay) == PJ_SUCCESS;
+}
+
+/* callback: pj_timer | thread: worker | gil: no | locks: none | lifetime: the timer's reference */
+static void on_timer(pj_timer_heap_t *heap, pj_timer_entry *entry)
+{
+    ss_audio *self = entry->user_data;
+    int silent = 0, runs;
+    unsigned packets;
+
+    (void)heap;
+    pthread_mutex_lock(&self->lock);
+    if (self->timer_runs && self->leg) {
+        packets = __atomic_load_n(&self->leg->packets, __ATOMIC_RELAXED);
+        silent = self->watched && packets == self->last_packets;
+        self->last_packets = packets;
+        self->watched = self->direction == PJMEDIA_DIR_ENCODING_DECODING;
+        self->timer_runs = schedule(self);
+    } else {
+        self->timer_runs = 0;
+    }
+    runs = self->timer_runs;
+    pthread_mutex_unlock(&self->lock);
+    if (silent)
+        ss_post_num(SS_EV_AUDIO_TIMEOUT, self->object.handle, 0, 0);
+    if (!runs)
+        ss_object_release(self);
+}
+
+/* Locked. */
+static void start_timer(ss_audio *self)
+{
+    if (!self->timeout_ms || !ss_object_acquire(self->object.handle, SS_T_AUDIO_STREAM))
+        return;
+    pj_timer_entry_init(&self->timer, 0, self, on_timer);
+    self->watched = self->direction == PJMEDIA_DIR_ENCODING_DECODING;
+    self->timer_runs = schedule(self);
+    if (!self->timer_runs)
+        ss_object_release(self);        /* the caller has one of its own */
+}
+
+/* Locked. 1 = the timer's reference is the caller's to give back. */
+static int stop_timer(ss_audio *self)
+{
+    if (!self->timer_runs)
+        return 0;
+    self->timer_runs = 0;
+    /* When the heap has taken it out already, on_timer() waits for the lock, and then gives the reference back. */
+    return ss_endpoint() && pj_timer_heap_cancel(pjsip_endpt_get_timer_heap(ss_endpoint()), &self->timer) > 0;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+static void stop(ss_audio *self)
+{
+    ss_leg *leg;
+    int first, held;
+
+    pthread_mutex_lock(&self->lock);
+    first = !self->ended;
+    self->ended = 1;
+    leg = self->leg;
+    self->leg = NULL;
+    held = stop_timer(self);
+    pthread_mutex_unlock(&self->lock);
+    if (leg)
+        end_leg(leg);
+    if (first)
+        ss_rtp_media_stop(self->rtp);
+    if (held)
+        ss_object_release(self);
+}
+
+static void audio_kill(ss_object *object)
+{
+    stop((ss_audio *)object);
+}
+
+static void audio_destroy(ss_object *object)
+{
+    ss_audio *self = (ss_audio *)object;
+
+    ss_object_release(self->rtp);
+    pthread_mutex_destroy(&self->lock);
+    free(self->codecs);
+    pj_pool_release(self->pool);
+}
+
+pj_status_t ss_audio_create(ss_handle rtp_handle, ss_handle mixer, const char *codecs, int detect_silence, ss_handle *handle)
+{
+    ss_rtp *rtp = ss_object_acquire(rtp_handle, SS_T_RTP_TRANSPORT);
+    pj_pool_t *pool;
+    ss_audio *self;
+
+    if (!rtp)
+        return PJ_EGONE;
+    pool = ss_pool_create("audio", 800, 400);
+    if (!pool) {
+        ss_object_release(rtp);
+        return PJ_ENOMEM;
+    }
+    self = PJ_POOL_ZALLOC_T(pool, ss_audio);
+    self->pool = pool;
+    self->rtp = rtp;
+    self->mixer = mixer;
+    self->codecs = codecs ? strdup(codecs) : NULL;
+    self->detect_silence = detect_silence;
+    self->volume = 100;
+    pthread_mutex_init(&self->lock, NULL);
+    self->object.kill = audio_kill;
+    self->object.destroy = audio_destroy;
+    *handle = ss_object_register(&self->object, SS_T_AUDIO_STREAM);
+    if (*handle)
+        return PJ_SUCCESS;
+    audio_destroy(&self->object);
+    return PJ_ETOOMANY;
+}
+
+/* ---- SDP ------------------------------------------------------------------------------------------------------------ */
+
+pj_status_t ss_audio_local_media(ss_handle handle, const char *remote_text, size_t remote_length, unsigned index, const char *direction,
+                                 char **text, size_t *length)
+{
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
+    pj_pool_t *pool;
+    pjmedia_sdp_session *local, *remote = NULL;
+    pjmedia_sdp_media *media;
+    pjmedia_sock_info info;
+    pj_status_t status = PJ_SUCCESS;
+
+    if (!self)
+        return PJ_EGONE;
+    pool = ss_pool_create("sdp", 8000, 4000);
+    pthread_mutex_lock(&self->rtp->ops);
+    if (!ss_media_endpoint())
+        status = PJ_EGONE;
+    if (status == PJ_SUCCESS && remote_text)
+        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+    if (status == PJ_SUCCESS)
+        status = ss_rtp_sock_info(self->rtp, &info);
+    if (status == PJ_SUCCESS)
+        status = ss_sdp_audio_media(pool, self->codecs, direction, &info, &media);
+    if (status == PJ_SUCCESS) {
+        local = ss_sdp_wrap(pool, media, index);
+        status = ss_rtp_encode(self->rtp, pool, local, remote, index);
+    }
+    pthread_mutex_unlock(&self->rtp->ops);
+    if (status == PJ_SUCCESS)
+        status = ss_sdp_print(local, text, length);
+    pj_pool_release(pool);
+    ss_object_release(self);
+    return status;
+}
+
+/* ---- start, update ---------------------------------------------------------------------------------------------------- */
+
+/* Locked, with a leg. */
+static void apply_direction(ss_audio *self)
+{
+    pjmedia_dir off = PJMEDIA_DIR_ENCODING_DECODING & ~self->direction;
+    const pjmedia_stream_common *stream = (const pjmedia_stream_common *)self->leg->stream;
+
+    /* Pausing what is paused, or resuming what runs, would clear the jitter buffer or mute its start. */
+    if ((off & PJMEDIA_DIR_ENCODING) && !stream->enc->paused)
+        pjmedia_stream_pause(self->leg->stream, PJMEDIA_DIR_ENCODING);
+    if ((off & PJMEDIA_DIR_DECODING) && !stream->dec->paused)
+        pjmedia_stream_pause(self->leg->stream, PJMEDIA_DIR_DECODING);
+    if ((self->direction & PJMEDIA_DIR_ENCODING) && stream->enc->paused)
+        pjmedia_stream_resume(self->leg->stream, PJMEDIA_DIR_ENCODING);
+    if ((self->direction & PJMEDIA_DIR_DECODING) && stream->dec->paused)
+        pjmedia_stream_resume(self->leg->stream, PJMEDIA_DIR_DECODING);
+    if (self->direction != PJMEDIA_DIR_ENCODING_DECODING)
+        self->watched = 0;
+}
+
+/* The new leg is in the bridge: make it the audio's, unless that was stopped in the meantime. */
+static pj_status_t publish(ss_audio *self, ss_leg *leg, const format *format, pjmedia_dir direction, int initial, unsigned timeout_ms)
+{
+    int late;
+
+    pthread_mutex_lock(&self->lock);
+    late = self->ended;
+    if (!late) {
+        self->leg = leg;
+        self->format = *format;
+        self->direction = direction;
+        self->last_packets = 0;
+        apply_direction(self);
+        if (initial) {
+            self->timeout_ms = timeout_ms;
+            start_timer(self);
+        }
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (!late)
+        return PJ_SUCCESS;
+    end_leg(leg);
+    ss_rtp_media_stop(self->rtp);
+    return PJ_EINVALIDOP;
+}
+
+pj_status_t ss_audio_start(ss_handle handle, const char *local_text, size_t local_length, const char *remote_text, size_t remote_length,
+                           unsigned index, unsigned timeout_ms)
+{
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
+    pj_pool_t *pool;
+    pjmedia_sdp_session *local, *remote;
+    pjmedia_stream_info info;
+    format format;
+    ss_leg *leg = NULL;
+    pj_status_t status;
+    int refused;
+
+    if (!self)
+        return PJ_EGONE;
+    pthread_mutex_lock(&self->lock);
+    refused = self->started || self->ended;
+    self->started = 1;
+    pthread_mutex_unlock(&self->lock);
+    if (refused) {
+        ss_object_release(self);
+        return PJ_EINVALIDOP;
+    }
+    pool = ss_pool_create("sdp", 16000, 8000);
+    pthread_mutex_lock(&self->rtp->ops);
+    status = ss_media_endpoint() ? ss_sdp_parse(pool, local_text, local_length, index, &local) : PJ_EGONE;
+    if (status == PJ_SUCCESS)
+        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+    if (status == PJ_SUCCESS)
+        status = stream_info(self, pool, local, remote, index, &info, &format);
+    if (status == PJ_SUCCESS)
+        status = ss_rtp_media_start(self->rtp, pool, local, remote, index, 1);
+    if (status == PJ_SUCCESS)
+        status = start_leg(self, &info, &leg);
+    pthread_mutex_unlock(&self->rtp->ops);
+    if (status == PJ_SUCCESS)
+        status = enter_bridge(self, leg);
+    if (status == PJ_SUCCESS)
+        status = publish(self, leg, &format, media_direction(local, index), 1, timeout_ms);
+    if (status != PJ_SUCCESS) {
+        pthread_mutex_lock(&self->lock);
+        self->started = 0;              /* may be tried again with better SDPs */
+        pthread_mutex_unlock(&self->lock);
+    }
+    pj_pool_release(pool);
+    ss_object_release(self);
+    return status;
+}
+
+/* Let the new slot be connected as the old one is. */
+static void take_over_connections(ss_handle mixer, unsigned old_slot, unsigned new_slot)
+{
+    unsigned room = 256, count;
+    uint32_t *pairs = NULL;
+
+    for (;;) {
+        uint32_t *larger = realloc(pairs, room * sizeof *pairs);
+
+        if (!larger) {
+            free(pairs);
+            return;
+        }
+        pairs = larger;
+        count = ss_mixer_connections(mixer, pairs, room);
+        if (count <= room)
+            break;
+        room = count + 64;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        unsigned source = pairs[i] >> 16, sink = pairs[i] & 0xffff;
+
+        if (source == old_slot)
+            ss_mixer_connect(mixer, new_slot, sink == old_slot ? new_slot : sink);
+        else if (sink == old_slot)
+            ss_mixer_connect(mixer, source, new_slot);
+    }
+    free(pairs);
+}
+
+/* `leg` was taken out of the audio by the caller. */
+static pj_status_t rebuild(ss_audio *self, ss_leg *leg, pj_pool_t *pool, pjmedia_sdp_session *local, pjmedia_sdp_session *remote,
+                           unsigned index, const pjmedia_stream_info *info, const format *format)
+{
+    ss_leg *fresh = NULL;
+    pj_status_t status;
+
+    pjmedia_stream_send_rtcp_bye(leg->stream);
+    pthread_mutex_lock(&self->rtp->ops);
+    if (self->rtp->leg == leg)
+        self->rtp->leg = NULL;
+    ss_leg_detach(leg);
+    status = ss_rtp_media_start(self->rtp, pool, local, remote, index, 0);
+    if (status == PJ_SUCCESS)
+        status = start_leg(self, info, &fresh);
+    pthread_mutex_unlock(&self->rtp->ops);
+    if (status == PJ_SUCCESS)
+        status = enter_bridge(self, fresh);
+    if (status == PJ_SUCCESS) {
+        take_over_connections(leg->mixer, leg->slot, fresh->slot);
+        status = publish(self, fresh, format, media_direction(local, index), 0, 0);
+    }
+    ss_mixer_remove_port(leg->mixer, leg->slot, on_removed, leg);
+    return status;
+}
+
+pj_status_t ss_audio_update(ss_handle handle, const char *local_text, size_t local_length, const char *remote_text, size_t remote_length,
+                            unsigned index, int *rebuilt)
+{
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
+    pj_pool_t *pool;
+    pjmedia_sdp_session *local, *remote;
+    pjmedia_stream_info info;
+    format format;
+    ss_leg *leg = NULL;
+    pj_sockaddr rtcp;
+    pj_status_t status;
+
+    *rebuilt = 0;
+    if (!self)
+        return PJ_EGONE;
+    pool = ss_pool_create("sdp", 16000, 8000);
+    status = ss_media_endpoint() ? ss_sdp_parse(pool, local_text, local_length, index, &local) : PJ_EGONE;
+    if (status == PJ_SUCCESS)
+        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+    if (status == PJ_SUCCESS)
+        status = stream_info(self, pool, local, remote, index, &info, &format);
+    if (status == PJ_SUCCESS) {
+        pthread_mutex_lock(&self->lock);
+        if (!self->leg) {
+            status = PJ_EINVALIDOP;
+        } else if (memcmp(&format, &self->format, sizeof format) != 0) {
+            leg = self->leg;
+            self->leg = NULL;
+        }
+        pthread_mutex_unlock(&self->lock);
+    }
+    if (status == PJ_SUCCESS && leg) {
+        status = rebuild(self, leg, pool, local, remote, index, &info, &format);
+        *rebuilt = status == PJ_SUCCESS;
+        if (status != PJ_SUCCESS)
+            stop(self);
+    } else if (status == PJ_SUCCESS) {
+        pthread_mutex_lock(&self->rtp->ops);
+        status = ss_rtp_media_start(self->rtp, pool, local, remote, index, 0);
+        if (status == PJ_SUCCESS && self->rtp->leg) {
+            remote_rtcp(&info, &rtcp);
+            rebind(self->rtp->leg, &info.rem_addr, &rtcp);
+        }
+        pthread_mutex_unlock(&self->rtp->ops);
+        if (status == PJ_SUCCESS)
+            status = ss_audio_set_direction(handle, media_direction(local, index));
+    }
+    pj_pool_release(pool);
+    ss_object_release(self);
+    return status;
+}
+
+/* ---- what a running stream does ---------------------------------------------------------------------------------------- */
+
+/* The audio, locked and running, or NULL. */
+static ss_audio *running(ss_handle handle)
+{
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
+
+    if (!self)
+        return NULL;
+    pthread_mutex_lock(&self->lock);
+    if (self->leg)
+        return self;
+    pthread_mutex_unlock(&self->lock);
+    ss_object_release(self);
+    return NULL;
+}
+
+static void leave(ss_audio *self)
+{
+    pthread_mutex_unlock(&self->lock);
+    ss_object_release(self);
+}
+
+void ss_audio_stop(ss_handle handle)
+{
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
+
+    if (self) {
+        stop(self);
+        ss_object_release(self);
+    }
+}
+
+pj_status_t ss_audio_set_direction(ss_handle handle, pjmedia_dir direction)
+{
+    ss_audio *self = running(handle);
+
+    if (!self)
+        return PJ_EINVALIDOP;
+    self->direction = direction;
+    apply_direction(self);
+    leave(self);
+    return PJ_SUCCESS;
+}
+
+pj_status_t ss_audio_send_dtmf(ss_handle handle, char digit)
+{
+    ss_audio *self = running(handle);
+    pj_str_t text = { &digit, 1 };
+    pj_status_t status;
+
+    if (!self)
+        return PJ_EINVALIDOP;
+    status = pjmedia_stream_dial_dtmf(self->leg->stream, &text);
+    leave(self);
+    /* A peer without telephone-event, or too many digits in the queue: as if it had been lost on the way. */
+    return status == PJMEDIA_RTP_EREMNORFC2833 || status == PJ_ETOOMANY ? PJ_SUCCESS : status;
+}
+
+pj_status_t ss_audio_set_volume(ss_handle handle, unsigned percent)
+{
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
+    ss_handle mixer = 0;
+    unsigned slot = 0;
+    pj_status_t status = PJ_SUCCESS;
+
+    if (!self)
+        return PJ_EGONE;
+    pthread_mutex_lock(&self->lock);
+    self->volume = percent;
+    if (self->leg) {
+        mixer = self->leg->mixer;
+        slot = self->leg->slot;
+    }
+    pthread_mutex_unlock(&self->lock);
+    if (mixer)
+        status = ss_mixer_adjust_slot(mixer, slot, -1, (int)percent);
+    ss_object_release(self);
+    return status;
+}
+
+pj_status_t ss_audio_get_info(ss_handle handle, ss_audio_info *info)
+{
+    ss_audio *self = running(handle);
+
+    memset(info, 0, sizeof *info);
+    if (!self)
+        return PJ_EINVALIDOP;
+    memcpy(info->codec, self->format.name, sizeof info->codec);
+    info->sample_rate = self->format.clock_rate;
+    info->slot = self->leg->slot;
+    info->direction = self->direction;
+    leave(self);
+    return PJ_SUCCESS;
+}
+
+static void copy_figures(ss_audio_figures *to, const pj_math_stat *from)
+{
+    *to = (ss_audio_figures){ from->n, from->max, from->min, from->last, from->mean };
+}
+
+static void copy_direction(ss_audio_direction_stat *to, const pjmedia_rtcp_stream_stat *from)
+{
+    to->packets = from->pkt;
+    to->bytes = from->bytes;
+    to->discarded = from->discard;
+    to->lost = from->loss;
+    to->reordered = from->reorder;
+    to->duplicate = from->dup;
+    to->burst_loss = from->loss_type.burst;
+    to->random_loss = from->loss_type.random;
+    copy_figures(&to->loss_period, &from->loss_period);
+    copy_figures(&to->jitter, &from->jitter);
+}
+
+pj_status_t ss_audio_get_stat(ss_handle handle, ss_audio_stat *stat)
+{
+    ss_audio *self = running(handle);
+    pjmedia_rtcp_stat figures;
+    pj_status_t status;
+
+    if (!self)
+        return PJ_EINVALIDOP;
+    status = pjmedia_stream_get_stat(self->leg->stream, &figures);
+    leave(self);
+    if (status != PJ_SUCCESS)
+        return status;
+    copy_figures(&stat->rtt, &figures.rtt);
+    copy_direction(&stat->rx, &figures.rx);
+    copy_direction(&stat->tx, &figures.tx);
+    return PJ_SUCCESS;
+}

@@ -1,0 +1,350 @@
+/*
+ * ICE under an RTP transport: PJMEDIA's ICE transport, run by the SIP worker (its ioqueue and timers).
+ *
+ * PJNATH reports two moments only, gathered and negotiated; the other states follow from what we call. Its callbacks come inside
+ * PJNATH's locks, so they hand the work to the worker, which then takes `ops` like any caller.
+ */
+#include "rtp_transport.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pjlib.h>
+#include <pjsip.h>
+
+#include "engine.h"
+#include "events.h"
+#include "mixer.h"
+
+#define COMPONENTS 2                    /* RTP, RTCP */
+
+/*
+ * PJMEDIA and PJNATH have no accessor for the check lists. These are the first fields of their private structures in 2.17
+ * (transport_ice.c, ice_strans.c); get_session() compares what can be known otherwise before it believes them.
+ */
+struct ice_transport_head {
+    pjmedia_transport base;
+    pj_pool_t *pool;
+    unsigned options;
+    unsigned comp_cnt;
+    pj_ice_strans *ice_st;
+};
+
+struct ice_strans_head {
+    char *obj_name;
+    pj_pool_factory *pf;
+    pj_pool_t *pool;
+    void *user_data;
+    pj_ice_strans_cfg cfg;
+    pj_ice_strans_cb cb;
+    pj_grp_lock_t *grp_lock;
+    pj_ice_strans_state state;
+    pj_ice_sess *ice;
+};
+
+static pj_ice_strans *get_strans(pjmedia_transport *transport)
+{
+    const struct ice_transport_head *head = (const void *)transport;
+
+    return head->comp_cnt == COMPONENTS ? head->ice_st : NULL;
+}
+
+static pj_ice_sess *get_session(pjmedia_transport *transport)
+{
+    pj_ice_strans *strans = get_strans(transport);
+    const struct ice_strans_head *head = (const void *)strans;
+
+    if (!strans || !pj_ice_strans_has_sess(strans) || head->grp_lock != pj_ice_strans_get_grp_lock(strans) ||
+        head->user_data != pj_ice_strans_get_user_data(strans) || head->state != pj_ice_strans_get_state(strans) ||
+        !head->ice || head->ice->grp_lock != head->grp_lock || head->ice->user_data != strans)
+        return NULL;
+    return head->ice;
+}
+
+/* ---- the report: a line per candidate and check, parsed in _rtp_transport.pyx ------------------------------------ */
+
+typedef struct report {
+    char *text;
+    size_t length, size;
+} report;
+
+static void add_line(report *self, const char *format, ...)
+{
+    va_list arguments;
+    int length;
+
+    va_start(arguments, format);
+    length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        return;
+    if (self->length + (size_t)length + 1 > self->size) {
+        size_t size = (self->size + (size_t)length + 1) * 2;
+        char *text = realloc(self->text, size);
+
+        if (!text) {
+            SS_COUNT(out_of_memory);
+            return;
+        }
+        self->text = text;
+        self->size = size;
+    }
+    va_start(arguments, format);
+    vsnprintf(self->text + self->length, self->size - self->length, format, arguments);
+    va_end(arguments);
+    self->length += (size_t)length;
+}
+
+static const char *address_text(const pj_sockaddr *address, char *buffer)
+{
+    if (!pj_sockaddr_has_addr(address))
+        return "-";
+    return pj_sockaddr_print(address, buffer, SS_ADDRESS_SIZE, 0);
+}
+
+/* kind component type address port priority related-address */
+static void add_candidate(report *self, const char *kind, const pj_ice_sess_cand *candidate)
+{
+    char address[SS_ADDRESS_SIZE], related[SS_ADDRESS_SIZE];
+
+    add_line(self, "%s %u %d %s %u %u %s\n", kind, candidate->comp_id, (int)candidate->type, address_text(&candidate->addr, address),
+             pj_sockaddr_get_port(&candidate->addr), (unsigned)candidate->prio, address_text(&candidate->rel_addr, related));
+}
+
+/* kind local-index remote-index state nominated */
+static void add_check(report *self, const char *kind, const pj_ice_sess *session, const pj_ice_sess_check *check)
+{
+    add_line(self, "%s %d %d %d %d\n", kind, (int)(check->lcand - session->lcand), (int)(check->rcand - session->rcand),
+             (int)check->state, check->nominated != 0);
+}
+
+static void write_report(report *self, pj_ice_sess *session)
+{
+    pj_grp_lock_acquire(session->grp_lock);
+    for (unsigned i = 0; i < session->lcand_cnt; i++)
+        add_candidate(self, "L", &session->lcand[i]);
+    for (unsigned i = 0; i < session->rcand_cnt; i++)
+        add_candidate(self, "R", &session->rcand[i]);
+    for (unsigned i = 0; i < session->comp_cnt; i++) {
+        if (session->comp[i].valid_check)
+            add_check(self, "P", session, session->comp[i].valid_check);
+    }
+    for (unsigned i = 0; i < session->valid_list.count; i++)
+        add_check(self, "V", session, &session->valid_list.checks[i]);
+    pj_grp_lock_release(session->grp_lock);
+}
+
+/* ---- callbacks -------------------------------------------------------------------------------------------------- */
+
+typedef struct completion {
+    ss_handle handle;
+    pj_ice_strans_op op;
+    pj_status_t status;
+    pj_timestamp when;
+} completion;
+
+/* ops held. */
+static void negotiated(ss_rtp *self, const completion *done)
+{
+    report text = { NULL, 0, 0 };
+    char error[PJ_ERR_MSG_SIZE] = "";
+    const pj_ice_sess_check *pair = NULL;
+    pj_ice_strans *strans = self->base ? get_strans(self->base) : NULL;
+    pj_ice_sess *session = self->base ? get_session(self->base) : NULL;
+    pj_timestamp started;
+    int expected;
+
+    pthread_mutex_lock(&self->lock);
+    expected = self->ice_state == SS_ICE_NEGOTIATING;
+    started = self->ice_started;
+    pthread_mutex_unlock(&self->lock);
+    if (!expected || !strans)
+        return;                         /* media were stopped in the meantime */
+    if (done->status == PJ_SUCCESS) {
+        pair = pj_ice_strans_get_valid_pair(strans, 1);
+        pthread_mutex_lock(&self->lock);
+        if (pair) {
+            self->ice_local = pair->lcand->addr;
+            self->ice_remote = pair->rcand->addr;
+        }
+        pthread_mutex_unlock(&self->lock);
+        if (session)
+            write_report(&text, session);
+    } else {
+        ss_strerror(done->status, error, sizeof error);
+    }
+    ss_rtp_set_ice_state(self, done->status == PJ_SUCCESS ? SS_ICE_RUNNING : SS_ICE_FAILED);
+    {
+        int64_t nums[2] = { done->status, (int64_t)pj_elapsed_usec(&started, &done->when) };
+        ss_blob blobs[2] = { { text.text, text.length }, { error, strlen(error) } };
+
+        ss_post(SS_EV_ICE_DONE, self->object.handle, nums, 2, blobs, 2);
+    }
+    free(text.text);
+}
+
+static void complete(void *argument)
+{
+    completion *done = argument;
+    ss_rtp *self = ss_object_acquire(done->handle, SS_T_RTP_TRANSPORT);
+
+    if (self) {
+        pthread_mutex_lock(&self->ops);
+        if (done->op == PJ_ICE_STRANS_OP_INIT) {
+            ss_rtp_set_ice_state(self, done->status == PJ_SUCCESS ? SS_ICE_GATHERING_COMPLETE : SS_ICE_FAILED);
+            ss_rtp_initialized(self, done->status);
+        } else {
+            negotiated(self, done);
+        }
+        pthread_mutex_unlock(&self->ops);
+        ss_object_release(self);
+    }
+    free(done);
+}
+
+/* callback: pjmedia_ice complete | thread: worker, or the caller of set_INIT | gil: no | locks: ICE group | lifetime: handle */
+static void on_ice_complete(pjmedia_transport *transport, pj_ice_strans_op op, pj_status_t status)
+{
+    completion *done;
+
+    if (op != PJ_ICE_STRANS_OP_INIT && op != PJ_ICE_STRANS_OP_NEGOTIATION)
+        return;                         /* a keep-alive that failed, an address that changed: the checks find out */
+    done = malloc(sizeof *done);
+    if (!done) {
+        SS_COUNT(out_of_memory);
+        return;
+    }
+    done->handle = (ss_handle)(uintptr_t)transport->user_data;
+    done->op = op;
+    done->status = status;
+    pj_get_timestamp(&done->when);
+    ss_worker_call(complete, done);
+}
+
+/* ---- creation ----------------------------------------------------------------------------------------------------- */
+
+static int is_loopback(const pj_sockaddr *address)
+{
+    static const unsigned char loopback6[16] = { [15] = 1 };
+
+    if (address->addr.sa_family == pj_AF_INET6())
+        return memcmp(pj_sockaddr_get_addr(address), loopback6, sizeof loopback6) == 0;
+    return pj_ntohl(address->ipv4.sin_addr.s_addr) >> 24 == 127;
+}
+
+/* Loopback addresses are candidates only where there is nothing else. */
+static int only_loopback(int family, const pj_sockaddr *bound)
+{
+    pj_sockaddr own;
+
+    if (pj_sockaddr_has_addr(bound))
+        return is_loopback(bound);
+    return pj_getdefaultipinterface(family, &own) != PJ_SUCCESS || !pj_sockaddr_has_addr(&own) || is_loopback(&own);
+}
+
+static void configure_turn(pj_ice_strans_turn_cfg *turn, const ss_rtp_params *params, int family, const pj_sockaddr *bound)
+{
+    static const pj_turn_tp_type types[] = { PJ_TURN_TP_UDP, PJ_TURN_TP_TCP, PJ_TURN_TP_TLS };
+
+    pj_ice_strans_turn_cfg_default(turn);
+    turn->af = family;
+    turn->server = pj_str((char *)params->turn_server);
+    turn->port = (pj_uint16_t)params->turn_port;
+    turn->conn_type = types[params->turn_transport];
+    turn->alloc_param.af = family;
+    turn->cfg.bound_addr = *bound;
+    pj_sockaddr_set_port(&turn->cfg.bound_addr, 0);
+    if (params->turn_username) {
+        turn->auth_cred.type = PJ_STUN_AUTH_CRED_STATIC;
+        turn->auth_cred.data.static_cred.username = pj_str((char *)params->turn_username);
+        turn->auth_cred.data.static_cred.data_type = PJ_STUN_PASSWD_PLAIN;
+        turn->auth_cred.data.static_cred.data = pj_str((char *)(params->turn_password ? params->turn_password : ""));
+    }
+}
+
+pj_status_t ss_ice_create(ss_rtp *self, pjmedia_transport **transport)
+{
+    const ss_rtp_params *params = &self->params;
+    int family = params->ipv6 ? pj_AF_INET6() : pj_AF_INET();
+    pj_str_t text = pj_str((char *)params->bind_address);
+    pjmedia_ice_cb callbacks = { .on_ice_complete = on_ice_complete };
+    pj_ice_strans_cfg *config = malloc(sizeof *config);     /* some tens of kilobytes */
+    pj_ice_strans_stun_cfg *stun;
+    pj_sockaddr bound;
+    pj_status_t status;
+
+    if (!config)
+        return PJ_ENOMEM;
+    pj_ice_strans_cfg_default(config);
+    config->af = family;
+    pj_stun_config_init(&config->stun_cfg, ss_pool_factory(), 0, pjsip_endpt_get_ioqueue(ss_endpoint()),
+                        pjsip_endpt_get_timer_heap(ss_endpoint()));
+    config->resolver = pjsip_endpt_get_resolver(ss_endpoint());
+    config->opt.aggressive = PJ_TRUE;
+    status = pj_sockaddr_init(family, &bound, params->bind_address ? &text : NULL, 0);
+    if (status != PJ_SUCCESS) {
+        free(config);
+        return status;
+    }
+    config->stun_tp_cnt = 1;
+    stun = &config->stun_tp[0];
+    pj_ice_strans_stun_cfg_default(stun);
+    stun->af = family;
+    stun->cfg.bound_addr = bound;
+    pj_sockaddr_set_port(&stun->cfg.bound_addr, (pj_uint16_t)params->port_first);
+    stun->cfg.port_range = (pj_uint16_t)(params->port_count ? params->port_count - 1 : 0);
+    stun->loop_addr = only_loopback(family, &bound);
+    if (params->stun_server) {
+        stun->server = pj_str((char *)params->stun_server);
+        stun->port = (pj_uint16_t)params->stun_port;
+    }
+    if (params->turn_server) {
+        config->turn_tp_cnt = 1;
+        configure_turn(&config->turn_tp[0], params, family, &bound);
+    }
+    ss_rtp_set_ice_state(self, SS_ICE_GATHERING);
+    status = pjmedia_ice_create3(ss_media_endpoint(), "ice%p", COMPONENTS, config, &callbacks, 0, (void *)(uintptr_t)self->object.handle,
+                                 transport);
+    free(config);
+    if (status != PJ_SUCCESS)
+        ss_rtp_set_ice_state(self, SS_ICE_NULL);
+    return status;
+}
+
+/* ---- negotiation ---------------------------------------------------------------------------------------------------- */
+
+void ss_ice_media_starting(ss_rtp *self)
+{
+    if (!self->params.use_ice)
+        return;
+    /* The checks may end before the call that starts them returns: be ready for their result. */
+    pthread_mutex_lock(&self->lock);
+    if (self->ice_state != SS_ICE_RUNNING)
+        pj_get_timestamp(&self->ice_started);
+    pthread_mutex_unlock(&self->lock);
+}
+
+void ss_ice_media_started(ss_rtp *self)
+{
+    pj_ice_strans *strans;
+    int before;
+
+    if (!self->params.use_ice || !(strans = get_strans(self->base)))
+        return;
+    pthread_mutex_lock(&self->lock);
+    before = self->ice_state;
+    pthread_mutex_unlock(&self->lock);
+    if (!pj_ice_strans_has_sess(strans)) {      /* the peer has no ICE, or no longer */
+        if (before > SS_ICE_GATHERING_COMPLETE)
+            ss_rtp_set_ice_state(self, SS_ICE_GATHERING_COMPLETE);
+        return;
+    }
+    /* A result that is there already waits for `ops`, which the caller holds. */
+    if (before == SS_ICE_GATHERING_COMPLETE || (before >= SS_ICE_RUNNING && pj_ice_strans_sess_is_running(strans) &&
+                                               !pj_ice_strans_sess_is_complete(strans))) {
+        ss_rtp_set_ice_state(self, SS_ICE_NEGOTIATION_START);
+        ss_rtp_set_ice_state(self, SS_ICE_NEGOTIATING);
+    }
+}
