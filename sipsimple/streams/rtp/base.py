@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from zope.interface import implementer
 
-from sipsimple.core import RTPTransport, SIPCoreError
+from sipsimple.core import RTPTransport, SDPAttribute, SIPCoreError
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
 from sipsimple.statemachine import InvalidTransition, StateMachine
 from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, StreamError, UnknownStreamError
@@ -23,6 +23,8 @@ __all__ = ['RTPStream', 'RTPStreamInput', 'RTPStreamState', 'TRANSITIONS']
 
 log = logging.getLogger('sipsimple.streams')
 
+NULL_ADDRESS = '0.0.0.0'
+DIRECTIONS = frozenset(('sendrecv', 'sendonly', 'recvonly', 'inactive'))
 _TRANSPORTS = frozenset(('RTP/AVP', 'RTP/SAVP'))
 
 
@@ -217,7 +219,12 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         if for_offer:
             return self.media_transport.get_local_media(index=self.index or 0, direction=self._offer_direction())
         offer = self.session.proposed_remote_sdp or self._remote_sdp or self._incoming_sdp
-        return self.media_transport.get_local_media(remote_sdp=offer, index=self.index, direction=self._answer_direction(offer))
+        direction = self._answer_direction(offer)
+        media = self.media_transport.get_local_media(remote_sdp=offer, index=self.index, direction=direction)
+        # The transport goes by the direction in use, but it is the hold that counts: after `inactive`, which may have been the peer's wish alone, we
+        # must not seem to hold it.
+        media.attributes = [attribute for attribute in media.attributes if attribute.name not in DIRECTIONS] + [SDPAttribute(direction, '')]
+        return media
 
     def _holding(self) -> bool:
         return self._hold_wish if self._hold_wish is not None else self.on_hold_by_local
@@ -280,37 +287,28 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         """Apply newly negotiated descriptions: another address of the peer, another codec, hold."""
         if self.state not in (RTPStreamState.WAIT_ICE, RTPStreamState.ESTABLISHED):
             return
-        old_remote = _address(self._remote_sdp, self.index or 0)
-        new_remote = _address(remote_sdp, stream_index)
-        old_codec = _first_format(self._local_sdp, self._remote_sdp, self.index or 0)
-        new_codec = _first_format(local_sdp, remote_sdp, stream_index)
+        old_local, old_remote, old_index = self._local_sdp, self._remote_sdp, self.index or 0
+        old_codec = self.codec
         self.index = stream_index
         self._local_sdp, self._remote_sdp = local_sdp, remote_sdp
-        changes: dict[str, Any] = {}
-        try:
-            if old_codec != new_codec:
-                self._restart_media()
-                changes['change'] = 'codec'
-            elif old_remote != new_remote and new_remote[0] != '0.0.0.0' and not self.ice_active:
-                self.rtp_transport.rebind_remote_peer(remote_sdp, stream_index)
-                changes = {'change': 'remote_peer_rebind', 'old_remote_address': old_remote[0], 'old_remote_port': old_remote[1],
-                           'new_remote_address': new_remote[0], 'new_remote_port': new_remote[1]}
-        except (SIPCoreError, ValueError) as error:
-            self._fail('update', error)
-            return
-        if changes:
-            self.post(f'{self.prefix}DidChangeRTPParameters', **changes)
+        before, after = _address(old_remote, old_index), _address(remote_sdp, stream_index)
+        rebuilt = False
+        # The null address is the old way to hold, and no place to send anything to.
+        if after[0] != NULL_ADDRESS and (before != after or old_index != stream_index or old_local.media[old_index] != local_sdp.media[stream_index]
+                                         or old_remote.media[old_index] != remote_sdp.media[stream_index]):
+            try:
+                rebuilt = self.media_transport.update_sdp(local_sdp, remote_sdp, stream_index)
+            except (SIPCoreError, ValueError) as error:
+                self._fail('update', error)
+                return
+        if rebuilt:
+            self._media_started()
+        if rebuilt or old_codec != self.codec:
+            self.post(f'{self.prefix}DidChangeRTPParameters', change='codec')
+        elif before != after and NULL_ADDRESS not in (before[0], after[0]) and not self.ice_active:
+            self.post(f'{self.prefix}DidChangeRTPParameters', change='remote_peer_rebind', old_remote_address=before[0], old_remote_port=before[1],
+                      new_remote_address=after[0], new_remote_port=after[1])
         self._check_hold()
-
-    def _restart_media(self) -> None:
-        """Run the media with another codec, over the same sockets."""
-        self._media_stopping()
-        self._forget(self.media_transport)
-        self.media_transport.stop()
-        self.media_transport = self._make_transport(self._remote_sdp, self.index or 0)
-        NotificationCenter().add_observer(self, sender=self.media_transport)
-        self.media_transport.start(self._local_sdp, self._remote_sdp, self.index, timeout=self._timeout())
-        self._media_started()
 
     def reset(self, stream_index: int) -> None:
         """Get ready to make a new full offer for the running stream."""
@@ -605,10 +603,4 @@ def _address(sdp: Any, index: int) -> tuple[str | None, int]:
 
 
 def _is_null_address(sdp: Any, index: int) -> bool:
-    return _address(sdp, index)[0] == '0.0.0.0'
-
-
-def _first_format(local_sdp: Any, remote_sdp: Any, index: int) -> Any:
-    """Return what both sides use: payload type and codec of the first line entry on either side."""
-    local, remote = local_sdp.media[index], remote_sdp.media[index]
-    return (local.formats[:1], local.codec_list[:1], remote.formats[:1])
+    return _address(sdp, index)[0] == NULL_ADDRESS

@@ -1,0 +1,152 @@
+"""Two processes that call each other over the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+LIMIT = 20          # seconds a process may take for one step
+
+
+class Process:
+    """An agent process and what it has told."""
+
+    def __init__(self, name):
+        self.name = name
+        self.events = []            # (name, session, fields), in order
+        self._taken = 0
+        self._lines = queue.Queue()
+        self._process = subprocess.Popen([sys.executable, str(HERE / 'session_agent.py')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                         env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(HERE.parent.parent), os.environ.get('PYTHONPATH', '')])})
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            self._lines.put(json.loads(line))
+        self._lines.put(None)
+
+    def _next(self, until):
+        message = self._lines.get(timeout=max(0.01, until - time.monotonic()))
+        assert message is not None, f'{self.name} has ended with {self._process.wait()}'
+        if 'event' in message:
+            self.events.append((message['event'], message['session'], message['fields']))
+        return message
+
+    def do(self, command, **arguments):
+        self._process.stdin.write(json.dumps({'do': command, **arguments}) + '\n')
+        self._process.stdin.flush()
+        until = time.monotonic() + 150
+        while True:
+            message = self._next(until)
+            if message.get('done') == command:
+                assert 'error' not in message, message['error']
+                return message
+
+    def call(self, method, session='s', *args, **kwargs):
+        self.do('call', args=[session, method, *args], **kwargs)
+
+    def wait(self, name, session=None):
+        """Return the fields of the next notification of that name, in the order in which they are asked for."""
+        until = time.monotonic() + LIMIT
+        while True:
+            while self._taken < len(self.events):
+                event = self.events[self._taken]
+                self._taken += 1
+                if event[0] == name and session in (None, event[1]):
+                    return event[2]
+            try:
+                self._next(until)
+            except queue.Empty:
+                raise AssertionError(f'{self.name}: no {name}; had {[event[0] for event in self.events]}') from None
+
+    def names(self, prefix='SIPSession'):
+        return [name.removeprefix(prefix) for name, _, _ in self.events if name.startswith(prefix) and 'Manager' not in name]
+
+    def state(self, session='s'):
+        return self.do('get', args=[session, 'state'])['state']
+
+    def pause(self):
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._process.send_signal(signal.SIGCONT)
+
+    def stop(self):
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise AssertionError(f'{self.name} does not end') from None
+        assert self._process.returncode == 0, f'{self.name} ended with {self._process.returncode}'
+
+
+class Pair:
+    """A caller and a callee. `media` is the type of stream the calls of a test use."""
+
+    def __init__(self, media):
+        self.media = media
+        self.caller = Process('caller')
+        self.callee = Process('callee')
+
+    def start(self, **options):
+        self.caller.do('start', audio=self.media == 'audio', **options)
+        self.port = self.callee.do('start', audio=self.media == 'audio', **options)['port']
+
+    def connect(self, *streams, ports=None, **arguments):
+        self.caller.do('connect', session='s', ports=ports or [self.port], streams=list(streams) or [self.media], **arguments)
+
+    def connected(self, *streams):
+        self.connect(*streams)
+        self.callee.wait('SIPSessionNewIncoming')
+        self.callee.do('accept', session='in1')
+        self.caller.wait('SIPSessionDidStart')
+        self.callee.wait('SIPSessionDidStart')
+
+    def stop(self):
+        try:
+            self.caller.stop()
+        finally:
+            self.callee.stop()
+
+
+def has_audio():
+    try:
+        import sipsimple.streams.rtp.audio          # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@pytest.fixture(params=['plain', 'audio'])
+def pair(request):
+    if request.param == 'audio' and not has_audio():
+        pytest.skip('the core was built without audio')
+    pair = Pair(request.param)
+    try:
+        pair.start()
+        yield pair
+    finally:
+        pair.stop()
+
+
+@pytest.fixture
+def audio_pair():
+    if not has_audio():
+        pytest.skip('the core was built without audio')
+    pair = Pair('audio')
+    try:
+        yield pair
+    finally:
+        pair.stop()

@@ -1,0 +1,323 @@
+"""A process with an Engine and a session manager, steered over its standard input and output: one JSON object a line.
+
+Started by the tests in this folder. It has no application and no stored settings: one account that takes every call, and the audio clock of a mixer
+without sound card. Commands: {"do": name, ...}; answers: {"done": ..., ...}; everything that is posted: {"event": name, ...}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+START = time.monotonic()
+
+
+class Settings:
+    """Stands for SIPSimpleSettings."""
+
+    user_agent = 'agent'
+    sip = SimpleNamespace(invite_timeout=90)
+    rtp = SimpleNamespace(timeout=30, audio_codec_list=('PCMU', 'PCMA'))
+    audio = SimpleNamespace()
+
+
+def install_settings() -> None:
+    import types
+    try:
+        import sipsimple.configuration.settings as module
+    except ImportError:
+        module = types.ModuleType('sipsimple.configuration.settings')
+        sys.modules.setdefault('sipsimple.configuration', types.ModuleType('sipsimple.configuration'))
+        sys.modules['sipsimple.configuration.settings'] = module
+    module.SIPSimpleSettings = Settings
+
+
+install_settings()
+
+from zope.interface import implementer          # noqa: E402
+
+from sipsimple.core import ContactURIFactory, Engine, Route, SDPMediaStream, SIPURI, ToHeader          # noqa: E402
+from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData          # noqa: E402
+from sipsimple.session import Session, SessionManager           # noqa: E402
+from sipsimple.streams import IMediaStream, MediaStreamRegistrar, UnknownStreamError           # noqa: E402
+from sipsimple.threading import call_in_twisted_thread, reactor          # noqa: E402
+
+
+@implementer(IMediaStream)
+class PlainStream(metaclass=MediaStreamRegistrar):
+    """An application's own type of stream, without any media."""
+
+    type = 'plain'
+    priority = 100
+    hold_supported = False
+    on_hold = on_hold_by_local = on_hold_by_remote = False
+
+    def __init__(self, account=None):
+        self.session = self.index = None
+
+    def post(self, name, **fields):
+        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**fields))
+
+    @classmethod
+    def new_from_sdp(cls, account, remote_sdp, stream_index):
+        if remote_sdp.media[stream_index].media != 'message':
+            raise UnknownStreamError
+        return cls(account)
+
+    def get_local_media(self, for_offer):
+        return SDPMediaStream('message', 2855, 'TCP/MSRP', formats=['*'])
+
+    def initialize(self, session, direction):
+        self.session = session
+        self.post('MediaStreamDidInitialize')
+
+    def start(self, local_sdp, remote_sdp, stream_index):
+        self.post('MediaStreamDidStart')
+
+    def validate_update(self, remote_sdp, stream_index):
+        return True
+
+    def update(self, local_sdp, remote_sdp, stream_index):
+        pass
+
+    hold = unhold = deactivate = lambda self: None
+
+    def reset(self, stream_index):
+        pass
+
+    def end(self):
+        self.post('MediaStreamWillEnd')
+        self.post('MediaStreamDidEnd', error=None)
+
+
+def simple(value):
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [simple(item) for item in value]
+    return getattr(value, 'type', None) or str(value)
+
+
+@implementer(IObserver)
+class Agent:
+    def __init__(self):
+        self.sessions = {}
+        self.count = 0
+        self.auto = None                # what to do with incoming sessions: 'accept', 'ring+accept'
+        self.lock = threading.Lock()
+        self.mixer = None
+        self.account = SimpleNamespace(
+            id='agent@127.0.0.1', uri=SIPURI('127.0.0.1', user='agent'), display_name='Agent', credentials=None,
+            contact=None,
+            rtp=SimpleNamespace(audio_codec_list=None, timeout=None, encryption=SimpleNamespace(enabled=False, key_negotiation='sdes_optional')),
+            nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None))
+        self.quiet = False
+
+    def say(self, **fields):
+        with self.lock:
+            print(json.dumps(fields), flush=True)
+
+    def name_of(self, session):
+        for name, known in self.sessions.items():
+            if known is session:
+                return name
+        self.count += 1
+        name = f'in{self.count}'
+        self.sessions[name] = session
+        return name
+
+    def handle_notification(self, notification):
+        name, sender, data = notification.name, notification.sender, notification.data
+        if name == 'SIPSessionNewIncoming' and self.auto:
+            if self.auto == 'ring+accept':
+                sender.send_ring_indication()
+            sender.accept(data.streams)
+        if self.quiet or not name.startswith(('SIPSession', 'MediaStream', 'AudioStream', 'RTPStream', 'SIPEngineGotException')):
+            return
+        session = sender if isinstance(sender, Session) else getattr(sender, 'session', None)
+        fields = {key: simple(value) for key, value in vars(data).items() if key not in ('timestamp', 'headers', 'failure', 'traceback')}
+        state = str(session.state) if session is not None else None
+        self.say(event=name, session=self.name_of(session) if session is not None else None, state=state, fields=fields)
+
+    def make(self, kinds):
+        from sipsimple.streams import MediaStreamRegistry
+        return [MediaStreamRegistry.get(kind)(self.account) for kind in kinds]
+
+    def start(self, codecs=('PCMU', 'PCMA'), audio=True, **options):
+        reactor.start()
+        started = threading.Event()
+
+        @implementer(IObserver)
+        class Waiter:
+            def handle_notification(self, notification):
+                started.set()
+        waiter = Waiter()
+        NotificationCenter().add_observer(waiter, name='SIPEngineDidStart')
+        NotificationCenter().add_observer(waiter, name='SIPEngineDidFail')
+        engine = Engine()
+        engine.start(ip_address='127.0.0.1', udp_port=0, codecs=list(codecs), **options)
+        started.wait(10)
+        self.account.contact = ContactURIFactory('agent')
+        if audio:
+            from sipsimple.core import AudioMixer
+            from sipsimple.streams.rtp import set_audio_context
+            self.mixer = AudioMixer(None, None, 16000, 0)
+            set_audio_context(SimpleNamespace(voice_audio_mixer=self.mixer))
+        manager = SessionManager()
+        manager.find_account = lambda uri: self.account if uri.user != 'nobody' else None
+        NotificationCenter().add_observer(self)
+        manager.start()
+        return {'port': engine.udp_port}
+
+    # Commands
+
+    def do_start(self, **options):
+        return self.start(**options)
+
+    def do_set(self, target, **values):
+        place = {'settings': Settings, 'account': self.account, 'session': Session, 'agent': self}[target]
+        for name, value in values.items():
+            *path, last = name.split('.')
+            here = place
+            for part in path:
+                here = getattr(here, part)
+            setattr(here, last, value)
+
+    def do_connect(self, session, ports, streams, user='agent', **arguments):
+        self.sessions[session] = new = Session(self.account)
+        routes = [Route('127.0.0.1', port=port) for port in ports]
+        new.connect(ToHeader(SIPURI('127.0.0.1', user=user, port=ports[-1])), routes, self.make(streams), **arguments)
+
+    def do_call(self, session, method, *args, **kwargs):
+        getattr(self.sessions[session], method)(*args, **kwargs)
+
+    def do_accept(self, session, only=None):
+        target = self.sessions[session]
+        streams = [stream for stream in target.proposed_streams if only is None or stream.type in only]
+        target.accept(streams or self.make(['plain']))
+
+    def do_accept_proposal(self, session):
+        self.sessions[session].accept_proposal(self.sessions[session].proposed_streams)
+
+    def do_add(self, session, streams):
+        self.sessions[session].add_streams(self.make(streams))
+
+    def do_remove(self, session, type):
+        target = self.sessions[session]
+        target.remove_streams([stream for stream in target.streams if stream.type == type])
+
+    def do_stream(self, session, method, *args):
+        return {'result': simple(getattr(self.sessions[session].streams[0], method)(*args))}
+
+    def do_get(self, session, *names):
+        target = self.sessions[session]
+        result = {}
+        for name in names:
+            value = target
+            for part in name.split('.'):
+                value = value[int(part)] if part.isdigit() else getattr(value, part)
+            result[name] = simple(value)
+        return result
+
+    def do_sessions(self):
+        return {'count': len(SessionManager().sessions)}
+
+    def do_stop_manager(self):
+        done = threading.Event()
+        call_in_twisted_thread(SessionManager()._stop, done.set)
+        return {'stopped': done.wait(10)}
+
+    def do_load(self, port, calls, window, streams):
+        """Make many calls, `window` at a time; each is ended as soon as it has started. Answers with times in seconds."""
+        return load(self, port, calls, window, streams)
+
+    def do_leftovers(self):
+        """What is still there of the objects of calls that are over."""
+        import gc
+        self.sessions.clear()
+        for _ in range(3):
+            gc.collect()
+        from collections import Counter
+        names = Counter(type(item).__name__ for item in gc.get_objects())
+        return {'leftovers': {name: names[name] for name in ('Session', 'PlainStream', 'AudioStream', 'Invitation', 'RTPTransport', 'AudioTransport', 'coroutine')
+                              if names[name]}}
+
+    def do_usage(self):
+        import resource
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {'cpu': usage.ru_utime + usage.ru_stime, 'rss_kb': usage.ru_maxrss}
+
+    def run(self):
+        for line in sys.stdin:
+            command = json.loads(line)
+            name = command.pop('do')
+            args = command.pop('args', [])
+            try:
+                result = getattr(self, f'do_{name}')(*args, **command) or {}
+            except Exception as error:
+                result = {'error': f'{error.__class__.__name__}: {error}'}
+            self.say(done=name, **result)
+
+
+def load(agent, port, calls, window, streams):
+    done = threading.Event()
+    setup, failures = [], []
+    counter = {'started': 0, 'finished': 0}
+    begun = {}
+
+    def begin():
+        counter['started'] += 1
+        session = Session(agent.account)
+        begun[session] = time.perf_counter()
+        session.connect(ToHeader(SIPURI('127.0.0.1', user='agent', port=port)), [Route('127.0.0.1', port=port)], agent.make(streams))
+
+    @implementer(IObserver)
+    class Watcher:
+        def handle_notification(self, notification):
+            session = notification.sender
+            if session not in begun:
+                return
+            if notification.name == 'SIPSessionDidStart':
+                setup.append(time.perf_counter() - begun[session])
+                session.end()
+            elif notification.name in ('SIPSessionDidEnd', 'SIPSessionDidFail'):
+                if notification.name == 'SIPSessionDidFail':
+                    failures.append(str(notification.data.failure_reason))
+                del begun[session]
+                counter['finished'] += 1
+                if counter['finished'] == calls:
+                    done.set()
+                elif counter['started'] < calls:
+                    begin()
+    watcher = Watcher()
+    for name in ('SIPSessionDidStart', 'SIPSessionDidEnd', 'SIPSessionDidFail'):
+        NotificationCenter().add_observer(watcher, name=name)
+    quiet, agent.quiet = agent.quiet, True
+    import resource
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    clock = time.perf_counter()
+    for _ in range(window):
+        call_in_twisted_thread(begin)
+    finished = done.wait(120)
+    clock = time.perf_counter() - clock
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    agent.quiet = quiet
+    for name in ('SIPSessionDidStart', 'SIPSessionDidEnd', 'SIPSessionDidFail'):
+        NotificationCenter().remove_observer(watcher, name=name)
+    setup.sort()
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {'finished': finished, 'count': counter['finished'], 'failures': failures[:5], 'failed': len(failures), 'seconds': clock, 'cpu': cpu,
+            'p50': setup[len(setup) // 2] if setup else None, 'p99': setup[len(setup) * 99 // 100] if setup else None}
+
+
+if __name__ == '__main__':
+    import logging
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    agent = Agent()
+    try:
+        agent.run()
+    finally:
+        Engine().stop()

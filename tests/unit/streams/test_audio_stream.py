@@ -1,0 +1,496 @@
+"""`AudioStream` over scripted transports."""
+
+from __future__ import annotations
+
+import itertools
+from types import SimpleNamespace
+
+import pytest
+
+from sipsimple.core import SDPConnection, SDPSession, SIPCoreError, FrozenSDPSession
+from sipsimple.streams import InvalidStreamError, UnknownStreamError
+from sipsimple.streams.rtp import set_audio_context
+from sipsimple.streams.rtp import encryption
+from sipsimple.streams.rtp.audio import AudioStream
+from sipsimple.streams.rtp.base import TRANSITIONS, RTPStream, RTPStreamInput, RTPStreamState
+
+
+def stream_in(state):
+    paths = {RTPStreamState.NULL: []}
+    queue = [RTPStreamState.NULL]
+    while queue:
+        here = queue.pop(0)
+        for (source, what), target in TRANSITIONS.items():
+            if source is here and target not in paths:
+                paths[target] = [*paths[here], what]
+                queue.append(target)
+    stream = RTPStream()
+    for what in paths[state]:
+        stream._fire(what)
+    return stream
+
+
+@pytest.mark.parametrize('state, what', list(itertools.product(RTPStreamState, RTPStreamInput)), ids=lambda value: value.name)
+def test_every_pair(state, what):
+    stream = stream_in(state)
+    if (state, what) in TRANSITIONS:
+        stream._fire(what)
+        assert stream.state == TRANSITIONS[state, what]
+    else:
+        with pytest.raises(RuntimeError):
+            stream._fire(what)
+        assert stream.state == state
+
+
+# Made from an offer
+
+def test_new_from_sdp(world):
+    stream = AudioStream.new_from_sdp(world.account, world.describe(), 0)
+    assert stream.index == 0 and stream.account is world.account and stream.state == 'NULL' and not stream.on_hold
+
+
+def test_other_media(world):
+    with pytest.raises(UnknownStreamError):
+        AudioStream.new_from_sdp(world.account, world.describe(media='video'), 0)
+
+
+@pytest.mark.parametrize('offer', [{'transport': 'UDP/TLS/RTP/SAVPF'}, {'formats': ['18']}, {'transport': 'RTP/SAVP'}])
+def test_unusable_offer(world, offer):
+    with pytest.raises(InvalidStreamError):
+        AudioStream.new_from_sdp(world.account, world.describe(**offer), 0)
+
+
+def test_codec_names_compare_without_case(world):
+    world.account.rtp.audio_codec_list = ('pcmu',)
+    AudioStream.new_from_sdp(world.account, world.describe(formats=['0']), 0)
+    world.account.rtp.audio_codec_list = ('opus',)
+    with pytest.raises(InvalidStreamError):
+        AudioStream.new_from_sdp(world.account, world.describe(formats=['0']), 0)
+    AudioStream.new_from_sdp(world.account, world.describe(formats=['96'], extra=[('rtpmap', '96 OPUS/48000/2')]), 0)
+
+
+CRYPTO = ('crypto', '1 AES_CM_128_HMAC_SHA1_80 inline:' + 'A' * 40)
+ZRTP = ('zrtp-hash', '1.10 abc')
+
+
+@pytest.mark.parametrize('policy, transport, extra, expected', [
+    (None, 'RTP/AVP', [], None),
+    (None, 'RTP/AVP', [CRYPTO], None),
+    (None, 'RTP/SAVP', [CRYPTO], InvalidStreamError),
+    ('sdes_optional', 'RTP/AVP', [], None),
+    ('sdes_optional', 'RTP/AVP', [CRYPTO], 'sdes_optional'),
+    ('sdes_optional', 'RTP/SAVP', [CRYPTO], 'sdes_optional'),
+    ('sdes_mandatory', 'RTP/AVP', [], InvalidStreamError),
+    ('sdes_mandatory', 'RTP/SAVP', [CRYPTO], 'sdes_mandatory'),
+    ('zrtp', 'RTP/AVP', [], 'zrtp'),
+    ('zrtp', 'RTP/SAVP', [CRYPTO], InvalidStreamError),
+    ('opportunistic', 'RTP/AVP', [ZRTP, CRYPTO], 'zrtp'),
+    ('opportunistic', 'RTP/AVP', [CRYPTO], 'sdes_optional'),
+    ('opportunistic', 'RTP/AVP', [], 'zrtp'),
+    ('opportunistic', 'RTP/SAVP', [CRYPTO], 'sdes_mandatory'),
+    ('sdes_optional', 'RTP/SAVP', [], InvalidStreamError),
+])
+def test_encryption_of_an_answer(world, policy, transport, extra, expected):
+    media = world.describe(transport=transport, extra=extra).media[0]
+    if isinstance(expected, type):
+        with pytest.raises(expected):
+            encryption.for_offer(policy, media)
+    else:
+        assert encryption.for_offer(policy, media) == expected
+
+
+def test_encryption_of_an_offer(world):
+    assert encryption.for_policy(world.account) is None
+    world.account.rtp.encryption.enabled = True
+    world.account.rtp.encryption.key_negotiation = 'sdes_mandatory'
+    assert encryption.for_policy(world.account) == 'sdes_mandatory'
+    world.initialized()
+    assert world.rtp.encryption == 'sdes_mandatory'
+
+
+# The life
+
+def test_outgoing_life(world):
+    stream = world.initialized()
+    assert world.names == ['MediaStreamDidInitialize'] and stream.state == 'INITIALIZED'
+    assert world.transport.codecs == ['opus', 'PCMU'] and world.transport.remote_sdp is None
+    assert stream.codec is stream.sample_rate is stream.consumer_slot is stream.producer_slot is None
+    assert stream.get_local_media(True).media == 'audio' and world.transport.calls == [('offer', 'sendrecv')]
+    stream.start(world.describe(port=20000), world.describe(), 0)
+    assert stream.state == 'ESTABLISHED' and world.names[-1] == 'MediaStreamDidStart' and world.transport.calls[-1] == ('start', 30)
+    assert (stream.codec, stream.sample_rate, stream.consumer_slot, stream.producer_slot) == ('PCMU', 8000, 5, 5)
+    assert (stream.local_rtp_address, stream.local_rtp_port) == ('127.0.0.1', 20000)
+    assert (stream.remote_rtp_address_sdp, stream.remote_rtp_port_sdp) == ('127.0.0.1', 30000)
+    assert (stream.remote_rtp_address, stream.remote_rtp_port, stream.remote_rtp_address_received) == ('127.0.0.1', 30000, None)
+    assert not stream.srtp_active and not stream.ice_active and stream.local_rtp_candidate_type is None and stream.encryption.type is None
+    assert stream in stream.bridge and stream.device in stream.bridge and stream.mixer is world.mixer and stream.signal_level == (1, 2)
+    slots = world.one('AudioPortDidChangeSlots')
+    assert (slots.old_consumer_slot, slots.new_consumer_slot, slots.producer_slot_changed) == (None, 5, True)
+    world.events.clear()
+    bridge = stream.bridge
+    stream.deactivate()
+    assert stream not in bridge
+    stream.end()
+    assert world.names == ['MediaStreamWillEnd', 'AudioPortDidChangeSlots', 'MediaStreamDidEnd'] and world.one('MediaStreamDidEnd').error is None
+    assert stream.state == 'ENDED' and stream.consumer_slot is None and world.transport.calls[-1] == 'stop' and bridge.stopped
+    stream.end()
+    assert len(world.events) == 3
+
+
+def test_incoming_life(world):
+    offer = world.describe()
+    stream = world.initialized(offer)
+    assert world.transport.remote_sdp is offer
+    stream.get_local_media(False)
+    assert world.transport.calls == [('answer', 'sendrecv')]
+
+
+def test_account_comes_from_the_session(world):
+    stream = AudioStream()
+    stream.initialize(world.session, 'outgoing')
+    assert stream.account is world.account and stream.state == 'INITIALIZED'
+
+
+def test_calls_in_the_wrong_state(world):
+    stream = AudioStream(world.account)
+    for call in (lambda: stream.get_local_media(True), lambda: stream.start(world.describe(), world.describe(), 0), lambda: stream.send_dtmf('1')):
+        with pytest.raises(RuntimeError):
+            call()
+    stream.initialize(world.session, 'outgoing')
+    with pytest.raises(RuntimeError):
+        stream.initialize(world.session, 'outgoing')
+
+
+def test_without_an_application(world):
+    set_audio_context(None)
+    stream = world.initialized()
+    data = world.one('MediaStreamDidFail')
+    assert data.context == 'initialize' and 'not running' in data.reason and stream.state == 'INITIALIZING'
+    stream.end()
+    assert world.names[-2:] == ['MediaStreamWillEnd', 'MediaStreamDidEnd']
+
+
+def test_transport_cannot_be_made(world, monkeypatch):
+    monkeypatch.setattr(world.AudioTransport, 'fail_new', 'no codec')
+    world.initialized()
+    data = world.one('MediaStreamDidFail')
+    assert (data.context, data.reason) == ('initialize', 'no codec') and isinstance(data.failure.value, SIPCoreError)
+
+
+def test_media_cannot_start(world, monkeypatch):
+    monkeypatch.setattr(world.AudioTransport, 'fail_start', 'no codec')
+    world.started()
+    assert world.one('MediaStreamDidFail').context == 'start' and 'MediaStreamDidStart' not in world.names
+
+
+def test_timeout_of_the_account_wins(world):
+    world.account.rtp.timeout = 7
+    world.started()
+    assert ('start', 7) in world.transport.calls
+
+
+def test_end_before_anything(world):
+    stream = AudioStream(world.account)
+    stream.end()
+    assert world.names == [] and stream.state == 'ENDED'
+
+
+# ICE
+
+def test_stun_servers_in_order(world, monkeypatch):
+    world.account.nat_traversal.use_ice = True
+    world.account.nat_traversal.stun_server_list = [SimpleNamespace(host=f'192.0.2.{n}', port=3478) for n in (1, 2)]
+    monkeypatch.setattr(world.RTPTransport, 'broken', ('192.0.2.1', '192.0.2.2'))
+    stream = world.initialized()
+    assert [transport.stun for transport in world.RTPTransport.made] == ['192.0.2.1', '192.0.2.2', None]
+    assert stream.state == 'INITIALIZED' and world.rtp.use_ice and world.names == ['MediaStreamDidInitialize']
+
+
+@pytest.mark.parametrize('result', ['DidSucceed', 'DidFail'])
+def test_ice(world, result):
+    world.account.nat_traversal.use_ice = True
+    world.account.nat_traversal.stun_server_list = [SimpleNamespace(host='192.0.2.1', port=3478)]
+    stream = world.started(remote=world.describe(extra=world.ICE))
+    assert stream.state == 'WAIT_ICE' and 'MediaStreamDidStart' not in world.names
+    world.rtp.post('RTPTransportICENegotiationStateDidChange', prev_state='NEGOTIATING', state='RUNNING')
+    world.rtp.post(f'RTPTransportICENegotiation{result}', reason='x', duration=1.5)
+    assert stream.state == 'ESTABLISHED'
+    assert world.names[-3:] == ['AudioStreamICENegotiationStateDidChange', f'AudioStreamICENegotiation{result}', 'MediaStreamDidStart']
+    assert world.one('AudioStreamICENegotiationStateDidChange').state == 'RUNNING'
+
+
+def test_peer_without_ice(world):
+    world.account.nat_traversal.use_ice = True
+    world.account.nat_traversal.stun_server_list = [SimpleNamespace(host='192.0.2.1', port=3478)]
+    assert world.started().state == 'ESTABLISHED'
+    world.initialized(world.describe())
+    assert not world.rtp.use_ice
+
+
+def test_reoffer_after_ice(world):
+    stream = world.started()
+    assert not stream.ice_reoffer_needed
+    world.rtp.ice_active = True
+    world.rtp.local_rtp_candidate = SimpleNamespace(address='127.0.0.1', port=20000, type='HOST')
+    world.rtp.remote_rtp_candidate = SimpleNamespace(address='127.0.0.1', port=30000, type='HOST')
+    assert not stream.ice_reoffer_needed and stream.remote_rtp_candidate_type == 'HOST'
+    world.rtp.remote_rtp_candidate = SimpleNamespace(address='192.0.2.5', port=30000, type='SRFLX')
+    assert stream.ice_reoffer_needed
+
+
+# Hold
+
+def holds(world):
+    return [(data.originator, data.on_hold) for name, data in world.events if name == 'AudioStreamDidChangeHoldState']
+
+
+@pytest.mark.parametrize('previous, holding, offered', [
+    ('sendrecv', False, 'sendrecv'), ('sendrecv', True, 'sendonly'), ('sendonly', True, 'sendonly'), ('sendonly', False, 'sendrecv'),
+    ('recvonly', False, 'recvonly'), ('recvonly', True, 'inactive'), ('inactive', True, 'inactive'), ('inactive', False, 'recvonly'),
+])
+def test_direction_of_an_offer(world, previous, holding, offered):
+    stream = world.started(local=world.describe(direction=previous))
+    if holding:
+        stream.hold()
+    else:
+        stream.unhold()
+    stream.get_local_media(True)
+    assert world.transport.calls[-1] == ('offer', offered)
+
+
+def test_hold_by_us(world):
+    stream = world.started()
+    stream.hold()
+    assert stream not in stream.bridge and not stream.on_hold
+    stream.update(world.describe(direction='sendonly'), world.describe(direction='recvonly'), 0)
+    assert stream.on_hold_by_local and not stream.on_hold_by_remote and stream.on_hold and holds(world) == [('local', True)]
+    assert world.transport.direction == 'sendonly'
+    stream.get_local_media(False)
+    assert world.transport.calls[-1] == ('answer', 'sendonly')
+    stream.unhold()
+    assert stream not in stream.bridge
+    stream.update(world.describe(), world.describe(), 0)
+    assert stream in stream.bridge and holds(world) == [('local', True), ('local', False)] and not stream.on_hold
+
+
+def test_hold_taken_back(world):
+    stream = world.started()
+    stream.hold()
+    stream.unhold()
+    assert stream in stream.bridge and holds(world) == []
+
+
+def test_hold_before_the_start(world):
+    stream = world.initialized()
+    stream.hold()
+    stream.get_local_media(True)
+    assert world.transport.calls[-1] == ('offer', 'sendrecv')
+    stream.start(world.describe(), world.describe(), 0)
+    assert stream not in stream.bridge
+    stream.get_local_media(True)
+    assert world.transport.calls[-1] == ('offer', 'sendonly')
+
+
+def test_hold_by_the_peer(world):
+    stream = world.started()
+    stream.update(world.describe(direction='recvonly'), world.describe(direction='sendonly'), 0)
+    assert stream.on_hold_by_remote and not stream.on_hold_by_local and holds(world) == [('remote', True)]
+    stream.update(world.describe(), world.describe(), 0)
+    assert holds(world) == [('remote', True), ('remote', False)]
+
+
+def test_hold_by_both(world):
+    stream = world.started()
+    stream.hold()
+    stream.update(world.describe(direction='sendonly'), world.describe(direction='recvonly'), 0)
+    stream.update(world.describe(direction='inactive'), world.describe(direction='inactive'), 0)
+    assert stream.on_hold_by_local and stream.on_hold_by_remote
+    stream.unhold()
+    stream.update(world.describe(direction='recvonly'), world.describe(direction='sendonly'), 0)
+    assert not stream.on_hold_by_local and stream.on_hold_by_remote and stream in stream.bridge
+    assert holds(world) == [('local', True), ('remote', True), ('local', False)]
+
+
+def test_old_way_to_hold(world):
+    stream = world.started()
+    held = world.describe(address='0.0.0.0')
+    world.session.proposed_remote_sdp = held
+    stream.get_local_media(False)
+    assert world.transport.calls[-1] == ('answer', 'recvonly')
+    stream.update(world.describe(), held, 0)
+    assert stream.on_hold_by_remote and stream.direction == 'recvonly' and ('update', held) not in world.transport.calls
+
+
+def test_peer_holds_with_inactive(world):
+    """What we answer to its unhold must not look like a hold of ours."""
+    stream = world.started()
+    stream.update(world.describe(direction='inactive'), world.describe(direction='inactive'), 0)
+    assert stream.on_hold_by_remote and not stream.on_hold_by_local
+    assert stream.get_local_media(False).direction == 'sendrecv'
+
+
+# Updates
+
+def test_peer_moves(world):
+    stream = world.started()
+    moved = world.describe(port=31000, address='127.0.0.2')
+    stream.update(world.describe(), moved, 0)
+    assert ('update', moved) in world.transport.calls
+    data = world.one('AudioStreamDidChangeRTPParameters')
+    assert (data.change, data.old_remote_port, data.new_remote_address, data.new_remote_port) == ('remote_peer_rebind', 30000, '127.0.0.2', 31000)
+    assert stream.remote_rtp_port_sdp == 31000
+
+
+def test_same_description_changes_nothing(world):
+    stream = world.started()
+    world.events.clear()
+    calls = list(world.transport.calls)
+    stream.update(world.describe(port=20000), world.describe(), 0)
+    assert world.events == [] and world.transport.calls == calls
+
+
+def test_other_codec(world):
+    stream = world.started(local=world.describe(formats=['0']), remote=world.describe(formats=['0']))
+    world.events.clear()
+    stream.update(world.describe(formats=['8']), world.describe(formats=['8']), 0)
+    assert stream.codec == 'PCMA' and stream.consumer_slot == 6 and stream in stream.bridge
+    assert world.names == ['AudioPortDidChangeSlots', 'AudioStreamDidChangeRTPParameters'] and stream.state == 'ESTABLISHED'
+
+
+def test_validate_update(world):
+    stream = world.started()
+    assert stream.validate_update(world.describe(port=1), 0)
+    assert not stream.validate_update(world.describe(formats=['18']), 0)
+    assert not stream.validate_update(world.describe(transport='RTP/SAVP', extra=[CRYPTO]), 0)
+
+
+# DTMF, timeouts, mute
+
+def test_dtmf(world):
+    stream = world.started()
+    stream.send_dtmf('5')
+    assert world.transport.calls[-1] == ('dtmf', '5')
+    with pytest.raises(SIPCoreError):
+        stream.send_dtmf('x')
+    world.transport.post('RTPAudioStreamGotDTMF', digit='#')
+    assert world.one('AudioStreamGotDTMF').digit == '#'
+
+
+def test_media_timeout(world):
+    stream = world.started()
+    world.transport.post('RTPAudioTransportDidTimeout')
+    assert world.one('AudioStreamDidTimeout').timestamp is not None and stream.state == 'ESTABLISHED'
+
+
+def test_late_notification_of_a_transport(world):
+    stream = world.started()
+    transport = world.transport
+    stream.end()
+    world.events.clear()
+    transport.post('RTPAudioStreamGotDTMF', digit='1')
+    assert world.events == []
+
+
+def test_muted(world):
+    stream = world.started()
+    world.events.clear()
+    stream.muted = True
+    stream.muted = True
+    assert stream.producer_slot is None and stream.consumer_slot == 5
+    data = world.one('AudioPortDidChangeSlots')
+    assert (data.old_producer_slot, data.new_producer_slot, data.consumer_slot_changed) == (5, None, False)
+    with pytest.raises(ValueError):
+        stream.muted = 1
+
+
+def test_bridge_exists_before_the_start(world):
+    stream = AudioStream(world.account)
+    assert stream.device in stream.bridge and stream not in stream.bridge
+
+
+# Encryption that is there
+
+def test_encryption_attribute(world):
+    world.account.rtp.encryption.enabled = True
+    world.account.rtp.encryption.key_negotiation = 'sdes_optional'
+    stream = world.initialized()
+    world.rtp.srtp_active, world.rtp.srtp_cipher = True, 'AES_CM_128_HMAC_SHA1_80'
+    stream.start(world.describe(), world.describe(), 0)
+    assert (stream.encryption.active, stream.encryption.type, stream.encryption.cipher) == (True, 'SRTP/SDES', 'AES_CM_128_HMAC_SHA1_80')
+    assert stream.srtp_active and 'RTPStreamDidEnableEncryption' in world.names
+    with pytest.raises(RuntimeError):
+        stream.encryption.zrtp
+
+
+def test_encryption_that_did_not_come(world):
+    world.account.rtp.encryption.enabled = True
+    world.account.rtp.encryption.key_negotiation = 'sdes_optional'
+    world.started()
+    assert world.one('RTPStreamDidNotEnableEncryption').reason
+
+
+# Recording
+
+def test_recording(world):
+    stream = world.started()
+    stream.start_recording('/tmp/call.wav')
+    assert stream.recording_filename == '/tmp/call.wav' and stream.recording_active and stream.recorder in stream.bridge
+    with pytest.raises(RuntimeError):
+        stream.start_recording('/tmp/other.wav')
+    recorder = stream.recorder
+    stream.stop_recording()
+    assert stream.recording_filename is None and not recorder.is_active and recorder not in stream.bridge
+    assert [name for name in world.names if 'Recording' in name] == [
+        'AudioStreamWillStartRecordingAudio', 'AudioStreamDidStartRecordingAudio', 'AudioStreamWillStopRecordingAudio', 'AudioStreamDidStopRecordingAudio']
+    assert world.one('AudioStreamDidStopRecordingAudio').filename == '/tmp/call.wav'
+    with pytest.raises(RuntimeError):
+        stream.stop_recording()
+
+
+def test_recording_without_a_name(world):
+    world.session.local_identity = SimpleNamespace(uri=SimpleNamespace(user='me', host='example.com'))
+    world.session.remote_identity = SimpleNamespace(uri=SimpleNamespace(user='../you', host='example.org'))
+    stream = world.started()
+    stream.start_recording()
+    directory, _, name = stream.recording_filename.rpartition('/')
+    assert directory == '/recordings' and name.endswith('-me@example.com-.._you@example.org.wav')
+
+
+def test_recording_wanted_before_the_start(world):
+    stream = world.initialized()
+    stream.start_recording('/tmp/call.wav')
+    assert not stream.recorder.is_active
+    stream.start(world.describe(), world.describe(), 0)
+    assert stream.recorder.is_active and stream.recorder in stream.bridge
+
+
+def test_recording_during_hold(world):
+    stream = world.started()
+    stream.start_recording('/tmp/call.wav')
+    stream.hold()
+    assert stream.recorder.is_active and stream.recorder not in stream.bridge
+    stream.unhold()
+    assert stream.recorder in stream.bridge
+
+
+def test_recording_ends_with_the_stream(world):
+    stream = world.started()
+    stream.start_recording('/tmp/call.wav')
+    stream.end()
+    assert [name for name in world.names if 'Stop' in name] == ['AudioStreamWillStopRecordingAudio', 'AudioStreamDidStopRecordingAudio']
+    with pytest.raises(RuntimeError):
+        stream.start_recording('/tmp/call.wav')
+
+
+def test_recording_that_cannot_start(world, monkeypatch):
+    monkeypatch.setattr(world.Recorder, 'fail', 'read-only')
+    stream = world.started()
+    stream.start_recording('/tmp/call.wav')
+    assert world.one('AudioStreamDidStopRecordingAudio').reason == 'read-only' and not stream.recording_active
+
+
+def test_address_of_the_line_wins(world):
+    sdp = SDPSession.new(world.describe())
+    sdp.media[0].connection = SDPConnection('127.0.0.9')
+    stream = world.started(remote=FrozenSDPSession.new(sdp))
+    assert stream.remote_rtp_address_sdp == '127.0.0.9'
