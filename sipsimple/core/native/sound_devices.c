@@ -99,7 +99,10 @@ static device *enumerate_all(unsigned *count)
     return devices;
 }
 
-/* Locked. The device for a direction: by name, else the default: the driver's own if it is listed, else the first that fits. */
+/*
+ * Locked. The device for a direction: by name, else the default: what the system calls "default" (ALSA: as the user configured it),
+ * else PJMEDIA's choice (the first one) if it is listed, else the first that fits.
+ */
 static const device *choose(const device *devices, unsigned count, int direction, const char *name)
 {
     pjmedia_aud_dev_info info;
@@ -108,6 +111,10 @@ static const device *choose(const device *devices, unsigned count, int direction
 
     for (unsigned i = 0; i < count; i++) {
         if ((devices[i].directions & direction) && strcmp(devices[i].name, name) == 0)
+            return &devices[i];
+    }
+    for (unsigned i = 0; i < count; i++) {
+        if ((devices[i].directions & direction) && strcmp(devices[i].name, "default") == 0)
             return &devices[i];
     }
     if (pjmedia_aud_dev_get_info(preferred, &info) != PJ_SUCCESS)
