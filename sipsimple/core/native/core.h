@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pj/os.h>
 #include <pj/types.h>
 
 typedef uint64_t ss_handle;             /* 0 = none */

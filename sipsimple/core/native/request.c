@@ -142,6 +142,7 @@ static pj_status_t start_transaction(request *self, pjsip_tx_data *tdata)
 /* True when the challenge was answered by a new request. */
 static int answer_challenge(request *self, pjsip_transaction *tsx, pjsip_rx_data *rdata)
 {
+    pjsip_cseq_hdr *cseq;
     pjsip_tx_data *tdata;
     pjsip_transaction *old;
     pj_status_t status;
@@ -151,6 +152,12 @@ static int answer_challenge(request *self, pjsip_transaction *tsx, pjsip_rx_data
     self->retried = 1;
     if (pjsip_auth_clt_reinit_req(&self->auth, rdata, tsx->last_tx, &tdata) != PJ_SUCCESS)
         return 0;
+    /* RFC 3261 section 22.2: a new request, so the next CSeq. */
+    cseq = pjsip_msg_find_hdr(tdata->msg, PJSIP_H_CSEQ, NULL);
+    if (cseq) {
+        cseq->cseq++;
+        pjsip_tx_data_invalidate_msg(tdata);
+    }
     old = take_transaction(self);
     if (old) {
         old->mod_data[ss_ua_module.id] = NULL;

@@ -143,7 +143,7 @@ static void answer_subscribe(pjsip_rx_data *rdata)
     ss_ua_respond(rdata, 489, NULL);
 }
 
-static void answer_notify(pjsip_rx_data *rdata)
+static void answer_no_dialog(pjsip_rx_data *rdata)
 {
     ss_ua_respond(rdata, 481, NULL);
 }
@@ -190,6 +190,10 @@ static pj_bool_t on_rx_request(pjsip_rx_data *rdata)
         return PJ_TRUE;
     if (method->id == PJSIP_CANCEL_METHOD) {
         ss_ua_respond(rdata, 481, NULL);        /* the transaction layer takes those that match */
+        return PJ_TRUE;
+    }
+    if (!PJSIP_URI_SCHEME_IS_SIP(rdata->msg_info.msg->line.req.uri) && !PJSIP_URI_SCHEME_IS_SIPS(rdata->msg_info.msg->line.req.uri)) {
+        ss_ua_respond(rdata, 416, NULL);        /* tel: and the like: nothing here could route them */
         return PJ_TRUE;
     }
     if (__atomic_load_n(&ua.detect_loops, __ATOMIC_RELAXED) && is_loop(rdata)) {
@@ -361,6 +365,7 @@ pj_status_t ss_ua_start(void)
 {
     pjsip_endpoint *endpoint = ss_endpoint();
     const pj_str_t methods[] = { pj_str("MESSAGE") };
+    const pj_str_t extensions[] = { pj_str("norefersub"), pj_str("gruu") };
     pjsip_module *modules[] = { &ss_ua_module, &agent_module, &trace_module };
     pj_status_t status = PJ_SUCCESS;
 
@@ -373,6 +378,12 @@ pj_status_t ss_ua_start(void)
     ss_ua_set_handler("OPTIONS", &answer_options);
     ss_ua_set_handler("MESSAGE", &answer_message);
     ss_ua_set_handler("SUBSCRIBE", &answer_subscribe);
-    ss_ua_set_handler("NOTIFY", &answer_notify);
-    return pjsip_endpt_add_capability(endpoint, NULL, PJSIP_H_ALLOW, NULL, 1, methods);
+    ss_ua_set_handler("NOTIFY", &answer_no_dialog);
+    ss_ua_set_handler("BYE", &answer_no_dialog);
+    ss_ua_set_handler("UPDATE", &answer_no_dialog);
+    ss_ua_set_handler("PRACK", &answer_no_dialog);
+    status = pjsip_endpt_add_capability(endpoint, NULL, PJSIP_H_SUPPORTED, NULL, PJ_ARRAY_SIZE(extensions), extensions);
+    if (status == PJ_SUCCESS)
+        status = pjsip_endpt_add_capability(endpoint, NULL, PJSIP_H_ALLOW, NULL, PJ_ARRAY_SIZE(methods), methods);
+    return status;
 }

@@ -1,0 +1,209 @@
+"""The Engine: life, options, transports, what it answers by itself."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from sipsimple.core import Engine, FromHeader, Request, RouteHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core._handles import counters
+from sipsimple.core._timers import call_later
+from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.sip_peer import UDPPeer
+
+
+@pytest.fixture(scope='module')
+def engine():
+    with running_engine(tcp_port=0, incoming_requests={'PING'}) as engine:
+        yield engine
+
+
+@pytest.fixture
+def seen():
+    seen = Seen()
+    yield seen
+    seen.stop()
+
+
+@pytest.fixture
+def peer(engine):
+    with UDPPeer(engine.udp_port) as peer:
+        yield peer
+
+
+def test_options_are_checked_before_the_start():
+    with pytest.raises(TypeError):
+        Engine()._check_options({'no_such_option': 1})
+    for bad in ({'udp_port': 70000}, {'ip_address': 'nowhere'}, {'tls_timeout': -1}, {'log_level': 99}, {'incoming_requests': {'INVITE'}},
+                {'incoming_events': {'unheard-of'}}):
+        with pytest.raises(ValueError):
+            Engine()._check_options(bad)
+
+
+def test_attributes_exist_only_while_running(engine):
+    assert engine.is_running and engine.udp_port > 0 and engine.tcp_port > 0 and engine.tls_port is None
+    assert 'udp_port' in dir(engine)
+    assert engine.codecs == ['G722', 'speex', 'PCMU', 'PCMA']
+    with pytest.raises(ValueError):
+        engine.codecs = ['PCMU', 'pcmu']
+    with pytest.raises(SIPCoreError):
+        engine.codecs = ['no-such-codec']
+    engine.codecs = ['PCMA', 'PCMU']
+    assert engine.codecs == ['PCMA', 'PCMU']
+    engine.codecs = ['G722', 'speex', 'PCMU', 'PCMA']
+
+
+def test_second_start_is_refused(engine):
+    with pytest.raises(SIPCoreError):
+        engine.start()
+
+
+def test_ports_can_be_changed(engine):
+    old = engine.tcp_port
+    engine.set_tcp_port(None)
+    assert engine.tcp_port is None
+    with pytest.raises(OSError):
+        socket.create_connection(('127.0.0.1', old), 1).close()
+    engine.set_tcp_port(0)
+    socket.create_connection(('127.0.0.1', engine.tcp_port), 1).close()
+    with pytest.raises(ValueError):
+        engine.set_tcp_port(65536)
+
+
+def test_options_is_answered_with_capabilities(peer):
+    peer.send(peer.request('OPTIONS'))
+    answer = peer.expect(200)
+    assert {'INVITE', 'MESSAGE', 'BYE', 'UPDATE', 'REFER', 'PRACK'} <= set(answer.get('allow').replace(' ', '').split(','))
+    assert 'application/sdp' in answer.get('accept')
+    assert {'100rel', 'replaces', 'timer', 'norefersub'} <= set(answer.get('supported').replace(' ', '').split(','))
+    assert answer.get('server').startswith('sipsimple-')
+
+
+@pytest.mark.parametrize('method, code', [('SUBSCRIBE', 489), ('NOTIFY', 481), ('CANCEL', 481), ('BYE', 481), ('UNHEARD', 405), ('INFO', 405)])
+def test_requests_outside_dialogs(peer, method, code):
+    headers = 'Event: presence\r\n' if method in ('SUBSCRIBE', 'NOTIFY') else ''
+    peer.send(peer.request(method, headers=headers))
+    assert peer.receive().code == code
+
+
+def test_ack_is_ignored(peer):
+    peer.send(peer.request('ACK'))
+    assert peer.silent()
+
+
+def test_message_is_reported_once_though_retransmitted(peer, seen):
+    text = peer.request('MESSAGE', headers='Content-Type: text/plain;charset=utf-8\r\n', body='Grüß Gott')
+    peer.send(text)
+    assert peer.receive().code == 200
+    peer.send(text)
+    assert peer.receive().code == 200
+    data = seen.wait('SIPEngineGotMessage').data
+    assert data.body == 'Grüß Gott'.encode()
+    assert data.content_type == 'text/plain'
+    assert data.from_header.uri.user == 'peer'
+    peer.send(peer.request('MESSAGE', headers='Content-Type: text/plain\r\n', body='second'))
+    assert seen.wait('SIPEngineGotMessage').data.body == b'second'
+
+
+def test_message_without_content_type_is_refused(peer):
+    peer.send(peer.request('MESSAGE', body='what is this'))
+    answer = peer.receive()
+    assert answer.code == 400
+    assert answer.get('warning').startswith('399')
+
+
+def test_incoming_request_is_handed_over_and_answered(peer, seen):
+    peer.send(peer.request('PING', headers='X-Question: why\r\n'))
+    notification = seen.wait('SIPIncomingRequestGotRequest')
+    assert notification.data.method == 'PING'
+    assert notification.data.headers['X-Question'].body == 'why'
+    notification.sender.answer(299, 'Because')
+    answer = peer.expect(299)
+    assert answer.start == 'SIP/2.0 299 Because'
+    assert seen.wait('SIPIncomingRequestSentResponse').data.code == 299
+
+
+def test_unanswered_incoming_request_is_answered_with_500(peer):
+    peer.send(peer.request('PING'))
+    assert peer.expect(500).code == 500
+
+
+def test_own_request_coming_back_is_a_loop(engine, seen):
+    uri = SIPURI(host='127.0.0.1', port=engine.udp_port, user='self')
+    request = Request('OPTIONS', uri, FromHeader(SIPURI(host='example.com')), ToHeader(uri), RouteHeader(SIPURI(host='127.0.0.1', port=engine.udp_port)))
+    request.send(timeout=5)
+    assert seen.wait('SIPRequestDidFail', sender=request).data.code == 482
+
+
+def test_garbage_is_survived(peer):
+    for data in (b'\0' * 2000, b'INVITE', b'\r\n\r\n', b'INVITE sip:a SIP/2.0\r\n\r\n', bytes(range(256)) * 10, b'SIP/2.0 200 OK\r\nVia: x\r\n\r\n'):
+        peer.send(data)
+    peer.send(peer.request('OPTIONS'))
+    assert peer.expect(200)
+
+
+def test_trace_and_log(engine, peer, seen):
+    engine.trace_sip = True
+    try:
+        peer.send(peer.request('OPTIONS'))
+        received = seen.wait('SIPEngineSIPTrace', received=True).data
+        sent = seen.wait('SIPEngineSIPTrace', received=False).data
+    finally:
+        engine.trace_sip = False
+    assert received.data.startswith(b'OPTIONS ') and received.transport == 'UDP' and received.source_port == peer.port
+    assert sent.data.startswith(b'SIP/2.0 200') and sent.destination_port == peer.port
+    engine.log_level = 5
+    try:
+        peer.send(peer.request('OPTIONS'))
+        assert seen.wait('SIPEngineLog').data.message
+    finally:
+        engine.log_level = 0
+
+
+def test_idle_engine_does_not_wake_up(engine):
+    """Nothing polls: without packets and timers the worker sleeps through."""
+    time.sleep(0.1)                     # let the transactions' short timers of earlier tests pass
+    before = counters()['worker_rounds']
+    time.sleep(1.0)
+    assert counters()['worker_rounds'] - before <= 3
+
+
+def test_timer_of_another_thread_wakes_the_worker(engine):
+    """A timer that is due before all others is served in time although the worker sleeps."""
+    fired = threading.Event()
+    started = time.monotonic()
+    call_later(0.05, fired.set)
+    assert fired.wait(5)
+    assert time.monotonic() - started < 0.5
+
+
+def test_cancelled_timer_does_not_fire(engine):
+    calls = []
+    timer = call_later(0.02, calls.append, 1)
+    timer.cancel()
+    later = threading.Event()
+    call_later(0.05, later.set)
+    assert later.wait(5)
+    assert calls == []
+
+
+def test_exception_in_an_observer_does_not_stop_the_engine(engine, peer):
+    from sipsimple.notification import NotificationCenter
+
+    class Broken:
+        def handle_notification(self, notification):
+            raise ZeroDivisionError
+    broken = Broken()
+    NotificationCenter().add_observer(broken, name='SIPEngineGotMessage')
+    try:
+        peer.send(peer.request('MESSAGE', headers='Content-Type: text/plain\r\n', body='x'))
+        assert peer.expect(200)
+    finally:
+        NotificationCenter().remove_observer(broken, name='SIPEngineGotMessage')
+    peer.send(peer.request('OPTIONS'))
+    assert peer.expect(200)
+
+
+def test_nothing_is_left(engine):
+    assert nothing_left()

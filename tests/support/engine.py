@@ -1,0 +1,79 @@
+"""A running Engine for native tests, and the notifications it posts."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sipsimple.core import Engine
+from sipsimple.core._handles import live_objects
+from sipsimple.notification import Notification, NotificationQueue
+
+LIMIT = 15.0
+
+
+class Seen:
+    """All notifications since it was made, in order; an exception of the engine thread fails the test."""
+
+    def __init__(self) -> None:
+        self.queue = NotificationQueue()
+        self.queue.start()
+        self.past: list[Notification] = []
+
+    def wait(self, name: str, sender: Any = None, timeout: float = LIMIT, **fields: Any) -> Notification:
+        """The next notification of that name (from that sender, with these data fields)."""
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                notification = self.queue.get(max(0.01, until - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f'no {name} {fields} within {timeout} s; seen: {[past.name for past in self.past][-20:]}') from None
+            self.past.append(notification)
+            data = notification.data
+            assert notification.name != 'SIPEngineGotException', data.traceback
+            if notification.name == name and (sender is None or notification.sender is sender) \
+                    and all(getattr(data, key, None) == value for key, value in fields.items()):
+                return notification
+
+    def stop(self) -> None:
+        self.queue.stop()
+        self.queue = NotificationQueue()
+        self.past.clear()
+
+
+@contextmanager
+def running_engine(**options: Any) -> Iterator[Engine]:
+    """Start the Engine with these options, stop it afterwards."""
+    engine = Engine()
+    seen = Seen()
+    options = {'udp_port': 0, 'ip_address': '127.0.0.1', **options}
+    try:
+        engine.start(**options)
+        try:
+            seen.wait('SIPEngineDidStart')
+        finally:
+            seen.stop()                 # it would keep alive whatever is posted
+        yield engine
+    finally:
+        engine.stop()
+        assert engine.join(LIMIT), 'the engine does not end'
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = LIMIT) -> bool:
+    """True as soon as the condition holds; for facts that no notification tells of."""
+    until = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def nothing_left(timeout: float = 5.0) -> bool:
+    """True when no native object is alive and no handle is bound."""
+    import gc
+    gc.collect()
+    return wait_until(lambda: not any(live_objects().values()), timeout)

@@ -1,0 +1,126 @@
+"""A scripted SIP peer: sends and receives plain text over UDP or TCP, so that a test decides every byte."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import socket
+import time
+from typing import Self
+
+LIMIT = 10.0
+
+
+class SIPText:
+    """A received message: start line, headers by lower-case name (lists), body."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        head, _, self.body = raw.decode('utf-8', 'replace').partition('\r\n\r\n')
+        self.start, *lines = head.split('\r\n')
+        self.headers: dict[str, list[str]] = {}
+        for line in lines:
+            name, _, value = line.partition(':')
+            self.headers.setdefault(name.strip().lower(), []).append(value.strip())
+
+    @property
+    def code(self) -> int | None:
+        return int(self.start.split()[1]) if self.start.startswith('SIP/2.0') else None
+
+    @property
+    def method(self) -> str | None:
+        return None if self.start.startswith('SIP/2.0') else self.start.split()[0]
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return self.headers.get(name.lower(), [default])[0]
+
+    def __repr__(self) -> str:
+        return f'<{self.start}>'
+
+
+class UDPPeer:
+    """A UDP socket on 127.0.0.1 that speaks to one engine."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, engine_port: int) -> None:
+        self.engine = ('127.0.0.1', engine_port)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(('127.0.0.1', 0))
+        self.port = self.socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.socket.close()
+
+    @property
+    def uri(self) -> str:
+        return f'sip:peer@127.0.0.1:{self.port}'
+
+    def send(self, data: str | bytes) -> None:
+        self.socket.sendto(data if isinstance(data, bytes) else data.encode(), self.engine)
+
+    def receive(self, timeout: float = LIMIT) -> SIPText:
+        """The next message; TimeoutError."""
+        self.socket.settimeout(timeout)
+        return SIPText(self.socket.recv(65536))
+
+    def expect(self, what: int | str, timeout: float = LIMIT) -> SIPText:
+        """The next message with that code or method; others are skipped."""
+        until = time.monotonic() + timeout
+        while True:
+            message = self.receive(max(0.01, until - time.monotonic()))
+            if what in (message.code, message.method):
+                return message
+
+    def silent(self, seconds: float = 0.2) -> bool:
+        """True when nothing comes for that long."""
+        try:
+            self.receive(seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    def request(self, method: str, *, uri: str | None = None, headers: str = '', body: str = '', cseq: int = 1, call_id: str | None = None,
+                from_tag: str = 'peer-tag', to_tag: str | None = None, branch: str | None = None, to: str | None = None) -> str:
+        """Text of a request to the engine."""
+        number = next(self._numbers)
+        target = uri or f'sip:engine@127.0.0.1:{self.engine[1]}'
+        tag = f';tag={to_tag}' if to_tag else ''
+        return (f'{method} {target} SIP/2.0\r\n'
+                f'Via: SIP/2.0/UDP 127.0.0.1:{self.port};rport;branch={branch or f"z9hG4bK-peer-{number}"}\r\n'
+                'Max-Forwards: 70\r\n'
+                f'From: <{self.uri}>;tag={from_tag}\r\n'
+                f'To: <{to or target}>{tag}\r\n'
+                f'Call-ID: {call_id or f"peer-{number}@127.0.0.1"}\r\n'
+                f'CSeq: {cseq} {method}\r\n'
+                f'Contact: <{self.uri}>\r\n'
+                f'{headers}'
+                f'Content-Length: {len(body.encode())}\r\n\r\n{body}')
+
+    def response(self, request: SIPText, code: int, reason: str = 'Test', *, headers: str = '', body: str = '', to_tag: str = 'peer-to') -> str:
+        """Text of a response to a request of the engine."""
+        to = request.get('to') or ''
+        if code > 100 and ';tag=' not in to:
+            to += f';tag={to_tag}'
+        via = ''.join(f'Via: {value}\r\n' for value in request.headers['via'])
+        return (f'SIP/2.0 {code} {reason}\r\n{via}From: {request.get("from")}\r\nTo: {to}\r\nCall-ID: {request.get("call-id")}\r\n'
+                f'CSeq: {request.get("cseq")}\r\nContact: <{self.uri}>\r\n{headers}Content-Length: {len(body.encode())}\r\n\r\n{body}')
+
+    def answer(self, request: SIPText, code: int, reason: str = 'Test', **kwargs: str) -> None:
+        self.send(self.response(request, code, reason, **kwargs))
+
+
+def tag_of(header: str | None) -> str:
+    """The tag parameter of a From or To value."""
+    found = re.search(r';tag=([^;,\s]+)', header or '')
+    assert found, f'no tag in {header!r}'
+    return found.group(1)
+
+
+def audio_sdp(port: int = 4000, *, formats: str = '0', direction: str = 'sendrecv', version: int = 1, extra: str = '') -> str:
+    """A small audio session description."""
+    return (f'v=0\r\no=- 1 {version} IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP {formats}\r\n'
+            f'a=rtpmap:0 PCMU/8000\r\na={direction}\r\n{extra}')
