@@ -1,17 +1,9 @@
 /*
- * Audio streams.
- *
- * PJMEDIA's stream is not given the RTP transport itself but a "leg", a transport of ours in between, one per stream. It is where a
- * stream can be cut off at once, though its end must wait until the bridge has let go of its port; so the RTP transport can serve the
- * next stream in the meantime. It also knows where packets come from and how many, and can change the remote address.
- *
- * Lifetime: the ss_audio is the Python object's. A leg lives from start to the end of its stream: stop() cuts it off, the mixer
- * removes the port, the worker destroys the stream, and the stream's group lock frees the leg. ICE packets are received in the worker
- * and those of UDP sockets are waited for when the leg is cut off, so no callback finds a leg that is gone.
+ * Audio streams. PJMEDIA's stream and its way into transport and bridge are in leg.c; here is what Python sees: start and stop, SDP,
+ * direction, the watch for missing packets.
  */
 #include "audio_stream.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +11,7 @@
 
 #include "engine.h"
 #include "events.h"
+#include "leg.h"
 #include "mixer.h"
 
 #define NAME_SIZE 32
@@ -29,23 +22,6 @@ typedef struct format {
     unsigned clock_rate, tx_pt, rx_pt, frames_per_packet;
     int tx_event_pt, rx_event_pt;
 } format;
-
-struct ss_leg {
-    pjmedia_transport base;             /* first */
-    pj_pool_t *pool;
-    ss_rtp *rtp;                        /* a reference */
-    ss_handle mixer;
-    unsigned slot;
-    pjmedia_stream *stream;
-    pjmedia_transport *top;             /* what we are attached to ... */
-    pj_grp_lock_t *top_lock;            /* ... and a reference to its lock, which keeps its memory */
-    int active;                         /* atomic */
-    int sending;                        /* atomic: threads inside a send */
-    unsigned packets;                   /* atomic */
-    pjmedia_transport_attach_param attached;    /* callbacks and signalled addresses */
-    pj_sockaddr source;                 /* receiving thread only */
-    int rebound;                        /* atomic: the receiving thread must tell the stream of a new remote address */
-};
 
 typedef struct ss_audio {
     ss_object object;
@@ -65,293 +41,6 @@ typedef struct ss_audio {
     int timer_runs, watched;
     unsigned last_packets;
 } ss_audio;
-
-/* ---- leg: the transport a stream sees ----------------------------------------------------------------------------- */
-
-static int begin_send(ss_leg *leg)
-{
-    __atomic_add_fetch(&leg->sending, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&leg->active, __ATOMIC_SEQ_CST))
-        return 1;
-    __atomic_sub_fetch(&leg->sending, 1, __ATOMIC_SEQ_CST);
-    return 0;
-}
-
-static void end_send(ss_leg *leg)
-{
-    __atomic_sub_fetch(&leg->sending, 1, __ATOMIC_SEQ_CST);
-}
-
-/* 0.0.0.0 means "do not send" (RFC 3264 section 8.4), and the kernel would take it for this host. */
-static int has_remote(const ss_leg *leg)
-{
-    return pj_sockaddr_has_addr(&leg->attached.rem_addr) && pj_sockaddr_get_port(&leg->attached.rem_addr);
-}
-
-static pj_status_t leg_get_info(pjmedia_transport *transport, pjmedia_transport_info *info)
-{
-    ss_leg *leg = (ss_leg *)transport;
-    pj_status_t status = PJ_EINVALIDOP;
-
-    if (begin_send(leg)) {
-        status = pjmedia_transport_get_info(leg->top, info);
-        end_send(leg);
-    }
-    return status;
-}
-
-static pj_status_t leg_send_rtp(pjmedia_transport *transport, const void *packet, pj_size_t size)
-{
-    ss_leg *leg = (ss_leg *)transport;
-    pj_status_t status = PJ_SUCCESS;
-
-    if (begin_send(leg)) {
-        if (has_remote(leg))
-            status = pjmedia_transport_send_rtp(leg->top, packet, size);
-        end_send(leg);
-    }
-    return status;
-}
-
-static pj_status_t leg_send_rtcp2(pjmedia_transport *transport, const pj_sockaddr_t *address, unsigned length, const void *packet,
-                                  pj_size_t size)
-{
-    ss_leg *leg = (ss_leg *)transport;
-    pj_status_t status = PJ_SUCCESS;
-
-    if (begin_send(leg)) {
-        if (has_remote(leg))
-            status = pjmedia_transport_send_rtcp2(leg->top, address, length, packet, size);
-        end_send(leg);
-    }
-    return status;
-}
-
-static pj_status_t leg_send_rtcp(pjmedia_transport *transport, const void *packet, pj_size_t size)
-{
-    return leg_send_rtcp2(transport, NULL, 0, packet, size);
-}
-
-/* callback: pjmedia_transport rtp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
-static void on_rtp(pjmedia_tp_cb_param *param)
-{
-    ss_leg *leg = param->user_data;
-    pjmedia_tp_cb_param inner = *param;
-    const pj_sockaddr *source = param->src_addr;
-
-    if (!leg || !__atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
-        return;
-    if (source && source->addr.sa_family != pj_AF_INET() && source->addr.sa_family != pj_AF_INET6())
-        source = NULL;                  /* reset under the receiver's feet */
-    if (param->size > 0) {
-        __atomic_add_fetch(&leg->packets, 1, __ATOMIC_RELAXED);
-        if (source && pj_sockaddr_cmp(source, &leg->source) != 0) {
-            leg->source = *source;
-            ss_rtp_set_source(leg->rtp, source);
-        }
-    }
-    if (__atomic_exchange_n(&leg->rebound, 0, __ATOMIC_ACQ_REL)) {
-        /* Else the stream would drop the new source's first packets as those of a stranger. */
-        pjmedia_stream_common *stream = leg->attached.user_data;
-
-        pj_sockaddr_cp(&stream->rem_rtp_addr, &leg->attached.rem_addr);
-        stream->rem_rtp_flag = 0;
-        stream->rtp_src_cnt = 0;
-    }
-    inner.user_data = leg->attached.user_data;
-    inner.src_addr = (pj_sockaddr_t *)source;
-    leg->attached.rtp_cb2(&inner);
-    param->rem_switch = inner.rem_switch;
-}
-
-/* callback: pjmedia_transport rtcp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
-static void on_rtcp(void *user, void *packet, pj_ssize_t size)
-{
-    ss_leg *leg = user;
-
-    if (leg && __atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
-        leg->attached.rtcp_cb(leg->attached.user_data, packet, size);
-}
-
-static pj_status_t attach_to_top(ss_leg *leg)
-{
-    pjmedia_transport_attach_param outer = leg->attached;
-
-    outer.user_data = leg;
-    outer.rtp_cb = NULL;
-    outer.rtp_cb2 = on_rtp;
-    outer.rtcp_cb = on_rtcp;
-    return pjmedia_transport_attach2(leg->top, &outer);
-}
-
-/* By pjmedia_stream_create(), in start_leg(): `ops` of the RTP transport is held. */
-static pj_status_t leg_attach2(pjmedia_transport *transport, pjmedia_transport_attach_param *param)
-{
-    ss_leg *leg = (ss_leg *)transport;
-    pj_status_t status;
-
-    leg->top = ss_rtp_top(leg->rtp);
-    leg->attached = *param;
-    leg->top_lock = leg->top->grp_lock;
-    if (leg->top_lock)
-        pj_grp_lock_add_ref(leg->top_lock);
-    __atomic_store_n(&leg->active, 1, __ATOMIC_SEQ_CST);
-    status = attach_to_top(leg);
-    if (status != PJ_SUCCESS)
-        __atomic_store_n(&leg->active, 0, __ATOMIC_SEQ_CST);
-    return status;
-}
-
-void ss_leg_detach(ss_leg *leg)
-{
-    if (!__atomic_exchange_n(&leg->active, 0, __ATOMIC_SEQ_CST))
-        return;
-    while (__atomic_load_n(&leg->sending, __ATOMIC_SEQ_CST))
-        sched_yield();                  /* microseconds: a packet is on its way into a socket */
-    pjmedia_transport_detach(leg->top, leg);
-}
-
-static void leg_on_detach(pjmedia_transport *transport, void *user)
-{
-    (void)user;
-    ss_leg_detach((ss_leg *)transport);
-}
-
-static pj_status_t leg_simulate_lost(pjmedia_transport *transport, pjmedia_dir direction, unsigned percent)
-{
-    return pjmedia_transport_simulate_lost(((ss_leg *)transport)->top, direction, percent);
-}
-
-/* A stream never closes its transport, nor does it negotiate. */
-static pj_status_t leg_destroy(pjmedia_transport *transport)
-{
-    (void)transport;
-    return PJ_EINVALIDOP;
-}
-
-static pjmedia_transport_op leg_op = {
-    .get_info = leg_get_info,
-    .detach = leg_on_detach,
-    .send_rtp = leg_send_rtp,
-    .send_rtcp = leg_send_rtcp,
-    .send_rtcp2 = leg_send_rtcp2,
-    .simulate_lost = leg_simulate_lost,
-    .destroy = leg_destroy,
-    .attach2 = leg_attach2,
-};
-
-static void rebind(ss_leg *leg, const pj_sockaddr *rtp, const pj_sockaddr *rtcp)
-{
-    if (pj_sockaddr_cmp(rtp, &leg->attached.rem_addr) == 0 && pj_sockaddr_cmp(rtcp, &leg->attached.rem_rtcp) == 0)
-        return;
-    leg->attached.rem_addr = *rtp;
-    leg->attached.rem_rtcp = *rtcp;
-    leg->attached.addr_len = pj_sockaddr_get_len(rtp);
-    if (__atomic_load_n(&leg->active, __ATOMIC_SEQ_CST)) {
-        attach_to_top(leg);
-        __atomic_store_n(&leg->rebound, 1, __ATOMIC_RELEASE);
-    }
-}
-
-/* ---- legs: life ----------------------------------------------------------------------------------------------------- */
-
-static void free_leg(void *user)
-{
-    ss_leg *leg = user;
-
-    if (leg->top_lock)
-        pj_grp_lock_dec_ref(leg->top_lock);
-    ss_object_release(leg->rtp);
-    pj_pool_release(leg->pool);
-}
-
-/* callback: ss_worker_call | thread: worker | gil: no | locks: none | lifetime: the leg's own */
-static void destroy_stream(void *user)
-{
-    pjmedia_stream_destroy(((ss_leg *)user)->stream);       /* free_leg() follows from its group lock */
-}
-
-/* callback: ss_mixer removed | thread: clock | gil: no | locks: none | lifetime: the leg's own */
-static void on_removed(void *user)
-{
-    ss_worker_call(destroy_stream, user);
-}
-
-/* Cut off and end a leg that is in the bridge. `ops` is not held. */
-static void end_leg(ss_leg *leg)
-{
-    ss_rtp *rtp = leg->rtp;
-
-    pjmedia_stream_send_rtcp_bye(leg->stream);
-    pthread_mutex_lock(&rtp->ops);
-    if (rtp->leg == leg)
-        rtp->leg = NULL;
-    ss_leg_detach(leg);
-    pthread_mutex_unlock(&rtp->ops);
-    ss_mixer_remove_port(leg->mixer, leg->slot, on_removed, leg);
-}
-
-/* callback: pjmedia_stream dtmf | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: handle */
-static void on_dtmf(pjmedia_stream *stream, void *user, int digit)
-{
-    (void)stream;
-    ss_post_num(SS_EV_AUDIO_DTMF, (ss_handle)(uintptr_t)user, digit, 0);
-}
-
-/* ops held. The leg has a stream and is attached, but not in the bridge. */
-static pj_status_t start_leg(ss_audio *self, const pjmedia_stream_info *info, ss_leg **result)
-{
-    pj_pool_t *pool = ss_pool_create("leg", 1000, 500);
-    ss_leg *leg;
-    pjmedia_port *port;
-    pj_status_t status;
-
-    if (!pool)
-        return PJ_ENOMEM;
-    leg = PJ_POOL_ZALLOC_T(pool, ss_leg);
-    leg->pool = pool;
-    leg->mixer = self->mixer;
-    leg->base.op = &leg_op;
-    leg->base.type = PJMEDIA_TRANSPORT_TYPE_USER;
-    pj_ansi_strxcpy(leg->base.name, "leg", sizeof leg->base.name);
-    leg->rtp = ss_object_acquire(self->rtp->object.handle, SS_T_RTP_TRANSPORT);
-    if (!leg->rtp) {
-        pj_pool_release(pool);
-        return PJ_EGONE;
-    }
-    status = pjmedia_stream_create(ss_media_endpoint(), NULL, info, &leg->base, NULL, &leg->stream);
-    if (status != PJ_SUCCESS) {
-        free_leg(leg);
-        return status;
-    }
-    pjmedia_stream_get_port(leg->stream, &port);
-    pj_grp_lock_add_handler(port->grp_lock, NULL, leg, free_leg);
-    pjmedia_stream_set_dtmf_callback(leg->stream, on_dtmf, (void *)(uintptr_t)self->object.handle);
-    self->rtp->leg = leg;
-    *result = leg;
-    return PJ_SUCCESS;
-}
-
-/* ops not held: the bridge may make us wait for a tick. On failure the leg is gone. */
-static pj_status_t enter_bridge(ss_audio *self, ss_leg *leg)
-{
-    pjmedia_port *port;
-    pj_status_t status;
-
-    pjmedia_stream_get_port(leg->stream, &port);
-    status = ss_mixer_add_port(leg->mixer, leg->pool, port, "audio", &leg->slot);
-    if (status == PJ_SUCCESS) {
-        ss_mixer_adjust_slot(leg->mixer, leg->slot, -1, (int)self->volume);
-        return PJ_SUCCESS;
-    }
-    pthread_mutex_lock(&self->rtp->ops);
-    if (self->rtp->leg == leg)
-        self->rtp->leg = NULL;
-    ss_leg_detach(leg);
-    pthread_mutex_unlock(&self->rtp->ops);
-    destroy_stream(leg);
-    return status;
-}
 
 /* ---- stream parameters ------------------------------------------------------------------------------------------------ */
 
@@ -405,39 +94,6 @@ static pj_status_t stream_info(const ss_audio *self, pj_pool_t *pool, pjmedia_sd
     result->frames_per_packet = info->param->setting.frm_per_pkt;
     result->tx_event_pt = info->tx_event_pt;
     result->rx_event_pt = info->rx_event_pt;
-    return PJ_SUCCESS;
-}
-
-static void remote_rtcp(const pjmedia_stream_info *info, pj_sockaddr *result)
-{
-    *result = info->rtcp_mux ? info->rem_addr : info->rem_rtcp;
-}
-
-pj_status_t ss_leg_rebind_sdp(ss_leg *leg, const pjmedia_sdp_session *remote, unsigned index)
-{
-    const pjmedia_sdp_media *media = remote->media[index];
-    const pjmedia_sdp_conn *connection = media->conn ? media->conn : remote->conn;
-    const pjmedia_sdp_attr *attribute = pjmedia_sdp_media_find_attr2(media, "rtcp", NULL);
-    pjmedia_sdp_rtcp_attr told;
-    pj_sockaddr rtp, rtcp;
-    int family;
-    pj_status_t status;
-
-    if (!connection || !media->desc.port)
-        return PJMEDIA_SDP_EMISSINGCONN;
-    family = pj_stricmp2(&connection->addr_type, "IP6") == 0 ? pj_AF_INET6() : pj_AF_INET();
-    status = pj_sockaddr_init(family, &rtp, &connection->addr, media->desc.port);
-    if (status != PJ_SUCCESS)
-        return PJMEDIA_EINVALIDIP;
-    rtcp = rtp;
-    if (!pjmedia_sdp_media_find_attr2(media, "rtcp-mux", NULL) || pj_sockaddr_cmp(&leg->attached.rem_addr, &leg->attached.rem_rtcp) != 0)
-        pj_sockaddr_set_port(&rtcp, (pj_uint16_t)(media->desc.port + 1));
-    if (attribute && pjmedia_sdp_attr_get_rtcp(attribute, &told) == PJ_SUCCESS) {
-        if (told.addr.slen && pj_sockaddr_init(family, &rtcp, &told.addr, 0) != PJ_SUCCESS)
-            return PJMEDIA_EINVALIDIP;
-        pj_sockaddr_set_port(&rtcp, (pj_uint16_t)told.port);
-    }
-    rebind(leg, &rtp, &rtcp);
     return PJ_SUCCESS;
 }
 
@@ -512,8 +168,12 @@ static void stop(ss_audio *self)
     self->leg = NULL;
     held = stop_timer(self);
     pthread_mutex_unlock(&self->lock);
-    if (leg)
-        end_leg(leg);
+    if (leg) {
+        pthread_mutex_lock(&self->rtp->ops);
+        ss_leg_cut(leg);
+        pthread_mutex_unlock(&self->rtp->ops);
+        ss_leg_leave_bridge(leg);
+    }
     if (first)
         ss_rtp_media_stop(self->rtp);
     if (held)
@@ -643,8 +303,8 @@ static pj_status_t publish(ss_audio *self, ss_leg *leg, const format *format, pj
     pthread_mutex_unlock(&self->lock);
     if (!late)
         return PJ_SUCCESS;
-    end_leg(leg);
-    ss_rtp_media_stop(self->rtp);
+    ss_rtp_media_stop(self->rtp);       /* cuts the leg off */
+    ss_leg_leave_bridge(leg);
     return PJ_EINVALIDOP;
 }
 
@@ -680,10 +340,10 @@ pj_status_t ss_audio_start(ss_handle handle, const char *local_text, size_t loca
     if (status == PJ_SUCCESS)
         status = ss_rtp_media_start(self->rtp, pool, local, remote, index, 1);
     if (status == PJ_SUCCESS)
-        status = start_leg(self, &info, &leg);
+        status = ss_leg_start(self->rtp, self->mixer, &info, handle, &leg);
     pthread_mutex_unlock(&self->rtp->ops);
     if (status == PJ_SUCCESS)
-        status = enter_bridge(self, leg);
+        status = ss_leg_enter_bridge(leg, self->volume);
     if (status == PJ_SUCCESS)
         status = publish(self, leg, &format, media_direction(local, index), 1, timeout_ms);
     if (status != PJ_SUCCESS) {
@@ -733,22 +393,19 @@ static pj_status_t rebuild(ss_audio *self, ss_leg *leg, pj_pool_t *pool, pjmedia
     ss_leg *fresh = NULL;
     pj_status_t status;
 
-    pjmedia_stream_send_rtcp_bye(leg->stream);
     pthread_mutex_lock(&self->rtp->ops);
-    if (self->rtp->leg == leg)
-        self->rtp->leg = NULL;
-    ss_leg_detach(leg);
+    ss_leg_cut(leg);
     status = ss_rtp_media_start(self->rtp, pool, local, remote, index, 0);
     if (status == PJ_SUCCESS)
-        status = start_leg(self, info, &fresh);
+        status = ss_leg_start(self->rtp, self->mixer, info, self->object.handle, &fresh);
     pthread_mutex_unlock(&self->rtp->ops);
     if (status == PJ_SUCCESS)
-        status = enter_bridge(self, fresh);
+        status = ss_leg_enter_bridge(fresh, self->volume);
     if (status == PJ_SUCCESS) {
         take_over_connections(leg->mixer, leg->slot, fresh->slot);
         status = publish(self, fresh, format, media_direction(local, index), 0, 0);
     }
-    ss_mixer_remove_port(leg->mixer, leg->slot, on_removed, leg);
+    ss_leg_leave_bridge(leg);
     return status;
 }
 
@@ -761,7 +418,6 @@ pj_status_t ss_audio_update(ss_handle handle, const char *local_text, size_t loc
     pjmedia_stream_info info;
     format format;
     ss_leg *leg = NULL;
-    pj_sockaddr rtcp;
     pj_status_t status;
 
     *rebuilt = 0;
@@ -792,8 +448,7 @@ pj_status_t ss_audio_update(ss_handle handle, const char *local_text, size_t loc
         pthread_mutex_lock(&self->rtp->ops);
         status = ss_rtp_media_start(self->rtp, pool, local, remote, index, 0);
         if (status == PJ_SUCCESS && self->rtp->leg) {
-            remote_rtcp(&info, &rtcp);
-            rebind(self->rtp->leg, &info.rem_addr, &rtcp);
+            ss_leg_rebind(self->rtp->leg, &info.rem_addr, info.rtcp_mux ? &info.rem_addr : &info.rem_rtcp);
         }
         pthread_mutex_unlock(&self->rtp->ops);
         if (status == PJ_SUCCESS)

@@ -51,11 +51,4 @@ pj_status_t ss_audio_set_volume(ss_handle handle, unsigned percent);    /* also 
 pj_status_t ss_audio_get_info(ss_handle handle, ss_audio_info *info);
 pj_status_t ss_audio_get_stat(ss_handle handle, ss_audio_stat *stat);
 
-/* ---- for rtp_transport.c; its `ops` is held -------------------------------------------------------------------- */
-
-/* No packet goes in or out from here on. */
-void ss_leg_detach(ss_leg *leg);
-/* Send to the address told in this SDP, keep everything else. */
-pj_status_t ss_leg_rebind_sdp(ss_leg *leg, const pjmedia_sdp_session *remote, unsigned index);
-
 #endif

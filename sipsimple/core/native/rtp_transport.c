@@ -12,8 +12,8 @@
 
 #include <pjlib.h>
 
-#include "audio_stream.h"
 #include "events.h"
+#include "leg.h"
 #include "mixer.h"
 
 /* ---- states --------------------------------------------------------------------------------------------------- */

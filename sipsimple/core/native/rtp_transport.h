@@ -69,7 +69,7 @@ void ss_rtp_get_info(ss_handle handle, int full, ss_rtp_info *info);
 
 /* ---- inside the core ------------------------------------------------------------------------------------------- */
 
-typedef struct ss_leg ss_leg;           /* audio_stream.c: what is attached to the transport */
+typedef struct ss_leg ss_leg;           /* leg.h: what is attached to the transport */
 
 typedef struct ss_rtp {
     ss_object object;
