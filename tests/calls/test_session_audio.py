@@ -72,8 +72,9 @@ def test_hold_by_both(audio_pair):
     audio_pair.caller.wait('SIPSessionDidChangeHoldState')
     facts = audio_pair.caller.do('get', args=['s', 'streams.0.on_hold_by_local', 'streams.0.on_hold_by_remote'])
     assert (facts['streams.0.on_hold_by_local'], facts['streams.0.on_hold_by_remote']) == (False, True)
+    assert audio_pair.callee.wait('SIPSessionDidChangeHoldState') == {'originator': 'remote', 'on_hold': False, 'partial': False}
     audio_pair.callee.call('unhold', 'in1')
-    audio_pair.callee.wait('SIPSessionDidChangeHoldState')
+    assert audio_pair.callee.wait('SIPSessionDidChangeHoldState') == {'originator': 'local', 'on_hold': False, 'partial': False}
     assert audio_pair.callee.do('get', args=['in1', 'on_hold'])['on_hold'] is False
 
 
@@ -101,8 +102,9 @@ def test_recording(audio_pair, tmp_path):
     audio_pair.caller.do('stream', args=['s', 'start_recording', str(path)])
     assert audio_pair.caller.wait('AudioStreamWillStartRecordingAudio') == {'filename': str(path)}
     audio_pair.caller.wait('AudioStreamDidStartRecordingAudio')
-    audio_pair.callee.do('stream', args=['in1', 'send_dtmf', '5'])
-    audio_pair.caller.wait('AudioStreamGotDTMF')
+    for digit in '123':                 # takes a moment, in which something is recorded
+        audio_pair.callee.do('stream', args=['in1', 'send_dtmf', digit])
+        audio_pair.caller.wait('AudioStreamGotDTMF')
     audio_pair.caller.do('stream', args=['s', 'stop_recording'])
     audio_pair.caller.wait('AudioStreamWillStopRecordingAudio')
     audio_pair.caller.wait('AudioStreamDidStopRecordingAudio')

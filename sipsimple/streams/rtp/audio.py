@@ -50,6 +50,17 @@ class AudioStream(RTPStream):
             codecs = SIPSimpleSettings().rtp.audio_codec_list
         return [str(codec) for codec in codecs]
 
+    def get_local_media(self, for_offer: bool) -> Any:
+        """Return the media line of this stream; an answer has only the first of our codecs that was offered, so that our order decides.
+
+        Raises:
+            RuntimeError: the stream is not initialised, or has ended.
+        """
+        media = super().get_local_media(for_offer)
+        if not for_offer:
+            _keep_first_codec(media)
+        return media
+
     # The port
 
     @property
@@ -284,3 +295,19 @@ class AudioStream(RTPStream):
                 names.append(f'{uri.user}@{uri.host}' if uri.user else str(uri.host))
         stem = '-'.join([datetime.now().strftime('%Y%m%d-%H%M%S'), *(re.sub(r'[^\w@.+-]', '_', name) for name in names)])
         return os.path.join(recordings_directory(), f'{stem}.wav')
+
+
+def _keep_first_codec(media: Any) -> None:
+    """Take all codecs but the first one out of a media line; telephone-event, which is beside a codec, stays."""
+    kept: list[str] = []
+    chosen = False
+    for payload_type, codec in zip(media.formats, media.codec_list, strict=False):
+        if codec.name.lower() == 'telephone-event':
+            kept.append(payload_type)
+        elif not chosen:
+            chosen = True
+            kept.append(payload_type)
+    if len(kept) < len(media.formats):
+        media.formats = kept
+        media.attributes = [attribute for attribute in media.attributes
+                            if attribute.name not in ('rtpmap', 'fmtp') or attribute.value.partition(' ')[0] in kept]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sipsimple.core import SDPConnection, SDPSession, SIPCoreError, FrozenSDPSession
+from sipsimple.core import FrozenSDPSession, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, SIPCoreError
 from sipsimple.streams import InvalidStreamError, UnknownStreamError
 from sipsimple.streams.rtp import set_audio_context
 from sipsimple.streams.rtp import encryption
@@ -143,6 +143,18 @@ def test_incoming_life(world):
     assert world.transport.remote_sdp is offer
     stream.get_local_media(False)
     assert world.transport.calls == [('answer', 'sendrecv')]
+
+
+def test_answer_has_one_codec(world):
+    media = SDPMediaStream('audio', 20000, 'RTP/AVP', formats=['9', '0', '8', '101'], attributes=[
+        SDPAttribute('rtpmap', '9 G722/8000'), SDPAttribute('rtpmap', '0 PCMU/8000'), SDPAttribute('rtpmap', '101 telephone-event/8000'),
+        SDPAttribute('fmtp', '101 0-15'), SDPAttribute('rtcp', '20001')])
+    stream = world.initialized(world.describe())
+    world.transport.get_local_media = lambda **arguments: media
+    answer = stream.get_local_media(False)
+    assert list(answer.formats) == ['9', '101']
+    assert [(attribute.name, attribute.value) for attribute in answer.attributes] == [
+        ('rtpmap', '9 G722/8000'), ('rtpmap', '101 telephone-event/8000'), ('fmtp', '101 0-15'), ('rtcp', '20001'), ('sendrecv', '')]
 
 
 def test_account_comes_from_the_session(world):
