@@ -18,7 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary, ref
 
 from zope.interface import implementer, implementer_only
@@ -36,7 +36,7 @@ _log = logging.getLogger('sipsimple.audio')
 class _Connections:
     """Connections of one mixer, with how many bridges want each."""
 
-    _tables: WeakKeyDictionary[AudioMixer, _Connections] = WeakKeyDictionary()
+    _tables: ClassVar[WeakKeyDictionary[AudioMixer, _Connections]] = WeakKeyDictionary()
     _tables_lock = threading.Lock()
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class _Connections:
 class _Member:
     """A port in a bridge, and the slots it was connected with."""
 
-    __slots__ = ('port', 'consumer', 'producer')
+    __slots__ = ('consumer', 'port', 'producer')
 
     def __init__(self, port: ref[Any]) -> None:
         self.port = port

@@ -23,7 +23,7 @@ DEF MAX_SLOTS = 32767
 
 
 cpdef int check_volume(value) except -1:
-    """A volume in percent, 100 = unchanged; ValueError when negative."""
+    """A volume in percent, 100 = unchanged, more than 10000 counts as 10000; ValueError when negative."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f'a volume is an int, not {type(value).__name__}')
     if value < 0:
@@ -65,7 +65,7 @@ cdef class AudioMixer:
         input_device, output_device: a device name, "system_default", or None for no device in that direction. An unknown name
             means the default; a machine without sound devices behaves like None.
         sample_rate: Hz, divisible by 50.
-        ec_tail_length: tail of the echo canceller in ms, 0 = none.
+        ec_tail_length: tail of the echo canceller in ms, 0 = none; more than 5000 counts as 5000.
         slot_count: slots besides the device's.
     Raises:
         ValueError: a number out of range.

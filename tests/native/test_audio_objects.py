@@ -9,13 +9,13 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.native.audio_support import Inbox, engine, eventually, middle, no_leaks, read_samples, share, write_tone
 from zope.interface.verify import verifyObject
 
 from sipsimple.audio import AudioBridge, AudioDevice, IAudioPort, RootAudioBridge, WavePlayer, WavePlayerError, WaveRecorder
 from sipsimple.core._mixer import AudioMixer
 from sipsimple.core.errors import PJSIPError
 from sipsimple.threading import reactor
+from tests.native.audio_support import Inbox, engine, eventually, middle, no_leaks, read_samples, share, write_tone
 
 __all__ = ['engine', 'no_leaks']
 pytestmark = pytest.mark.usefixtures('no_leaks')

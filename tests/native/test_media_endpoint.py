@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.native.audio_support import engine
 
 from sipsimple.core import _media_endpoint
 from sipsimple.core.engine import Engine
 from sipsimple.core.errors import SIPCoreError
+from tests.native.audio_support import engine
 
 __all__ = ['engine']
 

@@ -7,14 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.native.audio_support import (
-    Inbox, audio_objects, engine, eventually, middle, no_leaks, read_samples, share, write_tone)
 
 from sipsimple.core import _handles
 from sipsimple.core._mixer import AudioMixer, MixerPort
 from sipsimple.core._tone import ToneGenerator
 from sipsimple.core._wave import RecordingWaveFile, WaveFile
 from sipsimple.core.errors import PJSIPError, SIPCoreError
+from tests.native.audio_support import Inbox, audio_objects, engine, eventually, middle, no_leaks, read_samples, share, write_tone
 
 __all__ = ['engine', 'no_leaks']
 pytestmark = pytest.mark.usefixtures('no_leaks')
@@ -320,7 +319,7 @@ def test_storm_from_threads() -> None:
                 one.disconnect_slots(ports[0].slot or 0, ports[1].slot or 0)
                 for port in ports:
                     port.stop()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - told by the test
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

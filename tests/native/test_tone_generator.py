@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.native.audio_support import Inbox, engine, loud_part, no_leaks, read_samples, share
 
 from sipsimple.core._mixer import AudioMixer
 from sipsimple.core._tone import DTMF_DIGITS, ToneGenerator
 from sipsimple.core._wave import RecordingWaveFile
 from sipsimple.core.errors import SIPCoreError
+from tests.native.audio_support import Inbox, engine, loud_part, no_leaks, read_samples, share
 
 __all__ = ['engine', 'no_leaks']
 pytestmark = pytest.mark.usefixtures('no_leaks')

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.native.audio_support import (
-    Inbox, audio_objects, engine, eventually, loud_part, middle, no_leaks, read_samples, share, write_tone)
 
 from sipsimple.core._mixer import AudioMixer
 from sipsimple.core._wave import RecordingWaveFile, WaveFile
 from sipsimple.core.errors import PJSIPError, SIPCoreError
+from tests.native.audio_support import Inbox, audio_objects, engine, eventually, loud_part, middle, no_leaks, read_samples, share, write_tone
 
 __all__ = ['engine', 'no_leaks']
 pytestmark = pytest.mark.usefixtures('no_leaks')
@@ -226,8 +225,8 @@ def test_stop_at_the_end_of_the_file(mixer: AudioMixer, tmp_path: Path) -> None:
     for start in range(10):
         for player in players:
             player.start()
-        frames = mixer.frames_mixed
-        eventually(lambda: mixer.frames_mixed > frames + start % 3)
+        goal = mixer.frames_mixed + start % 3
+        eventually(lambda goal=goal: mixer.frames_mixed > goal)  # type: ignore[misc]
         for player in players:
             player.stop()
         for _ in players:
@@ -273,6 +272,7 @@ def test_full_disk(mixer: AudioMixer, tmp_path: Path) -> None:
     """A write error is told by stop(), and the mixer goes on."""
     import resource
     import signal
+
     from sipsimple.core._tone import ToneGenerator
     tone, recorder = ToneGenerator(mixer), RecordingWaveFile(mixer, str(tmp_path / 'out.wav'))
     inbox = Inbox('ToneGeneratorDidFinishPlaying', tone)
