@@ -12,6 +12,7 @@ from sipsimple.notification import IObserver, Notification, NotificationCenter, 
 from sipsimple.session import active, replaces
 from sipsimple.session.base import SessionBase, log
 from sipsimple.session.session import Session
+from sipsimple.streams import MediaStreamRegistry
 
 __all__ = ['SessionManager']
 
@@ -66,6 +67,7 @@ class SessionManager:
         if self.state in ('starting', 'started'):
             return
         self.state = 'starting'
+        list(MediaStreamRegistry)           # load the types of streams now: the first call must not wait for that
         self._post('SIPSessionManagerWillStart')
         for name in _OBSERVED:
             NotificationCenter().add_observer(self, name=name)

@@ -379,6 +379,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._media_ended()
         if self.rtp_transport is not None:
             self._forget(self.rtp_transport)
+        # The ports are free when the transports are gone, and the application may keep the stream for as long as it likes.
+        self.media_transport = self.rtp_transport = None
         if initialized:
             self.post('MediaStreamDidEnd', error=None)
 
@@ -408,27 +410,32 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     @property
     def codec(self) -> str | None:
         """The name of the negotiated codec; None while the media does not run."""
-        return self.media_transport.codec if self.media_transport is not None else None
+        transport = self.media_transport
+        return transport.codec if transport is not None else None
 
     @property
     def sample_rate(self) -> int | None:
         """The sample rate of the negotiated codec in Hz; None while the media does not run."""
-        return self.media_transport.sample_rate if self.media_transport is not None else None
+        transport = self.media_transport
+        return transport.sample_rate if transport is not None else None
 
     @property
     def statistics(self) -> dict[str, Any] | None:
         """Counters and times of the running media (see `AudioTransport.statistics`), None while it does not run."""
-        return self.media_transport.statistics if self.media_transport is not None else None
+        transport = self.media_transport
+        return transport.statistics if transport is not None else None
 
     @property
     def srtp_active(self) -> bool:
         """Whether SRTP is in use."""
-        return bool(self.rtp_transport.srtp_active) if self.rtp_transport is not None else False
+        transport = self.rtp_transport
+        return bool(transport.srtp_active) if transport is not None else False
 
     @property
     def ice_active(self) -> bool:
         """Whether the media goes over addresses that ICE has chosen."""
-        return bool(self.rtp_transport.ice_active) if self.rtp_transport is not None else False
+        transport = self.rtp_transport
+        return bool(transport.ice_active) if transport is not None else False
 
     @property
     def ice_reoffer_needed(self) -> bool:
@@ -439,12 +446,14 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     @property
     def local_rtp_address(self) -> str | None:
         """The local address of the media."""
-        return self.rtp_transport.local_rtp_address if self.rtp_transport is not None else None
+        transport = self.rtp_transport
+        return transport.local_rtp_address if transport is not None else None
 
     @property
     def local_rtp_port(self) -> int | None:
         """The local UDP port of the media."""
-        return self.rtp_transport.local_rtp_port if self.rtp_transport is not None else None
+        transport = self.rtp_transport
+        return transport.local_rtp_port if transport is not None else None
 
     @property
     def remote_rtp_address_sdp(self) -> str | None:
@@ -459,12 +468,14 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     @property
     def remote_rtp_address_received(self) -> str | None:
         """The address media comes from, None before any came."""
-        return self.rtp_transport.remote_rtp_address if self.rtp_transport is not None else None
+        transport = self.rtp_transport
+        return transport.remote_rtp_address if transport is not None else None
 
     @property
     def remote_rtp_port_received(self) -> int | None:
         """The port media comes from, None before any came."""
-        return self.rtp_transport.remote_rtp_port if self.rtp_transport is not None else None
+        transport = self.rtp_transport
+        return transport.remote_rtp_port if transport is not None else None
 
     @property
     def remote_rtp_address(self) -> str | None:
@@ -479,12 +490,14 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     @property
     def local_rtp_candidate(self) -> Any:
         """Our `ICECandidate` in use, None without ICE."""
-        return self.rtp_transport.local_rtp_candidate if self.ice_active else None
+        transport = self.rtp_transport
+        return transport.local_rtp_candidate if transport is not None and transport.ice_active else None
 
     @property
     def remote_rtp_candidate(self) -> Any:
         """The peer's `ICECandidate` in use, None without ICE."""
-        return self.rtp_transport.remote_rtp_candidate if self.ice_active else None
+        transport = self.rtp_transport
+        return transport.remote_rtp_candidate if transport is not None and transport.ice_active else None
 
     @property
     def local_rtp_candidate_type(self) -> str | None:
