@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 import wave
 
+import pytest
+
 
 def start(pair, **account):
     pair.start()
@@ -21,6 +23,17 @@ def test_dtmf_both_ways(audio_pair):
         assert audio_pair.callee.wait('AudioStreamGotDTMF') == {'digit': digit}
     audio_pair.callee.do('stream', args=['in1', 'send_dtmf', '*'])
     assert audio_pair.caller.wait('AudioStreamGotDTMF') == {'digit': '*'}
+
+
+@pytest.mark.parametrize('codec, rate', [('opus', 48000), ('G722', 16000), ('speex', 8000), ('GSM', 8000), ('PCMA', 8000)])
+def test_codecs(audio_pair, codec, rate):
+    start(audio_pair, **{'rtp.audio_codec_list': [codec]})
+    audio_pair.connected()
+    for side, session in ((audio_pair.caller, 's'), (audio_pair.callee, 'in1')):
+        facts = side.do('get', args=[session, 'streams.0.codec', 'streams.0.sample_rate'])
+        assert facts['streams.0.codec'] == codec and facts['streams.0.sample_rate'] >= rate
+    audio_pair.caller.do('stream', args=['s', 'send_dtmf', '5'])
+    assert audio_pair.callee.wait('AudioStreamGotDTMF') == {'digit': '5'}
 
 
 def test_facts_of_a_stream(audio_pair):

@@ -48,7 +48,8 @@ class AudioStream(RTPStream):
         if codecs is None:
             from sipsimple.configuration.settings import SIPSimpleSettings
             codecs = SIPSimpleSettings().rtp.audio_codec_list
-        return [str(codec) for codec in codecs]
+        known = _available_codecs()
+        return [str(codec) for codec in codecs if str(codec).lower() in known]
 
     def get_local_media(self, for_offer: bool) -> Any:
         """Return the media line of this stream; an answer has only the first of our codecs that was offered, so that our order decides.
@@ -295,6 +296,18 @@ class AudioStream(RTPStream):
                 names.append(f'{uri.user}@{uri.host}' if uri.user else str(uri.host))
         stem = '-'.join([datetime.now().strftime('%Y%m%d-%H%M%S'), *(re.sub(r'[^\w@.+-]', '_', name) for name in names)])
         return os.path.join(recordings_directory(), f'{stem}.wav')
+
+
+_known_codecs: frozenset[str] = frozenset()
+
+
+def _available_codecs() -> frozenset[str]:
+    """Return the names, in lower case, of the codecs the core was built with: the settings may name more. Empty while the Engine is off."""
+    global _known_codecs
+    if not _known_codecs:
+        from sipsimple.core import _media_endpoint
+        _known_codecs = frozenset(name.lower() for name in _media_endpoint.available_codecs())
+    return _known_codecs
 
 
 def _keep_first_codec(media: Any) -> None:

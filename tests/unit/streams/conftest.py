@@ -185,6 +185,7 @@ def world(monkeypatch):
     for name, value in (('base.RTPTransport', FakeRTPTransport), ('audio.AudioTransport', FakeAudioTransport), ('audio.AudioBridge', FakeBridge),
                         ('audio.AudioDevice', lambda mixer: ('device', mixer)), ('audio.WaveRecorder', FakeRecorder)):
         monkeypatch.setattr(f'sipsimple.streams.rtp.{name}', value)
+    monkeypatch.setattr('sipsimple.streams.rtp.audio._available_codecs', lambda: frozenset(('opus', 'g722', 'pcmu', 'pcma')))
     monkeypatch.setattr('sipsimple.threading.call_in_twisted_thread', lambda function, *args: function(*args))
     monkeypatch.setattr('sipsimple.configuration.settings.SIPSimpleSettings', lambda: world.settings)
     monkeypatch.setattr(FakeRTPTransport, 'made', [])

@@ -49,6 +49,15 @@ def test_new_from_sdp(world):
     assert stream.index == 0 and stream.account is world.account and stream.state == 'NULL' and not stream.on_hold
 
 
+def test_codecs_the_core_does_not_have_are_left_out(world):
+    world.account.rtp.audio_codec_list = ('AMR-WB', 'PCMU')
+    world.initialized()
+    assert world.transport.codecs == ['PCMU']
+    world.account.rtp.audio_codec_list = ('AMR-WB',)
+    with pytest.raises(InvalidStreamError):
+        AudioStream.new_from_sdp(world.account, world.describe(), 0)
+
+
 def test_other_media(world):
     with pytest.raises(UnknownStreamError):
         AudioStream.new_from_sdp(world.account, world.describe(media='video'), 0)
