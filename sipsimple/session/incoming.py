@@ -103,13 +103,19 @@ def _contact(session: Session, is_focus: bool) -> ContactHeader | None:
     """Return the contact for the 200; None leaves the one made from the request."""
     invitation = session._invitation
     assert invitation is not None
+    default = invitation.local_contact_header
     try:
-        uri = session.account.contact[PublicGRUU, invitation.transport]
+        uri = SIPURI.new(session.account.contact[PublicGRUU, invitation.transport])
     except KeyError:
-        if not is_focus or invitation.local_contact_header is None:
+        if default is None:
             return None
-        uri = invitation.local_contact_header.uri
-    return ContactHeader(SIPURI.new(uri), parameters={'isfocus': None} if is_focus else None)
+        uri = SIPURI.new(default.uri)
+        # The URI of the request need not name the transport it came over, but the ACK has to come back over the same.
+        if not is_focus and (uri.secure or uri.transport == invitation.transport):
+            return None
+        if not uri.secure:
+            uri.transport = invitation.transport or 'udp'
+    return ContactHeader(uri, parameters={'isfocus': None} if is_focus else None)
 
 
 def _description(session: Session, offer: FrozenSDPSession | None, streams: list[Any]) -> SDPSession:

@@ -102,7 +102,8 @@ class Pair:
 
     def start(self, **options):
         self.caller.do('start', audio=self.media == 'audio', **options)
-        self.port = self.callee.do('start', audio=self.media == 'audio', **options)['port']
+        ports = self.callee.do('start', audio=self.media == 'audio', **options)
+        self.port, self.tcp_port = ports['port'], ports['tcp_port']
 
     def connect(self, *streams, ports=None, **arguments):
         self.caller.do('connect', session='s', ports=ports or [self.port], streams=list(streams) or [self.media], **arguments)
@@ -136,6 +137,15 @@ def pair(request):
     pair = Pair(request.param)
     try:
         pair.start()
+        yield pair
+    finally:
+        pair.stop()
+
+
+@pytest.fixture
+def plain_pair():
+    pair = Pair('plain')
+    try:
         yield pair
     finally:
         pair.stop()

@@ -170,7 +170,7 @@ class Agent:
         manager.find_account = lambda uri: self.account if uri.user != 'nobody' else None
         NotificationCenter().add_observer(self)
         manager.start()
-        return {'port': engine.udp_port}
+        return {'port': engine.udp_port, 'tcp_port': engine.tcp_port}
 
     # Commands
 
@@ -186,9 +186,9 @@ class Agent:
                 here = getattr(here, part)
             setattr(here, last, value)
 
-    def do_connect(self, session, ports, streams, user='agent', **arguments):
+    def do_connect(self, session, ports, streams, user='agent', transport='udp', **arguments):
         self.sessions[session] = new = Session(self.account)
-        routes = [Route('127.0.0.1', port=port) for port in ports]
+        routes = [Route('127.0.0.1', port=port, transport=transport) for port in ports]
         new.connect(ToHeader(SIPURI('127.0.0.1', user=user, port=ports[-1])), routes, self.make(streams), **arguments)
 
     def do_call(self, session, method, *args, **kwargs):

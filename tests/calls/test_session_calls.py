@@ -121,3 +121,39 @@ def test_many_calls(pair):
     assert pair.caller.do('sessions')['count'] == 0
     for side in (pair.caller, pair.callee):
         assert side.do('leftovers')['leftovers'] == {}
+
+
+def test_tcp(plain_pair):
+    plain_pair.start(tcp_port=0)
+    with socket.socket() as closed:
+        closed.bind(('127.0.0.1', 0))           # bound, but not listening: a connection is refused
+        plain_pair.connect(ports=[closed.getsockname()[1], plain_pair.tcp_port], transport='tcp')
+        plain_pair.callee.wait('SIPSessionNewIncoming')
+    plain_pair.callee.do('accept', session='in1')
+    plain_pair.caller.wait('SIPSessionDidStart')
+    assert plain_pair.callee.do('get', args=['in1', 'transport'])['transport'] == 'tcp'
+    plain_pair.caller.call('end')
+    plain_pair.callee.wait('SIPSessionDidEnd')
+
+
+def test_no_route_works(plain_pair):
+    plain_pair.start(tcp_port=0)
+    with socket.socket() as closed:
+        closed.bind(('127.0.0.1', 0))
+        plain_pair.connect(ports=[closed.getsockname()[1]], transport='tcp')
+        failure = plain_pair.caller.wait('SIPSessionDidFail')
+    assert (failure['originator'], failure['code']) == ('local', 408), failure
+
+
+def test_peer_disappears(plain_pair):
+    """A callee that is gone without a word: ending takes no longer than the limit of the BYE."""
+    plain_pair.start()
+    plain_pair.connected()
+    plain_pair.callee.pause()
+    try:
+        plain_pair.caller.call('end')
+        assert plain_pair.caller.wait('SIPSessionDidEnd')['end_reason'] == 'user_request'
+        transactions = [fields for name, _, fields in plain_pair.caller.events if name == 'SIPSessionDidProcessTransaction' and fields['method'] == 'BYE']
+        assert [fields['code'] for fields in transactions] == [408]
+    finally:
+        plain_pair.callee.resume()

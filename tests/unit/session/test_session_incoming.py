@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sipsimple.core import Header, SIPCoreInvalidStateError
+from sipsimple.core import Header, SIPCoreInvalidStateError, SIPURI
 from sipsimple.notification import NotificationCenter
 from sipsimple.session import IllegalStateError, SessionManager
 
@@ -69,6 +69,16 @@ def test_contact_and_headers_of_the_answer(world):
     session.accept(session.proposed_streams, is_focus=True, extra_headers=[Header('X-Test', '1')])
     answer = invitation.last(200)
     assert 'isfocus' in answer.contact_header.parameters and [header.name for header in answer.extra_headers] == ['X-Test'] and session.local_focus
+
+
+@pytest.mark.parametrize('transport, contact', [('udp', None), ('tcp', 'sip:me@127.0.0.1;transport=tcp')])
+def test_contact_names_the_transport(world, transport, contact):
+    invitation, session = world.incoming()
+    invitation.transport = transport
+    invitation.local_contact_header = SimpleNamespace(uri=SIPURI('127.0.0.1', user='me'))
+    session.accept(session.proposed_streams)
+    header = invitation.last(200).contact_header
+    assert (str(header.uri) if header is not None else None) == contact
 
 
 def test_subject_and_focus_of_the_caller(world):
