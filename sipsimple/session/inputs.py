@@ -28,7 +28,7 @@ log = logging.getLogger('sipsimple.session')
 class Kind(Enum):
     """What an event tells."""
 
-    RUN = auto()                    # data: the function that makes the procedure to run
+    RUN = auto()                    # data: a function to call; the procedure it returns, if any, is run
     END = auto()                    # the application called end()
     CANCEL_PROPOSAL = auto()        # the application called cancel_proposal()
     ANSWER_PROPOSAL = auto()        # the application called accept_proposal() or reject_proposal(); data: ProposalAnswer

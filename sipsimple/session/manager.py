@@ -10,7 +10,8 @@ from zope.interface import implementer
 from sipsimple.core import SIPCoreError
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
 from sipsimple.session import active, replaces
-from sipsimple.session.base import SessionBase, log
+from sipsimple.session.base import log
+from sipsimple.session.inputs import Kind
 from sipsimple.session.session import Session
 from sipsimple.streams import MediaStreamRegistry
 
@@ -123,10 +124,12 @@ class SessionManager:
             # The session listens from here on: a CANCEL may be next in the queue.
             session = Session(None)
             session._attach(notification.sender)
-            SessionBase.scheduler.call(self._received, session, notification.sender, data)
+            invitation = notification.sender
+            session._send(Kind.RUN, lambda: self._received(session, invitation, data))
 
     def _received(self, session: Session, invitation: Any, data: Any) -> None:
-        """Answer an INVITE, or make it a session: reactor thread."""
+        """Answer an INVITE, or make it a session. It runs as an event of the session: what observers of `SIPSessionNewIncoming` call is done when all
+        of them have heard of it."""
         try:
             code = self._admit(session, invitation, data)
         except Exception:

@@ -402,7 +402,9 @@ class Session(SessionBase):
     def _idle(self, event: Event) -> None:
         match event.kind:
             case Kind.RUN if self.state is not SessionState.TERMINATED:
-                self._spawn(event.data())
+                procedure = event.data()
+                if procedure is not None:
+                    self._spawn(procedure)
             case Kind.END if self.state is SessionState.TERMINATING:
                 self._fail(EndRequested())
             case Kind.INVITATION if event.data.state == 'disconnected':

@@ -44,6 +44,19 @@ def test_trying_if_nothing_else_is_said(world, answer, sent):
     assert invitation.methods == sent
 
 
+def test_answer_from_inside_the_notification(world):
+    """The second observer hears of the new session before it hears what the first one did with it."""
+    second = type(world.recorder)()
+    NotificationCenter().add_observer(second)
+    world.recorder.reactions['SIPSessionNewIncoming'] = lambda notification: notification.sender.accept(notification.data.streams)
+    try:
+        invitation, session = world.incoming()
+    finally:
+        NotificationCenter().remove_observer(second)
+    assert invitation.methods == [200] and session.state == 'accepting'
+    assert second.names == ['NewIncoming', 'WillStart']
+
+
 def test_only_some_streams_are_accepted(world):
     invitation, session = world.incoming('video', 'audio', 'text')
     audio, text = session.proposed_streams
