@@ -3,23 +3,27 @@
 `post_notification` calls the observers in the posting thread, in the order in which they were added. Posting takes no
 lock: the observers of a (name, sender) pair are a cached tuple, thrown away whenever an observer comes or goes. An
 observer that raises is logged and the next one is called. Senders are held weakly, so observing does not keep one alive.
+An observer removed during a dispatch is not called any more; one added during it starts with the next notification.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime as DateTime
+from datetime import timezone
 from queue import SimpleQueue
 from typing import Any, ClassVar
 from weakref import ref
 
 from zope.interface import Interface, implementer
 
-__all__ = ['IObserver', 'Notification', 'NotificationCenter', 'NotificationData', 'NotificationQueue', 'ObserverWeakrefProxy',
+__all__ = ['IObserver', 'Notification', 'NotificationCenter', 'NotificationData', 'NotificationQueue', 'NotificationStream', 'ObserverWeakrefProxy',
            'TimestampedNotificationData']
 
 _log = logging.getLogger('sipsimple.notification')
@@ -55,7 +59,7 @@ class TimestampedNotificationData(NotificationData):
 
     def __init__(self, **fields: Any) -> None:
         if 'timestamp' not in fields:
-            fields['timestamp'] = datetime.now(timezone.utc).astimezone()
+            fields['timestamp'] = DateTime.now(timezone.utc).astimezone()
         super().__init__(**fields)
 
 
@@ -72,14 +76,14 @@ class Notification:
         self.center = center
 
     @property
-    def datetime(self) -> datetime:
+    def datetime(self) -> DateTime:
         """When it was posted, in local time (aware)."""
         return self.utcdatetime.astimezone()
 
     @property
-    def utcdatetime(self) -> datetime:
+    def utcdatetime(self) -> DateTime:
         """When it was posted, in UTC (aware)."""
-        return datetime.fromtimestamp(self.timestamp, timezone.utc)
+        return DateTime.fromtimestamp(self.timestamp, timezone.utc)
 
     def __repr__(self) -> str:
         return f'<Notification {self.name} from {self.sender!r}: {self.data!r}>'
@@ -87,13 +91,14 @@ class Notification:
 
 @implementer(IObserver)
 class ObserverWeakrefProxy:
-    """Stands for an observer without keeping it alive."""
+    """Stands for an observer without keeping it alive; two proxies of one observer are the same to the centre."""
 
     def __init__(self, observer: Any) -> None:
+        self._key = ('proxy', id(observer))
         self._observer = ref(observer, self._gone)
 
     def _gone(self, reference: Any) -> None:
-        NotificationCenter().forget(self)
+        NotificationCenter().forget_later(self)
 
     def handle_notification(self, notification: Notification) -> None:
         observer = self._observer()
@@ -101,8 +106,17 @@ class ObserverWeakrefProxy:
             observer.handle_notification(notification)
 
 
+def _key_of(observer: Any) -> object:
+    return observer._key if isinstance(observer, ObserverWeakrefProxy) else id(observer)
+
+
 class NotificationCenter:
-    """The bus (singleton). Thread: any."""
+    """The bus (singleton). Thread: any.
+
+    The garbage collector may run a weak reference's callback in any thread at any moment, also in the middle of one of
+    the methods below. So such a callback only notes who went (`_gone`, a deque); the next method that takes the lock
+    clears the tables.
+    """
 
     _instance: ClassVar[NotificationCenter | None] = None
     _instance_lock: ClassVar[threading.Lock] = threading.Lock()
@@ -120,27 +134,38 @@ class NotificationCenter:
 
     def _setup(self) -> None:
         self._lock = threading.RLock()
-        # name or None -> id of the sender or None -> observers in order (a dict used as an ordered set, by id)
-        self._observers: dict[str | None, dict[int | None, dict[int, Any]]] = {}
-        self._senders: dict[int, ref[Any]] = {}
+        # name or None -> id of the sender or None -> key of the observer -> (order of its coming, observer)
+        self._observers: dict[str | None, dict[int | None, dict[object, tuple[int, Any]]]] = {}
+        self._senders: dict[int, Callable[[], Any]] = {}
         self._cache: dict[tuple[str, int | None], tuple[Any, ...]] = {}
+        self._order = itertools.count()
+        self._gone: deque[tuple[int, Any] | ObserverWeakrefProxy] = deque()
 
     def add_observer(self, observer: Any, name: str | None = None, sender: Any = None) -> None:
-        """Call `observer.handle_notification` for that name (None: any) from that sender (None: any); twice is once."""
+        """Call `observer.handle_notification` for that name (None: any) from that sender (None: any); twice is once.
+
+        An observer that matches a notification in several ways is called once. TypeError: not an observer.
+        """
         if not callable(getattr(observer, 'handle_notification', None)):
             raise TypeError(f'not an observer: {observer!r}')
         with self._lock:
+            self._clear_gone()
             key = None if sender is None else id(sender)
-            if key is not None and key not in self._senders:
+            if key is not None and (key not in self._senders or self._senders[key]() is not sender):
+                self._drop_sender(key)
+                gone = self._gone
                 try:
-                    self._senders[key] = ref(sender, lambda _, key=key: self._sender_gone(key))  # type: ignore[misc]
+                    self._senders[key] = ref(sender, lambda reference, key=key: gone.append((key, reference)))  # type: ignore[misc]
                 except TypeError:               # cannot be referred to weakly: held for as long as it is observed
-                    self._senders[key] = lambda sender=sender: sender  # type: ignore[assignment,misc]
-            self._observers.setdefault(name, {}).setdefault(key, {})[id(observer)] = observer
+                    self._senders[key] = lambda sender=sender: sender  # type: ignore[misc]
+            self._observers.setdefault(name, {}).setdefault(key, {}).setdefault(_key_of(observer), (next(self._order), observer))
             self._cache = {}
 
     def remove_observer(self, observer: Any, name: str | None = None, sender: Any = None) -> None:
-        """Undo add_observer with the same arguments; KeyError when it was not added so."""
+        """Undo add_observer with the same arguments; KeyError when it was not added so.
+
+        In the calling thread it is not called any more, not even for the notification that is being posted.
+        """
         if not self._discard(observer, name, sender):
             raise KeyError(f'{observer!r} does not observe {name!r} from {sender!r}')
 
@@ -150,10 +175,11 @@ class NotificationCenter:
 
     def _discard(self, observer: Any, name: str | None, sender: Any) -> bool:
         with self._lock:
+            self._clear_gone()
             key = None if sender is None else id(sender)
             senders = self._observers.get(name, {})
             observers = senders.get(key, {})
-            if observers.pop(id(observer), None) is None:
+            if observers.pop(_key_of(observer), None) is None:
                 return False
             if not observers:
                 del senders[key]
@@ -167,58 +193,85 @@ class NotificationCenter:
     def forget(self, observer: Any) -> None:
         """Remove an observer from wherever it was added."""
         with self._lock:
-            for name, senders in list(self._observers.items()):
-                for key, observers in list(senders.items()):
-                    observers.pop(id(observer), None)
-                    if not observers:
-                        del senders[key]
-                if not senders:
-                    del self._observers[name]
-            self._cache = {}
+            self._clear_gone()
+            self._forget(observer)
 
-    def _sender_gone(self, key: int) -> None:
-        with self._lock:
-            self._senders.pop(key, None)
-            for name, senders in list(self._observers.items()):
-                if senders.pop(key, None) is not None and not senders:
-                    del self._observers[name]
-            self._cache = {}
+    def forget_later(self, observer: ObserverWeakrefProxy) -> None:
+        """The same, soon; safe in a weak reference's callback."""
+        self._gone.append(observer)
+
+    def _forget(self, observer: Any) -> None:
+        observer_key = _key_of(observer)
+        for name, senders in list(self._observers.items()):
+            for key, observers in list(senders.items()):
+                if observer_key in observers and observers[observer_key][1] is observer:
+                    del observers[observer_key]
+                if not observers:
+                    del senders[key]
+            if not senders:
+                del self._observers[name]
+        self._cache = {}
+
+    def _clear_gone(self) -> None:
+        while self._gone:
+            entry = self._gone.popleft()
+            if isinstance(entry, ObserverWeakrefProxy):
+                self._forget(entry)
+            elif self._senders.get(entry[0]) is entry[1]:       # else another object got the id since
+                self._drop_sender(entry[0])
+
+    def _drop_sender(self, key: int) -> None:
+        self._senders.pop(key, None)
+        for name, senders in list(self._observers.items()):
+            if senders.pop(key, None) is not None and not senders:
+                del self._observers[name]
+        self._cache = {}
 
     def _find(self, name: str, key: int | None) -> tuple[Any, ...]:
         with self._lock:
-            found: dict[int, Any] = {}
+            self._clear_gone()
+            if key not in self._senders:
+                key = None
+            found: dict[object, tuple[int, Any]] = {}
             for entry in (self._observers.get(name), self._observers.get(None)):
-                if entry is not None:
-                    if key in self._senders:
-                        found.update(entry.get(key, {}))
-                    found.update(entry.get(None, {}))
-            result = tuple(found.values())
-            if key is None or key in self._senders:
-                self._cache[name, key] = result
-            else:
-                self._cache[name, None] = result
+                for sender in (None,) if key is None else (key, None):
+                    for observer_key, place in entry.get(sender, {}).items() if entry is not None else ():
+                        if observer_key not in found or place[0] < found[observer_key][0]:
+                            found[observer_key] = place
+            result = tuple(observer for _, observer in sorted(found.values(), key=lambda place: place[0]))
+            self._cache[name, key] = result
             return result
 
     def post_notification(self, name: str, sender: Any = None, data: NotificationData | None = None) -> None:
-        """Call the observers of `name` from `sender` in this thread."""
+        """Call the observers of `name` from `sender` in this thread, in the order in which they were added."""
+        if self._gone:
+            with self._lock:
+                self._clear_gone()
         key = None if sender is None else id(sender)
         if key not in self._senders:
             key = None
-        observers = self._cache.get((name, key))
+        cache = self._cache
+        observers = cache.get((name, key))
         if observers is None:
             observers = self._find(name, key)
+            cache = self._cache
         if not observers:
             return
         notification = Notification(name, sender, data if data is not None else NotificationData(), time.time(), self)
         for observer in observers:
+            if self._cache is not cache and not any(observer is other for other in self._find(name, key)):
+                continue                        # removed by an observer before it
             try:
                 observer.handle_notification(notification)
             except Exception:
                 _log.exception('an observer failed on %s: %r', name, observer)
 
-    def notifications(self, name: str | None = None, sender: Any = None) -> AsyncIterator[Notification]:
-        """An asynchronous iterator over notifications from now on; leave the loop or aclose() it to stop."""
-        return _notifications(self, name, sender, asyncio.get_running_loop())
+    def notifications(self, name: str | None = None, sender: Any = None) -> NotificationStream:
+        """An asynchronous iterator over the notifications from this call on. RuntimeError without a running loop.
+
+        It ends by `aclose()`, by leaving it as an asynchronous context manager, or when nobody refers to it any more.
+        """
+        return NotificationStream(self, name, sender, asyncio.get_running_loop())
 
 
 @implementer(IObserver)
@@ -256,20 +309,58 @@ class NotificationQueue:
 
 @implementer(IObserver)
 class _LoopObserver:
+    """Carries notifications into an asyncio loop; apart from the stream, so that an abandoned stream can go."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.queue: asyncio.Queue[Notification] = asyncio.Queue()
+        self.queue: asyncio.Queue[Notification | None] = asyncio.Queue()
 
     def handle_notification(self, notification: Notification) -> None:
-        self.loop.call_soon_threadsafe(self.queue.put_nowait, notification)
+        self.put(notification)
+
+    def put(self, entry: Notification | None) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self.queue.put_nowait, entry)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+            NotificationCenter().forget(self)
 
 
-async def _notifications(center: NotificationCenter, name: str | None, sender: Any,
-                         loop: asyncio.AbstractEventLoop) -> AsyncIterator[Notification]:
-    observer = _LoopObserver(loop)
-    center.add_observer(observer, name, sender)
-    try:
-        while True:
-            yield await observer.queue.get()
-    finally:
-        center.discard_observer(observer, name, sender)
+class NotificationStream:
+    """What `NotificationCenter.notifications()` returns: `async for notification in stream`."""
+
+    def __init__(self, center: NotificationCenter, name: str | None, sender: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._observer = observer = _LoopObserver(loop)
+        self._undo: Callable[[], None] = lambda: center.discard_observer(observer, name, sender)
+        self._closed = False
+        center.add_observer(self._observer, name, sender)
+
+    def __aiter__(self) -> NotificationStream:
+        return self
+
+    async def __anext__(self) -> Notification:
+        if self._closed:
+            raise StopAsyncIteration
+        entry = await self._observer.queue.get()
+        if entry is None:
+            self._observer.queue.put_nowait(None)           # for another task that waits here
+            raise StopAsyncIteration
+        return entry
+
+    async def aclose(self) -> None:
+        """Observe no more; a task that waits for the next notification leaves its loop."""
+        if not self._closed:
+            self._closed = True
+            self._undo()
+            self._observer.queue.put_nowait(None)
+
+    async def __aenter__(self) -> NotificationStream:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if not getattr(self, '_closed', True):
+            self._undo()
