@@ -230,7 +230,8 @@ class SessionBase:
                     self._deferred.append(event)        # not a matter of this procedure
                     continue
                 case Kind.STREAM_FAILED:
-                    raise StreamFailed(event.source, event.data.reason)
+                    # The document names no fields, so an application's own streams may post none.
+                    raise StreamFailed(event.source, getattr(event.data, 'reason', None) or 'unknown reason')
                 case Kind.TIMER:
                     if event.source is deadline:
                         raise DeadlineExpired

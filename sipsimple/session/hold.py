@@ -29,10 +29,7 @@ def change_wish(session: Session, wish: bool) -> None:
 
 def _tell(streams: list[Any], wish: bool) -> None:
     for stream in streams:
-        if wish:
-            stream.hold()
-        else:
-            stream.unhold()
+        streamset.hold(stream, wish)
 
 
 async def run_hold(session: Session) -> None:

@@ -284,8 +284,7 @@ def _answered(session: Session, kept: list[Any], removed: list[Any]) -> None:
 async def _run_offer(session: Session) -> None:
     """A re-INVITE without SDP: offer all we can (RFC 3261 §14.2)."""
     streams = list(session.streams)
-    for stream in streams:
-        stream.reset(stream.index)
+    streamset.reset(streams)
     try:
         await _send_answer(session, None, streams)
     except _Withdrawn:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPSession
     from sipsimple.session.base import SessionBase
 
-__all__ = ['Starter', 'close', 'deactivate', 'end', 'initialize', 'update']
+__all__ = ['Starter', 'close', 'deactivate', 'end', 'hold', 'initialize', 'reset', 'update']
 
 Wait = Callable[[Any], Awaitable[Event]]
 
@@ -23,7 +23,7 @@ def _guarded(stream: Any, method: Callable[..., object], *args: Any) -> bool:
     try:
         method(*args)
     except Exception:
-        log.exception('%s.%s failed', stream.__class__.__name__, method.__name__)
+        log.exception('%s of %s failed', getattr(method, '__name__', method), stream.__class__.__name__)
         return False
     return True
 
@@ -91,6 +91,19 @@ def update(streams: Iterable[Any], local_sdp: FrozenSDPSession, remote_sdp: Froz
     """Give running streams newly negotiated descriptions. A stream that cannot take them posts `MediaStreamDidFail` by itself."""
     for stream in streams:
         _guarded(stream, stream.update, local_sdp, remote_sdp, stream.index)
+
+
+def hold(stream: Any, wish: bool) -> None:
+    """Put a stream on hold, or take it off."""
+    _guarded(stream, stream.hold if wish else stream.unhold)
+
+
+def reset(streams: Iterable[Any]) -> None:
+    """Tell streams that a full offer will be asked of them. The method is not in the document: an application's own streams may not have it."""
+    for stream in streams:
+        method = getattr(stream, 'reset', None)
+        if method is not None:
+            _guarded(stream, method, stream.index)
 
 
 def _refused(stream: Any, local_sdp: FrozenSDPSession, remote_sdp: FrozenSDPSession) -> bool:

@@ -131,8 +131,20 @@ def test_srtp(audio_pair):
     for side, session in ((audio_pair.caller, 's'), (audio_pair.callee, 'in1')):
         facts = side.do('get', args=[session, 'streams.0.srtp_active', 'streams.0.encryption.type', 'streams.0.encryption.cipher'])
         assert facts['streams.0.srtp_active'] is True and facts['streams.0.encryption.type'] == 'SRTP/SDES' and 'AES' in facts['streams.0.encryption.cipher']
+        assert side.names('RTPStream') == ['DidEnableEncryption']
     audio_pair.caller.do('stream', args=['s', 'send_dtmf', '7'])
     assert audio_pair.callee.wait('AudioStreamGotDTMF') == {'digit': '7'}
+
+
+@pytest.mark.parametrize('policy', ['opportunistic', 'zrtp'])
+def test_other_policies(audio_pair, policy):
+    """Without ZRTP in the core, opportunistic means SDES where the peer has it too, and zrtp means none; a call is never lost for that."""
+    start(audio_pair, **{'rtp.encryption.enabled': True, 'rtp.encryption.key_negotiation': policy})
+    audio_pair.connected()
+    for side, session in ((audio_pair.caller, 's'), (audio_pair.callee, 'in1')):
+        facts = side.do('get', args=[session, 'streams.0.srtp_active', 'streams.0.encryption.active'])
+        assert facts['streams.0.srtp_active'] is facts['streams.0.encryption.active'] is (policy == 'opportunistic')
+        assert side.names('RTPStream') == ['DidEnableEncryption' if policy == 'opportunistic' else 'DidNotEnableEncryption']
 
 
 def test_srtp_is_mandatory_for_one_side_only(audio_pair):

@@ -98,7 +98,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self.session: Any = None
         self.index: int | None = None
         self.encryption = encryption.StreamEncryption(self)
-        self.encryption_policy: str | None = None
+        self.encryption_wanted: str | None = None       # by the account, given the offer
+        self.encryption_policy: str | None = None       # what of it the core can do
         self.on_hold_by_local = False
         self.on_hold_by_remote = False
         self.direction: str | None = None
@@ -174,6 +175,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             policy = encryption.for_policy(self.account)
             if self._incoming_sdp is not None:
                 policy = encryption.for_offer(policy, self._incoming_sdp.media[self._incoming_index])
+            self.encryption_wanted = policy
             self.encryption_policy = encryption.available(policy)
             self._use_ice = bool(self.account.nat_traversal.use_ice)
             if self._incoming_sdp is not None:

@@ -177,6 +177,8 @@ class StreamEncryption:
             self._announce(None)
         elif self._stream.encryption_policy in ('sdes_optional', 'sdes_mandatory'):
             self._announce('Not supported by remote')
+        elif self._stream.encryption_wanted is not None and self._stream.encryption_policy is None:
+            self._announce('ZRTP is not available')
 
     def _announce(self, problem: str | None) -> None:
         if problem is not None:

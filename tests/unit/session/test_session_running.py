@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sipsimple.core import SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import SDPMediaStream, SIPCoreError, SIPURI, ToHeader
+from sipsimple.notification import NotificationCenter
 from sipsimple.session import IllegalDirectionError, IllegalStateError, Session
 
 
@@ -86,6 +87,56 @@ def test_one_of_two_streams_fails(world):
     assert session.streams == [audio] and media(invitation.last('re-INVITE').sdp)[1][:2] == ('text', 0)
     invitation.peer_answers_reinvite()
     assert session.state == 'connected' and text.calls == ['deactivate', 'end']
+
+
+def test_stream_of_the_document_alone(world):
+    """A stream that has and posts only what the document names."""
+    class Plain:
+        hold_supported = on_hold = on_hold_by_local = on_hold_by_remote = False
+
+        def __init__(self):
+            self.ended = 0
+
+        def post(self, name):
+            NotificationCenter().post_notification(name, sender=self)
+
+        def get_local_media(self, for_offer):
+            return SDPMediaStream('application', 5000, 'TCP', formats=['*'])
+
+        def initialize(self, session, direction):
+            self.post('MediaStreamDidInitialize')
+
+        def start(self, local_sdp, remote_sdp, stream_index):
+            self.post('MediaStreamDidStart')
+
+        def update(self, local_sdp, remote_sdp, stream_index):
+            pass
+
+        def validate_update(self, remote_sdp, stream_index):
+            return True
+
+        def deactivate(self):
+            pass
+
+        def end(self):
+            self.ended += 1
+
+    stream = Plain()
+    session = world.outgoing(stream)
+    invitation = world.invitation
+    invitation.peer_answers()
+    assert session.state == 'connected'
+    invitation.peer_offers(None)
+    invitation.negotiated(invitation.last(200).sdp, world.sdp('application'))
+    invitation.change('connected')
+    assert session.state == 'connected'
+    session.hold()
+    stream.post('MediaStreamDidFail')
+    assert session.state == 'terminated' and stream.ended == 1
+    failing = Plain()
+    failing.initialize = lambda session, direction: failing.post('MediaStreamDidFail')
+    assert world.outgoing(failing).state == 'terminated'
+    assert world.recorder.all('SIPSessionDidFail')[-1].failure_reason == 'media stream failed: unknown reason'
 
 
 def test_error_in_the_way_out(world, monkeypatch):
