@@ -2,13 +2,16 @@
 
 Each worker runs its calls strictly in order; an exception is logged and does not end it. Names with a meaning:
 'file-io' (configuration and address book persistence), 'device-io' (sound devices), 'thread-ops' (internal).
+What was queued is carried out before the process ends: at interpreter exit the workers get EXIT_SECONDS for it.
 Importing this module starts nothing; Twisted is imported when the SDK thread is started (sipsimple.threading.reactor).
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import wraps
 from queue import SimpleQueue
@@ -20,6 +23,7 @@ P = ParamSpec('P')
 _log = logging.getLogger('sipsimple.threading')
 
 INTERNAL_THREAD = 'thread-ops'
+EXIT_SECONDS = 5.0
 
 
 class WorkerThread:
@@ -28,12 +32,12 @@ class WorkerThread:
     def __init__(self, name: str) -> None:
         self.name = name
         self._queue: SimpleQueue[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
 
     @property
     def is_current(self) -> bool:
-        return threading.current_thread() is self._thread
+        return threading.current_thread() is self.thread
 
     def put(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._queue.put((function, args, kwargs))
@@ -44,7 +48,7 @@ class WorkerThread:
 
     def join(self, timeout: float | None = None) -> None:
         if not self.is_current:
-            self._thread.join(timeout)
+            self.thread.join(timeout)
 
     def _run(self) -> None:
         while (entry := self._queue.get()) is not None:
@@ -70,6 +74,7 @@ class ThreadManager:
                 cls._instance = super().__new__(cls)
                 cls._instance._lock = threading.Lock()
                 cls._instance._threads = {}
+                atexit.register(cls._instance._exit)
             return cls._instance
 
     def start(self) -> None:
@@ -77,21 +82,43 @@ class ThreadManager:
 
     def stop(self) -> None:
         """End and join every worker, the caller's own excepted; queued calls are carried out first."""
+        self._end_all(None)
+
+    def _end_all(self, seconds: float | None) -> None:
+        deadline = None if seconds is None else time.monotonic() + seconds
         with self._lock:
             threads = list(self._threads.values())
             self._threads.clear()
+            for thread in threads:
+                thread.end()
         for thread in threads:
-            thread.end()
-        for thread in threads:
-            thread.join()
+            thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+
+    def _exit(self) -> None:
+        """At interpreter exit: daemon threads would lose what is queued, a configuration to be written for instance."""
+        self._end_all(EXIT_SECONDS)
 
     def get_thread(self, name: str) -> WorkerThread:
         """The worker of that name, started on demand."""
         with self._lock:
-            thread = self._threads.get(name)
-            if thread is None:
-                thread = self._threads[name] = WorkerThread(name)
-            return thread
+            return self._get(name)
+
+    def _get(self, name: str) -> WorkerThread:
+        thread = self._threads.get(name)
+        if thread is None:
+            thread = self._threads[name] = WorkerThread(name)
+        return thread
+
+    def put(self, name: str, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Queue a call. Under the lock, so that none comes behind the end of a worker, where it would be lost."""
+        with self._lock:
+            self._get(name).put(function, args, kwargs)
+
+    def current(self, name: str) -> threading.Thread | None:
+        """The thread of that worker; None when it was not started."""
+        with self._lock:
+            worker = self._threads.get(name)
+        return None if worker is None else worker.thread
 
     def stop_thread(self, name: str) -> None:
         """End one worker after its queued calls, without waiting. RuntimeError for the internal one."""
@@ -99,22 +126,27 @@ class ThreadManager:
             raise RuntimeError('the internal thread cannot be stopped')
         with self._lock:
             thread = self._threads.pop(name, None)
-        if thread is not None:
-            thread.end()
+            if thread is not None:
+                thread.end()
 
 
 def schedule_in_thread(name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
     """Queue a call to the worker of that name."""
-    ThreadManager().get_thread(name).put(function, args, kwargs)
+    try:
+        ThreadManager().put(name, function, args, kwargs)
+    except RuntimeError:                    # the interpreter ends and starts no threads any more
+        if threading.main_thread().is_alive():
+            raise
+        _log.debug('no worker %s at exit, running %r here', name, function)
+        function(*args, **kwargs)
 
 
 def call_in_thread(name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
     """The same, but at once when already in that worker."""
-    thread = ThreadManager().get_thread(name)
-    if thread.is_current:
+    if threading.current_thread() is ThreadManager().current(name):
         function(*args, **kwargs)
     else:
-        thread.put(function, args, kwargs)
+        schedule_in_thread(name, function, *args, **kwargs)
 
 
 def run_in_thread(name: str, scheduled: bool = False) -> Callable[[Callable[P, object]], Callable[P, None]]:

@@ -5,20 +5,25 @@ wait it switches to the hub; to wake it, something schedules its switch on the l
 an exception that escapes a green thread cannot surface in whoever woke it. The names are eventlet's, so code written
 for eventlet reads the same; eventlet itself is not needed.
 
-Rule: everything here may be used in the SDK thread only; `Event.send` and `Queue.put` included. From other threads go
-through call_in_twisted_thread.
+Every wait is an object of its own (`_Waiter`): a wake-up that comes late, after a timeout or an exception ended the wait,
+finds it inert and cannot end the thread's next wait. What is handed over by a wake-up is not lost either: a thread that
+was given a value or a lock, but is interrupted before it runs, passes it on.
+
+Rule: everything here may be used in the SDK thread only, `Event.send` and `Queue.put` included (RuntimeError elsewhere).
+From other threads go through call_in_twisted_thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-import greenlet
+import greenlet  # type: ignore[import-untyped,unused-ignore]
 
 __all__ = ['Event', 'GreenThread', 'Lock', 'Queue', 'QueueEmpty', 'Timeout', 'get_current', 'set_hub', 'sleep', 'spawn', 'wait_deferred']
 
@@ -26,15 +31,16 @@ T = TypeVar('T')
 _log = logging.getLogger('sipsimple.threading.green')
 _hub: greenlet.greenlet | None = None
 _loop: asyncio.AbstractEventLoop | None = None
+_hub_ident: int | None = None
 
 
 def set_hub(loop: asyncio.AbstractEventLoop) -> None:
     """Make the calling greenlet the hub; called once, by the SDK thread."""
-    global _hub, _loop
-    _hub, _loop = greenlet.getcurrent(), loop
+    global _hub, _loop, _hub_ident
+    _hub, _loop, _hub_ident = greenlet.getcurrent(), loop, threading.get_ident()
 
 
-class GreenThread(greenlet.greenlet):
+class GreenThread(greenlet.greenlet):  # type: ignore[misc,unused-ignore]
     """A green thread; `kill()` raises GreenletExit in it."""
 
     def __init__(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -52,7 +58,8 @@ class GreenThread(greenlet.greenlet):
             _log.exception('a green thread failed: %r', function)
 
     def kill(self) -> None:
-        """Raise GreenletExit in it, soon."""
+        """Raise GreenletExit in it, soon. RuntimeError outside the SDK thread."""
+        _check_sender()
         if not self.dead:
             assert _loop is not None
             _loop.call_soon(_throw, self, greenlet.GreenletExit())
@@ -64,8 +71,7 @@ def _throw(target: greenlet.greenlet, error: BaseException) -> None:
 
 
 def _check_thread() -> None:
-    from sipsimple.threading import reactor
-    if _hub is None or not reactor.is_current():
+    if _hub is None or threading.get_ident() != _hub_ident:
         raise RuntimeError('green threads live in the SDK thread; get there with call_in_green_thread or call_in_twisted_thread')
 
 
@@ -153,42 +159,76 @@ class Timeout(BaseException):
         return value is self and self.exception is False
 
 
+class _Waiter:
+    """One wait of one green thread; after the wait it is inert, so a late wake-up cannot end another wait."""
+
+    __slots__ = ('thread', 'active', 'woken', 'value')
+
+    def __init__(self, thread: GreenThread) -> None:
+        self.thread = thread
+        self.active = True
+        self.woken = False
+        self.value: Any = None
+
+    def resume(self) -> None:
+        if self.active and not self.thread.dead:
+            self.thread.switch()
+
+
 class _Waiters:
-    """Green threads that wait, in order; woken through the loop."""
+    """Green threads that wait, in order; each wake-up hands a value to the one that waits longest."""
 
     def __init__(self) -> None:
-        self._threads: deque[GreenThread] = deque()
+        self._queue: deque[_Waiter] = deque()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """True when woken, False after `timeout` seconds."""
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def wait(self, timeout: float | None, refused: Callable[[Any], object] | None = None) -> _Waiter:
+        """Wait; `woken` of the result tells whether somebody woke it or the time ran out.
+
+        When an exception (Timeout, kill) ends a wait that had been woken already, `refused` gets the value back.
+        """
         current = get_current()
         assert _loop is not None
-        handle = None if timeout is None else _loop.call_later(timeout, current.switch, False)
-        self._threads.append(current)
+        waiter = _Waiter(current)
+        handle = None if timeout is None else _loop.call_later(timeout, waiter.resume)
+        self._queue.append(waiter)
         try:
-            return bool(_wait())
+            _wait()
+        except BaseException:
+            if waiter.woken and refused is not None:
+                waiter.active = False
+                refused(waiter.value)
+            raise
         finally:
+            waiter.active = False
             if handle is not None:
                 handle.cancel()
-            if current in self._threads:
-                self._threads.remove(current)
+            if not waiter.woken:
+                self._queue.remove(waiter)
+        return waiter
 
-    def _wake(self, thread: GreenThread) -> None:
-        if not thread.dead:
-            thread.switch(True)
-
-    def wake_one(self) -> bool:
-        assert _loop is not None
-        while self._threads:
-            thread = self._threads.popleft()
-            if not thread.dead:
-                _loop.call_soon(self._wake, thread)
-                return True
-        return False
+    def wake_one(self, value: Any = None) -> GreenThread | None:
+        """Wake the thread that waits longest, through the loop; None when there is none."""
+        assert _loop is not None or not self._queue
+        while self._queue:
+            waiter = self._queue.popleft()
+            waiter.woken, waiter.value = True, value
+            if not waiter.thread.dead:
+                assert _loop is not None
+                _loop.call_soon(waiter.resume)
+                return waiter.thread
+        return None
 
     def wake_all(self) -> None:
-        while self.wake_one():
+        while self.wake_one() is not None:
             pass
+
+
+def _check_sender() -> None:
+    if _hub_ident is not None and threading.get_ident() != _hub_ident:
+        raise RuntimeError('green primitives are used in the SDK thread only; get there with call_in_twisted_thread')
 
 
 class Event(Generic[T]):
@@ -204,24 +244,27 @@ class Event(Generic[T]):
         """True once something was sent."""
         return self._ready
 
-    def send(self, value: T | None = None) -> None:
-        """Wake the waiters with a value. RuntimeError the second time."""
+    def _set(self, value: Any, error: BaseException | None) -> None:
+        _check_sender()
         if self._ready:
             raise RuntimeError('the event was sent already')
-        self._ready, self._value = True, value
+        self._ready, self._value, self._error = True, value, error
         self._waiters.wake_all()
 
+    def send(self, value: T | None = None) -> None:
+        """Wake the waiters with a value. RuntimeError the second time, and outside the SDK thread."""
+        self._set(value, None)
+
     def send_exception(self, error: BaseException) -> None:
-        """Raise an exception in the waiters. RuntimeError the second time."""
-        if self._ready:
-            raise RuntimeError('the event was sent already')
-        self._ready, self._error = True, error
-        self._waiters.wake_all()
+        """Raise an exception in the waiters. RuntimeError the second time, and outside the SDK thread."""
+        self._set(None, error)
 
     def wait(self, timeout: float | None = None) -> T | None:
         """The value, when it comes; None after `timeout` seconds without one."""
-        if not self._ready and not self._waiters.wait(timeout):
-            return None
+        if not self._ready:
+            self._waiters.wait(timeout)
+            if not self._ready:
+                return None
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[no-any-return]
@@ -232,7 +275,10 @@ class QueueEmpty(Exception):
 
 
 class Queue(Generic[T]):
-    """Values in order, one waiter each; put never waits (the role of eventlet.coros.queue)."""
+    """Values in order, one waiter each; put never waits (the role of eventlet.coros.queue).
+
+    Fair: a value goes to the green thread that waits longest, also when another asks before that one runs.
+    """
 
     def __init__(self) -> None:
         self._items: deque[T] = deque()
@@ -245,18 +291,25 @@ class Queue(Generic[T]):
         return len(self._items)
 
     def put(self, item: T) -> None:
-        """Add a value. Thread: SDK."""
-        self._items.append(item)
-        self._waiters.wake_one()
+        """Add a value. RuntimeError outside the SDK thread."""
+        _check_sender()
+        if self._waiters.wake_one(item) is None:
+            self._items.append(item)
 
     send = put
 
+    def _put_back(self, item: T) -> None:
+        if self._waiters.wake_one(item) is None:
+            self._items.appendleft(item)
+
     def get(self, timeout: float | None = None) -> T:
         """Wait for a value; QueueEmpty after `timeout` seconds."""
-        while not self._items:
-            if not self._waiters.wait(timeout):
-                raise QueueEmpty
-        return self._items.popleft()
+        if self._items:
+            return self._items.popleft()
+        waiter = self._waiters.wait(timeout, self._put_back)
+        if not waiter.woken:
+            raise QueueEmpty
+        return waiter.value  # type: ignore[no-any-return]
 
     wait = get
 
@@ -265,7 +318,10 @@ class Queue(Generic[T]):
 
 
 class Lock:
-    """Mutual exclusion among green threads; a context manager, not recursive."""
+    """Mutual exclusion among green threads; a context manager, not recursive.
+
+    Fair: release() hands it to the green thread that waits longest.
+    """
 
     def __init__(self) -> None:
         self._owner: GreenThread | None = None
@@ -276,14 +332,21 @@ class Lock:
         return self._owner is not None
 
     def acquire(self) -> None:
+        """Wait for it. RuntimeError when this green thread has it."""
         current = get_current()
-        while self._owner is not None:
-            self._waiters.wait()
-        self._owner = current
+        if self._owner is current:
+            raise RuntimeError('this green thread has the lock already')
+        if self._owner is None:
+            self._owner = current
+        else:
+            self._waiters.wait(None, lambda value: self.release())
 
     def release(self) -> None:
-        self._owner = None
-        self._waiters.wake_one()
+        """Hand it on. RuntimeError when nobody has it."""
+        _check_sender()
+        if self._owner is None:
+            raise RuntimeError('the lock is not held')
+        self._owner = self._waiters.wake_one()
 
     def __enter__(self) -> Lock:
         self.acquire()
@@ -294,10 +357,21 @@ class Lock:
 
 
 def wait_deferred(deferred: Any, timeout: float | None = None) -> Any:
-    """Wait for a Twisted Deferred: its result, or its failure raised; TimeoutError after `timeout` seconds."""
+    """Wait for a Twisted Deferred: its result, or its failure raised; TimeoutError after `timeout` seconds.
+
+    A wait that ends early, by the timeout or because the green thread was interrupted, cancels the Deferred.
+    """
     event: Event[Any] = Event()
+    get_current()
     deferred.addCallbacks(event.send, lambda failure: event.send_exception(failure.value))
-    if not event.ready() and not event._waiters.wait(timeout):
-        event.send, event.send_exception = (lambda *a: None), (lambda *a: None)  # type: ignore[method-assign]
-        raise TimeoutError(f'no result in {timeout} seconds')
+    if not event.ready():
+        try:
+            event._waiters.wait(timeout)
+        except BaseException:
+            if not event.ready():
+                deferred.cancel()
+            raise
+        if not event.ready():
+            deferred.cancel()
+            raise TimeoutError(f'no result in {timeout} seconds')
     return event.wait()

@@ -138,7 +138,7 @@ class Worker:
     def __init__(self, function: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         self._call = (function, args, kwargs)
         self._started = False
-        self._event: Event[Any] = Event()
+        self._event: Event[tuple[Any, BaseException | None]] = Event()
 
     @classmethod
     def spawn(cls, function: Callable[..., object], *args: Any, **kwargs: Any) -> Worker:
@@ -158,20 +158,27 @@ class Worker:
 
     def _run(self) -> None:
         function, args, kwargs = self._call
+        del self._call
         try:
             value = function(*args, **kwargs)
         except BaseException as error:
-            self._event.send_exception(error)
+            self._event.send((None, error))
         else:
-            self._event.send(value)
+            self._event.send((value, None))
+
+    def _outcome(self) -> tuple[Any, BaseException | None]:
+        outcome = self._event.wait()
+        assert outcome is not None
+        return outcome
 
     def wait(self) -> Any:
-        """Its result, or its exception raised."""
-        return self._event.wait()
+        """Its result, or its exception raised. Thread: a green thread."""
+        value, error = self._outcome()
+        if error is not None:
+            raise error
+        return value
 
     def wait_ex(self) -> Any:
-        """Its result, or its exception as a value."""
-        try:
-            return self._event.wait()
-        except BaseException as error:
-            return error
+        """Its result, or its exception as a value; an exception of the waiting thread itself (Timeout) is raised."""
+        value, error = self._outcome()
+        return value if error is None else error

@@ -25,10 +25,14 @@ _thread: threading.Thread | None = None
 _ready = threading.Event()
 _loop: asyncio.AbstractEventLoop | None = None
 _ident: int | None = None
+_failure: BaseException | None = None
 
 
 def start() -> None:
-    """Start the SDK thread and wait until it serves calls; idempotent. RuntimeError when Twisted uses another reactor."""
+    """Start the SDK thread and wait until it serves calls; idempotent.
+
+    RuntimeError: Twisted uses another reactor, or runs it in another thread, or the thread could not start.
+    """
     global _thread, _loop
     with _lock:
         if _thread is None:
@@ -37,18 +41,33 @@ def start() -> None:
                 from twisted.internet import reactor as installed
                 if not hasattr(installed, '_asyncioEventloop'):
                     raise RuntimeError('Twisted has another reactor installed already; sipsimple needs its AsyncioSelectorReactor')
+                if installed.running:
+                    raise RuntimeError('Twisted runs in another thread already; start sipsimple first')
                 _loop = installed._asyncioEventloop
             else:
                 from twisted.internet import asyncioreactor
                 _loop = asyncio.SelectorEventLoop()
-                asyncioreactor.install(_loop)
+                asyncioreactor.install(_loop)  # type: ignore[no-untyped-call]
             _thread = threading.Thread(target=_run, name='SIPSimpleThread', daemon=True)
             _thread.start()
             atexit.register(_stop)
     _ready.wait()
+    if _failure is not None:
+        raise RuntimeError(f'the SDK thread failed to start: {_failure}') from _failure
 
 
 def _run() -> None:
+    global _failure
+    try:
+        _serve()
+    except BaseException as error:
+        _log.exception('the SDK thread failed')
+        if not _ready.is_set():
+            _failure = error
+            _ready.set()            # start() waits for it
+
+
+def _serve() -> None:
     global _ident
     from twisted.internet import reactor
 
@@ -58,7 +77,7 @@ def _run() -> None:
     asyncio.set_event_loop(_loop)
     coros.set_hub(_loop)
     _loop.call_soon(_ready.set)
-    reactor.run(installSignalHandlers=False)  # type: ignore[attr-defined]
+    reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
 
 
 def _stop() -> None:
@@ -68,7 +87,7 @@ def _stop() -> None:
         return
     from twisted.internet import reactor
     try:
-        _loop.call_soon_threadsafe(reactor.stop)  # type: ignore[attr-defined]
+        _loop.call_soon_threadsafe(reactor.stop)
     except RuntimeError:
         return
     thread.join(2)
@@ -102,7 +121,7 @@ def get_reactor() -> AsyncioSelectorReactor:
 def _logged(function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     try:
         function(*args, **kwargs)
-    except Exception:
+    except BaseException:           # also SystemExit: asyncio would end the loop
         _log.exception('a call failed in the SDK thread: %r', function)
 
 
