@@ -168,7 +168,13 @@ class _ReactorScheduler:
         # Two threads may both see False: then the second wake-up finds nothing to do.
         if not self._woken:
             self._woken = True
-            reactor.call_from_thread(self._run)
+            try:
+                reactor.call_from_thread(self._run)
+            except RuntimeError:
+                # There is no reactor thread: the caller is told, and nothing is left for one that may come.
+                self._woken = False
+                self._calls.clear()
+                raise
 
     def _run(self) -> None:
         # Cleared first: what is appended from here on either is seen below or wakes again.
