@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import datetime
+from threading import RLock
 from typing import Any, ClassVar
 
 from zope.interface import implementer
@@ -13,10 +14,12 @@ from sipsimple.audio import AudioBridge, AudioDevice, IAudioPort, WaveRecorder
 from sipsimple.audio.ports import post_slots_changed
 from sipsimple.core import AudioTransport, SIPCoreError
 from sipsimple.notification import Notification
-from sipsimple.streams.rtp.base import RTPStream, RTPStreamState
+from sipsimple.streams.rtp.base import RTPStream, RTPStreamState, log
 from sipsimple.streams.rtp.context import audio_context, recordings_directory
 
 __all__ = ['AudioStream']
+
+SOUND_CARD = 0          # the slot of the mixer's own device
 
 
 @implementer(IAudioPort)
@@ -24,6 +27,8 @@ class AudioStream(RTPStream):
     """An audio stream of a session.
 
     It is a port: while it runs and we do not hold the peer, it is part of its own `bridge`, together with `device`, which stands for the sound card.
+    The bridge is made when somebody asks for it. Most calls never need more than the stream and the sound card, and these two are then connected in
+    the mixer without one, to the same effect.
 
     Attributes:
         mixer: the `AudioMixer` of the stream, None before it is initialised.
@@ -36,7 +41,9 @@ class AudioStream(RTPStream):
     def __init__(self, account: Any = None) -> None:
         super().__init__(account)
         self.mixer: Any = None
+        self._lock = RLock()                    # the bridge may be asked for in any thread
         self._bridge: AudioBridge | None = None
+        self._direct_slot: int | None = None    # our slot, while it is connected with the sound card without a bridge
         self._device: AudioDevice | None = None
         self._recorder: WaveRecorder | None = None
         self._muted = False
@@ -88,6 +95,7 @@ class AudioStream(RTPStream):
         if not isinstance(muted, bool):
             raise ValueError(f'muted must be True or False, not {muted!r}')
         if muted != self._muted:
+            self._need_bridge()                 # which knows what to do when our slots change
             old = self.producer_slot
             self._muted = muted
             if self._slot is not None:
@@ -100,17 +108,49 @@ class AudioStream(RTPStream):
         Raises:
             StreamError: asked before the stream is initialised, with no application running.
         """
-        if self._bridge is None:
-            self._bridge = AudioBridge(self._require_mixer())
-            self._bridge.add(self.device)
-        return self._bridge
+        with self._lock:
+            if self._bridge is None:
+                mixer = self._require_mixer()
+                self._device = AudioDevice(mixer)
+                self._bridge = AudioBridge(mixer)
+                self._bridge.add(self._device)
+                if self._direct_slot is not None:
+                    self._bridge.add(self)      # from now on the bridge owns the connections, which are there already
+                    self._direct_slot = None
+            return self._bridge
 
     @property
     def device(self) -> AudioDevice:
         """The sound card as this stream sees it, an `AudioDevice`. Errors as in `bridge`."""
-        if self._device is None:
-            self._device = AudioDevice(self._require_mixer())
-        return self._device
+        with self._lock:
+            self._need_bridge()
+            assert self._device is not None
+            return self._device
+
+    def _need_bridge(self) -> None:
+        self.bridge             # noqa: B018  the property makes it
+
+    def _connect(self) -> None:
+        """Let the peer and the user hear each other."""
+        with self._lock:
+            if self._bridge is not None or self._muted:
+                self.bridge.add(self)
+            elif self._slot is not None:
+                self.mixer.connect_slots(SOUND_CARD, self._slot)
+                self.mixer.connect_slots(self._slot, SOUND_CARD)
+                self._direct_slot = self._slot
+
+    def _disconnect(self) -> None:
+        with self._lock:
+            if self._direct_slot is not None:
+                slot, self._direct_slot = self._direct_slot, None
+                try:
+                    self.mixer.disconnect_slots(SOUND_CARD, slot)
+                    self.mixer.disconnect_slots(slot, SOUND_CARD)
+                except SIPCoreError as error:
+                    log.debug('cannot disconnect slot %d: %s', slot, error)         # the mixer is gone with the Engine
+            elif self._bridge is not None and self in self._bridge:
+                self._bridge.remove(self)
 
     def _require_mixer(self) -> Any:
         if self.mixer is None:
@@ -147,7 +187,7 @@ class AudioStream(RTPStream):
         if old_consumer != self._slot:
             self._slots_changed(old_consumer, old_producer)
         if not self._holding():
-            self.bridge.add(self)
+            self._connect()
         recorder = self._recorder
         if recorder is not None and not recorder.is_active:
             self._start_recorder(recorder)
@@ -168,19 +208,17 @@ class AudioStream(RTPStream):
 
     def deactivate(self) -> None:
         super().deactivate()
-        if self._bridge is not None and self.state == RTPStreamState.ESTABLISHED:
+        if self.state == RTPStreamState.ESTABLISHED:
             self._pause_media()
 
     def _pause_media(self) -> None:
-        bridge = self._bridge
-        if bridge is not None and self in bridge:
-            bridge.remove(self)
-            if self._recorder is not None and self._recorder in bridge:
-                bridge.remove(self._recorder)
+        self._disconnect()
+        if self._recorder is not None and self._bridge is not None and self._recorder in self._bridge:
+            self._bridge.remove(self._recorder)
 
     def _resume_media(self) -> None:
         if self._slot is not None and not self._deactivated:
-            self.bridge.add(self)
+            self._connect()
             if self._recorder is not None and self._recorder.is_active:
                 self.bridge.add(self._recorder)
 

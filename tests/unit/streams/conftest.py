@@ -96,6 +96,20 @@ class FakeAudioTransport:
         NotificationCenter().post_notification(name, sender=self, data=NotificationData(**fields))
 
 
+class FakeMixer:
+    def __init__(self):
+        self.connected = set()
+
+    def get_signal_level(self, slot):
+        return 1, 2
+
+    def connect_slots(self, source, sink):
+        self.connected.add((source, sink))
+
+    def disconnect_slots(self, source, sink):
+        self.connected.remove((source, sink))
+
+
 class FakeBridge:
     def __init__(self, mixer):
         self.mixer, self.ports, self.stopped = mixer, [], False
@@ -142,7 +156,7 @@ class World:
             nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None))
         self.session = SimpleNamespace(account=self.account, proposed_remote_sdp=None, local_identity=None, remote_identity=None)
         self.events = []
-        self.mixer = SimpleNamespace(get_signal_level=lambda slot: (1, 2))
+        self.mixer = FakeMixer()
 
     def handle_notification(self, notification):
         if notification.name.startswith(('MediaStream', 'AudioStream', 'AudioPort', 'RTPStream')):

@@ -424,6 +424,38 @@ def test_muted(world):
         stream.muted = 1
 
 
+BOTH_WAYS = {(0, 5), (5, 0)}
+
+
+def test_without_a_bridge_the_sound_card_is_connected_directly(world):
+    stream = world.started()
+    assert stream._bridge is None and world.mixer.connected == BOTH_WAYS
+    stream.hold()
+    assert world.mixer.connected == set()
+    stream.unhold()
+    assert world.mixer.connected == BOTH_WAYS
+    stream.deactivate()
+    assert world.mixer.connected == set()
+    stream.end()
+    assert stream._bridge is None and world.mixer.connected == set()
+
+
+def test_bridge_takes_over_the_connections(world):
+    stream = world.started()
+    assert stream in stream.bridge and stream.device in stream.bridge and world.mixer.connected == BOTH_WAYS
+    stream.hold()
+    assert stream not in stream.bridge
+    stream.unhold()
+    assert stream in stream.bridge
+
+
+def test_muted_before_the_start(world):
+    stream = world.initialized()
+    stream.muted = True
+    stream.start(world.describe(port=20000), world.describe(), 0)
+    assert stream in stream.bridge and stream.producer_slot is None and world.mixer.connected == set()
+
+
 def test_bridge_exists_before_the_start(world):
     stream = AudioStream(world.account)
     assert stream.device in stream.bridge and stream not in stream.bridge
