@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sipsimple.session.session import Session
 
-__all__ = ['add', 'call_when_empty', 'remove', 'sessions']
+__all__ = ['add', 'call_when_empty', 'remove', 'sessions', 'settle']
 
 # Keys only; a dict keeps the order. Changed in the reactor thread only; copying it is one step under the GIL.
 _sessions: dict[Session, None] = {}
@@ -20,7 +20,12 @@ def add(session: Session) -> None:
 
 
 def remove(session: Session) -> None:
+    """Take a session out, before its last notification: `settle` follows when all is done."""
     _sessions.pop(session, None)
+
+
+def settle() -> None:
+    """A session is over, streams and all: call who waits for that, if it was the last one."""
     if not _sessions:
         while _when_empty:
             _when_empty.pop()()

@@ -108,6 +108,7 @@ def failed(session: Session, originator: str, code: int, reason: str | None, fai
     session._post('SIPSessionDidFail', originator=originator, code=code, reason=reason, failure_reason=failure_reason,
                   redirect_identities=redirect_identities)
     streamset.end(session, _all_streams(session))
+    active.settle()
 
 
 def _ended(session: Session, originator: str, end_reason: str) -> None:
@@ -115,6 +116,7 @@ def _ended(session: Session, originator: str, end_reason: str) -> None:
     session.end_time = datetime.now().astimezone()
     session._post('SIPSessionDidEnd', originator=originator, end_reason=end_reason)
     streamset.end(session, _all_streams(session))
+    active.settle()
 
 
 def invite_answered(session: Session, code: int, ack_received: bool | str, reason: str | None = None) -> None:

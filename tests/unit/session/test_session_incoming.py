@@ -308,6 +308,7 @@ def test_manager_start_and_stop(world):
     assert done == [True] and manager.sessions == [] and manager.state == 'stopped'
     assert first.state == second.state == 'terminated'
     names = [name for name, _ in world.recorder.events]
+    assert names.index('SIPSessionManagerDidEnd') > names.index('SIPSessionDidEnd')
     assert names[0] == 'SIPSessionManagerWillEnd' and names[-1] == 'SIPSessionManagerDidEnd'
 
 

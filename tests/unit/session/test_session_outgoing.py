@@ -344,3 +344,40 @@ def test_what_needs_a_session(world):
     for call in (session.accept, session.accept_proposal, session.add_streams, session.remove_streams):
         with pytest.raises(IllegalStateError):
             call([world.Stream()])
+
+
+@pytest.mark.parametrize('answer', [200, 488, None])
+def test_result_of_ice_is_offered_before_the_session_starts(world, answer):
+    stream = world.Stream()
+    stream.ice_reoffer_needed = True
+    session = world.outgoing(stream)
+    world.invitation.peer_answers()
+    assert session.state == 'sending_proposal' and world.invitation.methods == ['INVITE', 're-INVITE'] and 'DidStart' not in world.recorder.names
+    if answer is None:
+        world.advance(5.1)
+        world.invitation.peer_answers_reinvite(487, 'Request Terminated')
+    else:
+        world.invitation.peer_answers_reinvite(answer, 'x')
+    assert session.state == 'connected' and world.recorder.names[-1] == 'DidStart'
+    assert (stream.calls[-1] == 'update') is (answer == 200)
+
+
+def test_peer_is_faster_than_the_result_of_ice(world):
+    """Its re-INVITE is answered first; media runs anyhow, and the session has started."""
+    stream = world.Stream(script='slow-start')
+    stream.ice_reoffer_needed = True
+    session = world.outgoing(stream)
+    world.invitation.peer_answers()
+    world.invitation.peer_offers(world.sdp('audio', port=40000))
+    stream.post('MediaStreamDidStart')
+    assert session.state == 'connected' and world.invitation.methods == ['INVITE', 200]
+    assert world.recorder.names[-2:] == ['DidStart', 'DidProcessTransaction']
+
+
+def test_end_while_the_result_of_ice_is_offered(world):
+    stream = world.Stream()
+    stream.ice_reoffer_needed = True
+    session = world.outgoing(stream)
+    world.invitation.peer_answers()
+    session.end()
+    assert session.state == 'terminated' and world.recorder.names[-1] == 'DidEnd' and 'DidStart' not in world.recorder.names
