@@ -26,20 +26,9 @@ class RegisterSettings(SettingsGroup):
         return {'enabled': value}       # `register = true`, as it was once written
 
 
-def _proxy(value: Any) -> SIPProxyAddress:
-    return value if isinstance(value, SIPProxyAddress) else _parsed(SIPProxyAddress, value)
-
-
-def _parsed(cls: Any, value: Any) -> Any:
-    address = cls.from_description(value)
-    if address is None:
-        raise ValueError('an empty address')
-    return address
-
-
 class SIPSettings(SettingsGroup):
     always_use_my_proxy = Setting(type=bool, default=True)
-    outbound_proxy = Setting(type=_proxy, default=None, nillable=True)
+    outbound_proxy = Setting(type=SIPProxyAddress, default=None, nillable=True)
     register = RegisterSettings
     register_interval = Setting(type=NonNegativeInteger, default=600)   # seconds, the next two as well
     subscribe_interval = Setting(type=NonNegativeInteger, default=600)
@@ -59,21 +48,13 @@ class RTPSettings(SettingsGroup):
     encryption = EncryptionSettings
 
 
-def _relay(value: Any) -> MSRPRelayAddress:
-    return value if isinstance(value, MSRPRelayAddress) else _parsed(MSRPRelayAddress, value)
-
-
-def _turn(value: Any) -> TURNServerAddress:
-    return value if isinstance(value, TURNServerAddress) else _parsed(TURNServerAddress, value)
-
-
 class NATTraversalSettings(SettingsGroup):
     use_ice = Setting(type=bool, default=False)
     stun_server_list = Setting(type=STUNServerAddressList, default=None, nillable=True)
-    turn_server = Setting(type=_turn, default=None, nillable=True)
+    turn_server = Setting(type=TURNServerAddress, default=None, nillable=True)
     turn_username = Setting(type=str, default=None, nillable=True)
     turn_password = Setting(type=str, default=None, nillable=True)
-    msrp_relay = Setting(type=_relay, default=None, nillable=True)
+    msrp_relay = Setting(type=MSRPRelayAddress, default=None, nillable=True)
     use_msrp_relay_for_outbound = Setting(type=bool, default=False)
 
 
@@ -129,11 +110,12 @@ class BonjourNATTraversal:
 
 
 def migrate_account(state: dict[str, Any]) -> dict[str, Any]:
-    """Stored state in the present layout: a top-level `password` becomes `auth.password`."""
-    if 'password' in state and not isinstance(state['password'], dict):
-        state = dict(state)
-        password = state.pop('password')
-        auth = dict(state.get('auth') or {})
-        auth.setdefault('password', password)
-        state['auth'] = auth
-    return state
+    """Stored state in the present layout, the same object when it is: a top-level `password` becomes `auth.password`."""
+    if not isinstance(state.get('password'), str):
+        return state
+    auth = state.get('auth')
+    auth = dict(auth) if isinstance(auth, dict) else {}
+    auth.setdefault('password', state['password'])
+    migrated = {name: value for name, value in state.items() if name != 'password'}
+    migrated['auth'] = auth
+    return migrated

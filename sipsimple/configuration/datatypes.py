@@ -1,4 +1,6 @@
-"""Types of settings: what a value may be, how it is written. All refuse a bad value with ValueError."""
+"""Types of settings: what a value may be, how it is written. All refuse a bad value with ValueError (TypeError for a
+value of a kind that makes no sense at all).
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,12 @@ class List:
     """An immutable sequence; items are converted with the class attribute `type`."""
 
     type: ClassVar[Any] = str
-    __slots__ = ('values',)
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, values: Iterable[Any] = ()) -> None:
         if isinstance(values, str):
             values = (values,)
-        self.values: list[Any] = [item if isinstance(item, self.type) else self.type(item) for item in values]
+        self.values: tuple[Any, ...] = tuple(item if isinstance(item, self.type) else self.type(item) for item in values)
 
     def __getstate__(self) -> list[str]:
         return [str(item) for item in self.values]
@@ -60,13 +61,13 @@ class List:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, List):
             return self.values == other.values
-        return self.values == other if isinstance(other, list) else NotImplemented
+        return list(self.values) == other if isinstance(other, list) else NotImplemented
 
     def __str__(self) -> str:
         return ', '.join(str(item) for item in self.values)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.values!r})'
+        return f'{type(self).__name__}({list(self.values)!r})'
 
 
 class ContentType(str):
@@ -74,10 +75,11 @@ class ContentType(str):
 
     _pattern = re.compile(r"(\*|[A-Za-z0-9!#$&^_.+-]+/(\*|[A-Za-z0-9!#$&^_.+-]+))\Z")
 
-    def __new__(cls, value: str) -> ContentType:
-        if not cls._pattern.match(value):
+    def __new__(cls, value: object) -> ContentType:
+        text = str(value)
+        if not cls._pattern.match(text):
             raise ValueError(f'not a content type: {value!r}')
-        return super().__new__(cls, value)
+        return super().__new__(cls, text)
 
 
 class ContentTypeList(List):
@@ -125,6 +127,8 @@ class Hostname(str):
     """A host name or an IPv4 or IPv6 address."""
 
     def __new__(cls, value: object) -> Hostname:
+        if not isinstance(value, str):
+            raise ValueError(f'not a host name: {value!r}')
         text = str(value)
         bare = text[1:-1] if text[:1] == '[' and text[-1:] == ']' else text
         if not _is_ip(bare):
@@ -151,7 +155,7 @@ class SIPAddress(str):
     def __new__(cls, value: object) -> SIPAddress:
         text = str(value)
         user, at, domain = text.rpartition('@')
-        if not at or not user or any(char.isspace() for char in user):
+        if not at or not user or any(char.isspace() or not char.isprintable() for char in user):
             raise ValueError(f'not a SIP address: {value!r}')
         Hostname(domain)
         return super().__new__(cls, f'{user.replace("@", "%40")}@{domain}')
@@ -248,8 +252,8 @@ class VideoResolution(tuple[int, int]):
     def height(self) -> int:
         return self[1]
 
-    def __getstate__(self) -> str:  # type: ignore[override]
-        return str(self)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (tuple(self),)
 
     def __str__(self) -> str:
         return f'{self[0]}x{self[1]}'
@@ -278,7 +282,7 @@ class PortRange:
         if not 0 < self.start <= self.end:
             raise ValueError(f'not a port range: {start!r}-{end!r}')
 
-    def __getstate__(self) -> str:  # type: ignore[override]
+    def __getstate__(self) -> str:
         return str(self)
 
     def __setstate__(self, state: Any) -> None:
@@ -321,12 +325,14 @@ def join_host(host: str, port: int) -> str:
 
 
 class EndpointAddress:
-    """`host:port`."""
+    """`host:port`; made from its parts or from such a text."""
 
     default_port: ClassVar[int] = 0
     host_type: ClassVar[Any] = Hostname
 
     def __init__(self, host: str, port: Any = None) -> None:
+        if port is None and isinstance(host, str):
+            host, port = split_host(host)
         self.host = self.host_type(host)
         self.port = Port(self.default_port if port is None else port)
         if self.port == 0:
@@ -335,21 +341,15 @@ class EndpointAddress:
     @classmethod
     def from_description(cls, description: str | None) -> Any:
         """The address in a text; None for an empty one. ValueError."""
-        if not description:
-            return None
-        host, port = split_host(description)
-        return cls(host, port)
+        return cls(description) if description else None
 
-    def __getstate__(self) -> str:  # type: ignore[override]
+    def __getstate__(self) -> str:
         return str(self)
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, str):
             raise ValueError(f'not an address: {state!r}')
-        other = self.from_description(state)
-        if other is None:
-            raise ValueError('an empty address')
-        self.__dict__.update(other.__dict__)
+        self.__init__(state)  # type: ignore[misc]
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.__dict__ == other.__dict__
@@ -375,16 +375,16 @@ class _TransportAddress(EndpointAddress):
     default_transport: ClassVar[str] = ''
 
     def __init__(self, host: str, port: Any = None, transport: str | None = None) -> None:
+        if port is None and transport is None and isinstance(host, str):
+            host, port, transport = self._split(host)
         name = (transport or self.default_transport).lower()
         if name not in self.ports:
             raise ValueError(f'not a transport: {transport!r}')
         super().__init__(host, self.ports[name] if port is None else port)
         self.transport = name
 
-    @classmethod
-    def from_description(cls, description: str | None) -> Any:
-        if not description:
-            return None
+    @staticmethod
+    def _split(description: str) -> tuple[str, str | None, str | None]:
         address, *parameters = description.split(';')
         transport = None
         for parameter in parameters:
@@ -393,7 +393,7 @@ class _TransportAddress(EndpointAddress):
                 raise ValueError(f'unknown parameter: {parameter!r}')
             transport = value.strip()
         host, port = split_host(address.strip())
-        return cls(host, port, transport)
+        return host, port, transport
 
     def __str__(self) -> str:
         return f'{join_host(self.host, self.port)};transport={self.transport}'
@@ -421,17 +421,14 @@ class STUNServerAddress(EndpointAddress):
 class STUNServerAddressList(List):
     type = STUNServerAddress
 
-    def __init__(self, values: Iterable[Any] = ()) -> None:
-        if isinstance(values, str):
-            values = (values,)
-        super().__init__([STUNServerAddress.from_description(item) if isinstance(item, str) else item for item in values])
-
 
 class XCAPRoot(str):
     """An absolute http or https URL without parameters, query and fragment."""
 
     def __new__(cls, value: object) -> XCAPRoot:
         text = str(value)
+        if any(char.isspace() or not char.isprintable() for char in text):
+            raise ValueError(f'not an XCAP root: {value!r}')
         try:
             parts = urlsplit(text)
             port = parts.port
@@ -472,10 +469,13 @@ class Path(str):
     """A normalised path; `~` is kept, `normalized` has it expanded."""
 
     def __new__(cls, value: object) -> Path:
-        text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+        text = os.fspath(value) if isinstance(value, os.PathLike) else value
+        if not isinstance(text, str):
+            raise TypeError(f'a path is a text: {value!r}')
         if '\0' in text:
             raise ValueError('a path cannot hold NUL')
-        return super().__new__(cls, os.path.normpath(text) if text else text)
+        text = os.path.normpath(text) if text else text
+        return super().__new__(cls, text[1:] if text.startswith('//') else text)
 
     @property
     def normalized(self) -> str:

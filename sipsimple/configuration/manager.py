@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+from sipsimple.configuration import tree
 from sipsimple.configuration.backend import IConfigurationBackend
-from sipsimple.configuration.changes import DefaultValue, ItemContainer, PersistentKey
 from sipsimple.configuration.errors import ObjectNotFoundError
 from sipsimple.util import Singleton
 
@@ -24,20 +23,27 @@ def set_storage_provider(provider: Callable[[], Any]) -> None:
 
 
 class ConfigurationManager(metaclass=Singleton):
-    """Holds the loaded tree (singleton). Thread: any."""
+    """Holds the loaded tree (singleton). Thread: any.
+
+    `backend` and `data` are None until it is started. `data` is never changed in place (see the tree module): what get()
+    returned stays as it was, and save() writes a snapshot while other threads go on.
+
+    Notifications (posted by the settings objects, it is the sender): CFGManagerLoadFailed, CFGManagerSaveFailed.
+    """
 
     _singleton_instance: ClassVar[Any]
 
     def __init__(self) -> None:
         self.backend: Any = None
-        self.data: dict[str, Any] | None = None
+        self.data: tree.Tree | None = None
         self._lock = threading.RLock()
+        self._save_lock = threading.Lock()
 
     def start(self, backend: Any = None) -> None:
         """Load the tree from the backend, by default that of the application's storage.
 
         Raises:
-            RuntimeError: started already, or no storage. TypeError: not an IConfigurationBackend.
+            RuntimeError: started already, or no storage. TypeError: not an IConfigurationBackend, or it loads no dict.
             ConfigurationBackendError: it could not be loaded; the manager stays un-started.
         """
         with self._lock:
@@ -50,7 +56,9 @@ class ConfigurationManager(metaclass=Singleton):
                 backend = storage.configuration_backend
             if not IConfigurationBackend.providedBy(backend):
                 raise TypeError(f'not a configuration backend: {backend!r}')
-            data = backend.load()
+            data = tree.freeze(backend.load())
+            if not isinstance(data, tree.Tree):
+                raise TypeError(f'the backend loaded no dict: {data!r}')
             self.backend, self.data = backend, data
 
     def reset(self) -> None:
@@ -58,22 +66,18 @@ class ConfigurationManager(metaclass=Singleton):
         with self._lock:
             self.backend = self.data = None
 
-    def _tree(self, key: Sequence[str]) -> dict[str, Any]:
-        if self.data is None:
+    def _tree(self, key: Sequence[str] = ('',)) -> tree.Tree:
+        data = self.data
+        if data is None:
             raise RuntimeError('the ConfigurationManager is not started')
         if not key:
             raise KeyError('an empty path')
-        return self.data
+        return data
 
     def get(self, key: Sequence[str]) -> Any:
-        """The subtree or value at a path. ObjectNotFoundError."""
-        with self._lock:
-            node: Any = self._tree(key)
-            for name in key:
-                if not isinstance(node, dict) or name not in node:
-                    raise ObjectNotFoundError('nothing stored under ' + '/'.join(key))
-                node = node[name]
-            return node
+        """The subtree or value at a path; a subtree cannot be changed. ObjectNotFoundError."""
+        value = tree.find(self._tree(key), key)
+        return list(value) if isinstance(value, list) else value
 
     def get_names(self, key: Sequence[str]) -> list[str]:
         """The names below a path; empty when it is missing."""
@@ -84,83 +88,28 @@ class ConfigurationManager(metaclass=Singleton):
         return list(node) if isinstance(node, dict) else []
 
     def update(self, key: Sequence[str], data: dict[str, Any]) -> None:
-        """Merge a state dictionary into the tree at a path."""
-        with self._lock:
-            node = self._tree(key)
-            for name in key:
-                child = node.get(name)
-                if not isinstance(child, dict):
-                    child = node[name] = {}
-                node = child
-            _merge(node, data)
-            self._prune(key)
+        """Merge a state dictionary into the tree at a path. TypeError for a value that cannot be stored.
 
-    def _prune(self, key: Sequence[str]) -> None:
-        """Remove empty groups along a path, from below; a PersistentKey stays."""
-        assert self.data is not None
-        nodes = [self.data]
-        for name in key:
-            child = nodes[-1].get(name)
-            if not isinstance(child, dict):
-                break
-            nodes.append(child)
-        for depth in range(len(nodes) - 1, 0, -1):
-            if nodes[depth] or isinstance(key[depth - 1], PersistentKey):
-                return
-            del nodes[depth - 1][key[depth - 1]]
+        DefaultValue removes a name; a dict is merged and removed when it ends empty; an ItemContainer also deletes the
+        names that it does not have; anything else replaces. Names not mentioned stay.
+        """
+        with self._lock:
+            self.data = tree.merge(self._tree(key), key, data)
 
     def rename(self, old_key: Sequence[str], new_key: Sequence[str]) -> None:
         """Move a subtree. ObjectNotFoundError."""
         with self._lock:
             self._tree(new_key)
-            subtree = self.get(old_key)
-            self.delete(old_key)
-            node = self._tree(new_key)
-            for name in new_key[:-1]:
-                child = node.get(name)
-                if not isinstance(child, dict):
-                    child = node[name] = {}
-                node = child
-            node[str(new_key[-1])] = subtree
+            self.data = tree.rename(self._tree(old_key), old_key, new_key)
 
     def delete(self, key: Sequence[str]) -> None:
         """Remove a subtree and the parents that became empty; a missing path is fine."""
         with self._lock:
-            node = self._tree(key)
-            for name in key[:-1]:
-                child = node.get(name)
-                if not isinstance(child, dict):
-                    return
-                node = child
-            node.pop(key[-1], None)
-            if len(key) > 1:
-                self._prune([str(name) for name in key[:-1]])
+            self.data = tree.delete(self._tree(key), key)
 
     def save(self) -> None:
         """Hand the whole tree to the backend. ConfigurationBackendError."""
-        with self._lock:
-            if self.data is None:
-                raise RuntimeError('the ConfigurationManager is not started')
-            backend, data = self.backend, copy.copy(self.data)
+        with self._save_lock:               # a later save is not overtaken by an earlier one
+            with self._lock:
+                backend, data = self.backend, self._tree()
             backend.save(data)
-
-
-def _merge(node: dict[str, Any], data: dict[str, Any]) -> None:
-    for name, value in data.items():
-        name = str(name)
-        if value is DefaultValue:
-            node.pop(name, None)
-        elif isinstance(value, dict):
-            child = node.get(name)
-            if not isinstance(child, dict):
-                child = {}
-            if isinstance(value, ItemContainer):
-                for gone in child.keys() - {str(key) for key in value}:
-                    del child[gone]
-            _merge(child, value)
-            if child or any(isinstance(key, PersistentKey) for key in value):
-                node[name] = child
-            else:
-                node.pop(name, None)
-        else:
-            node[name] = value

@@ -1,18 +1,23 @@
 """SettingsState, SettingsGroup, SettingsObject: trees of settings, saved object by object.
 
-save() commits and describes the change in the caller's thread, so a save stores what was set before it, and nothing set
-after it; storing and notifying happen in the file-io thread, in the order of the calls.
+save() and delete() change the tree in memory in the caller's thread, so a save stores what was set before it and nothing
+set after it, and an object made right after a delete() finds nothing. Notifying and writing happen in the file-io thread,
+in the order of the calls. While more saves wait there, the file is written once for all of them, every WRITE_SECONDS at
+the latest.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from sipsimple.configuration.backend import ConfigurationBackendError
-from sipsimple.configuration.changes import ModifiedList, ModifiedValue, PersistentKey
-from sipsimple.configuration.descriptors import AbstractSetting, Cell, Setting, SettingsObjectID
+from sipsimple.configuration.changes import DefaultValue, ModifiedList, ModifiedValue, PersistentKey
+from sipsimple.configuration.descriptors import AbstractSetting, Cell, CorrelatedSetting, Setting, SettingsObjectID
 from sipsimple.configuration.errors import DuplicateIDError, ObjectNotFoundError
 from sipsimple.configuration.manager import ConfigurationManager
 from sipsimple.notification import NotificationCenter, NotificationData, TimestampedNotificationData
@@ -21,6 +26,8 @@ from sipsimple.threading import call_in_thread
 __all__ = ['SettingsGroup', 'SettingsObject', 'SettingsObjectExtension', 'SettingsState', 'SettingsStateMeta']
 
 STORAGE_THREAD = 'file-io'
+WRITE_SECONDS = 1.0
+_log = logging.getLogger('sipsimple.configuration')
 
 
 def is_group(value: object) -> bool:
@@ -90,7 +97,13 @@ class SettingsStateMeta(type):
         if is_group(value):
             value = GroupDescriptor(value, key)
         type.__setattr__(cls, key, value)
+        cls._collect_all()
+
+    def _collect_all(cls) -> None:
         cls._collect()
+        kind: Any = cls
+        for subclass in type.__subclasses__(kind):
+            subclass._collect_all()
 
 
 class _SettingsMap:
@@ -110,7 +123,8 @@ class _SettingsMap:
 
 class _SettingsMapDescriptor:
     def __get__(self, obj: Any, owner: Any = None) -> _SettingsMap:
-        return _SettingsMap(owner if owner is not None else type(obj))
+        kind: Any = owner if owner is not None else type(obj)
+        return _SettingsMap(kind)
 
 
 class SettingsState(metaclass=SettingsStateMeta):
@@ -124,10 +138,18 @@ class SettingsState(metaclass=SettingsStateMeta):
         self = super().__new__(cls)
         self._values = {}
         self._groups = {}
+        self._id_cell = None
         return self
 
     _values: dict[str, Cell]
     _groups: dict[str, Any]
+    _id_cell: Cell | None
+
+    def _change_id(self, new: Any) -> None:
+        """The id descriptor is given another value."""
+        cell = self._id_cell
+        assert cell is not None
+        cell.value, cell.dirty = new, new != cell.committed
 
     def get_modified(self) -> dict[str, ModifiedValue | ModifiedList]:
         """What changed since the last call, by dotted path; committed now."""
@@ -154,33 +176,47 @@ class SettingsState(metaclass=SettingsStateMeta):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load a stored tree. What cannot be loaded keeps its default and is reported by CFGManagerLoadFailed."""
         for name, value in state.items():
-            try:
-                if name in self._settings:
-                    setting = self._settings[name]
-                    if getattr(setting, 'stored', True):
-                        if isinstance(value, dict):
-                            raise ValueError(f'{name} is a setting, not a group')
-                        setting.__setstate__(self, value)
-                elif name in self._group_classes:
-                    group = getattr(self, name)
-                    if not isinstance(value, dict):
-                        value = group._from_scalar(value)
-                    group.__setstate__(value)
-            except (ValueError, TypeError, AttributeError) as error:
-                NotificationCenter().post_notification('CFGManagerLoadFailed', sender=ConfigurationManager(), data=NotificationData(
-                    attribute=name, container=self, error=error))
+            if name in self._settings:
+                setting = self._settings[name]
+                if getattr(setting, 'stored', True):
+                    self._try_load(name, self._load_setting, setting, name, value)
+            elif name in self._group_classes:
+                self._try_load(name, self._load_group, getattr(self, name), value)
+        for name, setting in self._settings.items():
+            if isinstance(setting, CorrelatedSetting) and name in state:
+                self._try_load(name, setting.check_loaded, self)
 
-    def clone(self) -> Any:
-        """A copy of the explicit values in a new object of the same class (groups only: an object needs its own id)."""
-        copy = type(self)()
+    def _try_load(self, name: str, load: Callable[..., None], *args: Any) -> None:
+        """Load one part; types may be the application's, so any exception means a bad value."""
+        try:
+            load(*args)
+        except Exception as error:
+            _log.warning('a stored value was refused: %s of %s: %s', name, type(self).__name__, error)
+            NotificationCenter().post_notification('CFGManagerLoadFailed', sender=ConfigurationManager(), data=NotificationData(
+                attribute=name, container=self, error=error))
+
+    def _load_setting(self, setting: AbstractSetting, name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            raise ValueError(f'{name} is a setting, not a group')
+        setting.__setstate__(self, value)
+
+    def _load_group(self, group: Any, value: Any) -> None:
+        group.__setstate__(value if isinstance(value, dict) else group._from_scalar(value))
+
+    def clone(self, *args: Any, **kwargs: Any) -> Any:
+        """A copy of the explicit values in a new object of the same class, made with the arguments."""
+        copy = type(self)(*args, **kwargs)
         copy.update(self)
         return copy
 
     def update(self, other: Any) -> None:
-        """Take over the explicit values of another object of the same class."""
+        """Take over the values of another object of the same class, implicit ones as implicit. TypeError."""
+        if not isinstance(other, type(self)):
+            raise TypeError(f'not a {type(self).__name__}: {other!r}')
         for name, setting in self._settings.items():
-            if isinstance(setting, Setting) and name in other._values:
-                setattr(self, name, other._values[name].value)
+            if isinstance(setting, Setting):
+                cell = other._values.get(name)
+                Setting.__set__(setting, self, DefaultValue if cell is None else cell.value)
         for name in self._group_classes:
             getattr(self, name).update(getattr(other, name))
 
@@ -201,23 +237,8 @@ class SettingsObjectExtension:
 
 
 _lock = threading.RLock()
-_dynamic: dict[type, WeakValueDictionary[str, Any]] = {}
+_dynamic: dict[type, WeakValueDictionary[str, Any]] = {}        # under the id of now and that of the last save
 _static: dict[type, Any] = {}
-
-
-def change_id(obj: Any, new: Any) -> None:
-    """Set the pending id of an object. DuplicateIDError."""
-    with _lock:
-        live = _dynamic[type(obj)]
-        cell = obj._id_cell
-        other = live.get(str(new))
-        if other is not None and other is not obj:
-            raise DuplicateIDError(f'{type(obj).__name__} {new} exists')
-        if cell.value != cell.committed and str(cell.value) != str(new):
-            live.pop(str(cell.value), None)
-        live[str(new)] = obj
-        cell.value = new
-        cell.dirty = new != cell.committed
 
 
 class SettingsObjectMeta(SettingsStateMeta):
@@ -232,17 +253,21 @@ class SettingsObjectMeta(SettingsStateMeta):
             type.__setattr__(cls, 'id', id_)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        id_ = vars(cls).get('__id__') or next((vars(base)['__id__'] for base in cls.__mro__ if vars(base).get('__id__') is not None), None)
+        obj = _static.get(cls)
+        if obj is not None and not args and not kwargs:
+            return obj
+        id_: Any = getattr(cls, '__id__', None)
         with _lock:
             if isinstance(id_, str):
                 if args or kwargs:
                     raise TypeError(f'{cls.__name__} takes no arguments')
-                obj = _static.get(cls)
-                if obj is not None:
-                    return obj
+                if cls in _static:
+                    return _static[cls]
                 obj = cls._make(id_, (), id_)
                 _static[cls] = obj
             else:
+                if len(args) + len(kwargs) > 1 or kwargs.keys() - {'id'}:
+                    raise TypeError(f'{cls.__name__} takes an id and nothing else')
                 given = args[0] if args else kwargs.get('id')
                 if given is None:
                     raise ValueError(f'{cls.__name__} needs an id')
@@ -251,31 +276,83 @@ class SettingsObjectMeta(SettingsStateMeta):
                 value = id_.type(given) if isinstance(id_, SettingsObjectID) else given
                 live = _dynamic.setdefault(cls, WeakValueDictionary())
                 obj = live.get(str(value))
-                if obj is not None and obj._state != 'deleted':
+                if obj is not None:
                     return obj
                 obj = cls._make(value, (value,), id_)
                 live[str(value)] = obj
-        if obj._state == 'loaded' or isinstance(id_, str):
+        if obj._state == 'loaded':
             NotificationCenter().post_notification('CFGSettingsObjectWasActivated', sender=obj, data=TimestampedNotificationData())
         return obj
 
     def _make(cls, value: Any, args: tuple[Any, ...], id_: Any) -> Any:
-        obj = cls.__new__(cls, *args)
-        cell = Cell()
+        manager = ConfigurationManager()
+        construct: Any = cls.__new__
+        obj = construct(cls, *args)
+        obj._id_cell = cell = Cell()
         cell.value = cell.committed = value
-        obj._id_cell = cell
-        obj._state = 'new'
+        path = obj._path()
         try:
-            stored = ConfigurationManager().get(obj._path())
+            stored = manager.get(path)
         except ObjectNotFoundError:
-            if isinstance(id_, str):
-                obj._state = 'loaded'
+            obj._state = 'loaded' if isinstance(id_, str) else 'new'
         else:
             obj._state = 'loaded'
             if isinstance(stored, dict):
-                obj.__setstate__(obj._migrate(stored))
+                state = obj._migrate(stored)
+                obj.__setstate__(state)
+                if state is not stored:         # not merged: what the new layout has no place for must go
+                    manager.delete(path)
+                    manager.update(path, state)
+                    call_in_thread(STORAGE_THREAD, obj._write, 'save', {'modified': {}})
+            else:
+                obj._try_load(str(value), _refuse_scalar, stored)
         obj.__init__(*args)
         return obj
+
+
+def _refuse_scalar(value: Any) -> None:
+    raise ValueError(f'a group of settings is expected, not {value!r}')
+
+
+class _Writer:
+    """Decides when the tree is written. Only the file-io thread calls `done`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queued = 0
+        self._waiting: list[tuple[SettingsObject, str, dict[str, Any]]] = []
+        self._last = 0.0
+
+    def queue(self) -> None:
+        """A call of `done` is going to come."""
+        with self._lock:
+            self._queued += 1
+
+    def done(self, obj: SettingsObject, operation: str, data: dict[str, Any] | None) -> None:
+        """Something was announced; data is None when nothing is to be written for it."""
+        with self._lock:
+            self._queued -= 1
+            more = self._queued > 0
+        if data is not None:
+            self._waiting.append((obj, operation, data))
+        if self._waiting and (not more or time.monotonic() - self._last > WRITE_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        manager = ConfigurationManager()
+        try:
+            manager.save()
+        except Exception as error:          # the backend may be the application's
+            if not isinstance(error, ConfigurationBackendError):
+                _log.exception('the configuration backend failed')
+            for obj, operation, data in waiting:
+                NotificationCenter().post_notification('CFGManagerSaveFailed', sender=manager, data=NotificationData(
+                    object=obj, operation=operation, exception=error, **data))
+        self._last = time.monotonic()
+
+
+_writer = _Writer()
 
 
 class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
@@ -291,7 +368,7 @@ class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
     __group__: ClassVar[str | None] = None
     __id__: ClassVar[Any] = None
     _id_cell: Cell
-    _state: str
+    _state: str             # new, loaded, deleted
 
     def __init__(self, *args: Any) -> None:
         pass
@@ -304,24 +381,79 @@ class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
         name = PersistentKey(self._id_cell.committed if old else self._id_cell.value)
         return [name] if self.__group__ is None else [self.__group__, name]
 
+    def _change_id(self, new: Any) -> None:
+        with _lock:
+            cell = self._id_cell
+            if self._state != 'deleted':
+                live = _dynamic.setdefault(type(self), WeakValueDictionary())
+                other = live.get(str(new))
+                if other is not None and other is not self or other is None and self._is_taken(new):
+                    raise DuplicateIDError(f'{type(self).__name__} {new} exists')
+                if str(cell.value) not in (str(cell.committed), str(new)):
+                    live.pop(str(cell.value), None)
+                live[str(new)] = self
+            cell.value, cell.dirty = new, new != cell.committed
+
+    def _is_taken(self, id: Any) -> bool:
+        """True when something is stored under the id: an object that nobody has asked for yet must not be overwritten."""
+        path = [str(id)] if self.__group__ is None else [self.__group__, str(id)]
+        try:
+            ConfigurationManager().get(path)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def clone(self, new_id: str) -> Any:
+        """A new, unsaved object with that id and the same values. DuplicateIDError; TypeError for a static id."""
+        if isinstance(type(self).__id__, str):
+            raise TypeError(f'there is one {type(self).__name__} only')
+        with _lock:
+            value = type(self).__id__.type(new_id) if isinstance(type(self).__id__, SettingsObjectID) else new_id
+            if str(value) in _dynamic.get(type(self), ()) or self._is_taken(value):
+                raise DuplicateIDError(f'{type(self).__name__} {value} exists')
+            copy = type(self)(new_id)
+        copy.update(self)
+        return copy
+
     def save(self) -> None:
-        """Store what changed; returns at once. Thread: any; storing and notifications in 'file-io'."""
+        """Store what changed; returns at once. Nothing happens when nothing changed, and after delete().
+
+        Thread: any; notifications and writing in 'file-io'.
+        RuntimeError: the ConfigurationManager is not started. TypeError: a value of an own type that cannot be stored.
+        """
         with _lock:
             if self._state == 'deleted':
                 return
+            manager = ConfigurationManager()
+            state = self.__getstate__()
             created = self._state == 'new'
-            old_path = self._path(old=True)
-            id_change = self._commit_id()
+            path, old_path = self._path(), self._path(old=True)
+            if created or path != old_path or self._is_changed():
+                if path != old_path:
+                    try:
+                        manager.rename(old_path, path)
+                    except ObjectNotFoundError:
+                        pass
+                manager.update(path, state)
             modified: dict[str, Any] = self.get_modified()
+            id_change = self._commit_id()
             if id_change is not None:
                 modified['__id__'] = id_change
             if not created and not modified:
                 return
             self._state = 'loaded'
-            state, path = self.__getstate__(), self._path()
-            persistent = created or id_change is not None or any(self._is_stored(name) for name in modified)
-            call_in_thread(STORAGE_THREAD, self._store, created, modified, state, old_path if id_change is not None else None, path,
-                           persistent)
+            stored = created or any(self._is_stored(name) for name in modified)
+            _writer.queue()
+            call_in_thread(STORAGE_THREAD, self._announce_save, created, modified, stored)
+
+    def _is_changed(self) -> bool:
+        """False only when it is sure that no stored setting changed."""
+        def changed(state: Any) -> bool:
+            for setting in state._settings.values():
+                if getattr(setting, 'stored', True) and (not isinstance(setting, Setting) or setting.is_modified(state)):
+                    return True
+            return hasattr(state, '_items') or any(changed(group) for group in state._groups.values())
+        return changed(self)
 
     def _is_stored(self, path: str) -> bool:
         try:
@@ -334,65 +466,62 @@ class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
         if not cell.dirty:
             return None
         change = ModifiedValue(cell.committed, cell.value)
-        _dynamic[type(self)].pop(str(cell.committed), None)
+        live = _dynamic.get(type(self))
+        if live is not None and live.get(str(cell.committed)) is self:
+            del live[str(cell.committed)]
         cell.committed, cell.dirty = cell.value, False
         return change
 
-    def _store(self, created: bool, modified: dict[str, Any], state: dict[str, Any], old_path: list[str] | None, path: list[str],
-               persistent: bool) -> None:
-        manager, center = ConfigurationManager(), NotificationCenter()
-        if persistent:
-            if old_path is not None:
-                try:
-                    manager.rename(old_path, path)
-                except ObjectNotFoundError:
-                    pass
-            manager.update(path, state)
+    def _announce_save(self, created: bool, modified: dict[str, Any], stored: bool) -> None:
+        center = NotificationCenter()
         if created:
             center.post_notification('CFGSettingsObjectWasActivated', sender=self, data=TimestampedNotificationData())
             center.post_notification('CFGSettingsObjectWasCreated', sender=self, data=TimestampedNotificationData())
         else:
             center.post_notification('CFGSettingsObjectDidChange', sender=self, data=TimestampedNotificationData(modified=modified))
-        if persistent:
-            self._save_backend('save', modified=None if created else modified)
+        _writer.done(self, 'save', {'modified': None if created else modified} if stored else None)
 
-    def _save_backend(self, operation: str, **data: Any) -> None:
-        manager = ConfigurationManager()
-        try:
-            manager.save()
-        except ConfigurationBackendError as error:
-            NotificationCenter().post_notification('CFGManagerSaveFailed', sender=manager, data=NotificationData(
-                object=self, operation=operation, exception=error, **data))
+    def _write(self, operation: str, data: dict[str, Any]) -> None:
+        _writer.queue()
+        _writer.done(self, operation, data)
 
     def delete(self) -> None:
-        """Remove the object from the configuration; returns at once. TypeError for one with a static id."""
+        """Remove the object from the configuration; returns at once. Saves and deletes after it do nothing.
+
+        TypeError: the class has a static id. Thread: any; notification and writing in 'file-io'.
+        """
         if isinstance(type(self).__id__, str):
             raise TypeError(f'{type(self).__name__} cannot be deleted')
         with _lock:
             if self._state == 'deleted':
                 return
+            ConfigurationManager().delete(self._path(old=True))
             self._state = 'deleted'
             live = _dynamic.get(type(self))
             if live is not None:
                 for name in {str(self._id_cell.value), str(self._id_cell.committed)}:
                     if live.get(name) is self:
                         del live[name]
-        call_in_thread(STORAGE_THREAD, self._remove, self._path(old=True))
+            _writer.queue()
+            call_in_thread(STORAGE_THREAD, self._announce_delete)
 
-    def _remove(self, path: list[str]) -> None:
-        ConfigurationManager().delete(path)
+    def _announce_delete(self) -> None:
         NotificationCenter().post_notification('CFGSettingsObjectWasDeleted', sender=self, data=TimestampedNotificationData())
-        self._save_backend('delete')
+        _writer.done(self, 'delete', {})
 
     @classmethod
     def register_extension(cls, extension: type) -> None:
         """Add the settings and groups of a SettingsObjectExtension, replacing those of the same name. TypeError."""
         if not (isinstance(extension, type) and issubclass(extension, SettingsObjectExtension)):
             raise TypeError(f'not a SettingsObjectExtension: {extension!r}')
+        members: dict[str, Any] = {}
         for base in reversed(extension.__mro__):
-            for name, value in vars(base).items():
-                if is_group(value) and not name.startswith('__') or isinstance(value, AbstractSetting):
-                    cls._add(name, value)
+            members.update(vars(base))
+        for name, value in members.items():
+            if name.startswith('__') or isinstance(value, SettingsObjectID):
+                continue
+            if is_group(value) or isinstance(value, AbstractSetting):
+                cls._add(name, value)
 
 
 def forget_static_objects() -> None:

@@ -8,18 +8,26 @@
                 audio_codec_list = opus, PCMA
 
 Saving is atomic: a sibling file is written, flushed to the disk and renamed over the target, and the folder is flushed
-too; a process killed at any moment leaves the old file or the new one. A file that cannot be read is never overwritten.
+too; a process killed at any moment leaves the old file or the new one; what it leaves of an unfinished sibling is removed
+at the next load. A file that cannot be read is never overwritten.
+
+A big tree with a small change is saved fast: the text of each second-level group (an account, a contact) is kept for as
+long as the group is the same Tree, which cannot change.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import secrets
+import sys
 from typing import Any
 
 from zope.interface import implementer
 
 from sipsimple.configuration.backend import ConfigurationBackendError, IConfigurationBackend
+from sipsimple.configuration.tree import Tree
 
 __all__ = ['FileBackend', 'FileBuilderError', 'FileParserError']
 
@@ -27,6 +35,9 @@ INDENT = '    '
 SPECIAL = frozenset(',"\'=: #\\\t\v\f\n\r')
 MAX_SIZE = 64 * 1024 * 1024
 MAX_DEPTH = 64
+SPACE = ' \t\v\f'
+# the lines that make up nearly all of a file: a plain name with ':', or with '=' and at most one plain word
+_simple_line = re.compile(r'([ \t\v\f]*)([^\s:=#,"\'\\]+)(?::|[ ]?=[ ]?([^\s:=#,"\'\\]*))\Z', re.ASCII)
 
 
 class FileParserError(ConfigurationBackendError):
@@ -64,11 +75,11 @@ def build_value(value: Any, path: str) -> str:
 
 def build_lines(data: dict[str, Any], depth: int, path: str, lines: list[str]) -> None:
     """The lines of one group: settings first, then groups, both sorted."""
+    if depth > MAX_DEPTH:
+        raise FileBuilderError(f'more than {MAX_DEPTH} groups inside each other')
     groups = []
     indent = INDENT * depth
-    for name in sorted(data):
-        if not isinstance(name, str):
-            raise FileBuilderError(f'{path}: a name must be a text: {name!r}')
+    for name in sorted_names(data, path):
         value = data[name]
         if isinstance(value, dict):
             groups.append(name)
@@ -79,6 +90,13 @@ def build_lines(data: dict[str, Any], depth: int, path: str, lines: list[str]) -
         lines.append(f'{indent}{escape(name)}:')
         build_lines(data[name], depth + 1, f'{path}{name}.', lines)
         lines.append('')
+
+
+def sorted_names(data: dict[str, Any], path: str) -> list[str]:
+    for name in data:
+        if not isinstance(name, str):
+            raise FileBuilderError(f'{path}: a name must be a text: {name!r}')
+    return sorted(data)
 
 
 # ---- reading -----------------------------------------------------------------------------------------------------
@@ -99,7 +117,7 @@ class LineParser:
 
     def skip_space(self) -> None:
         line, position = self.line, self.position
-        while position < len(line) and line[position] in ' \t\v\f':
+        while position < len(line) and line[position] in SPACE:
             position += 1
         self.position = position
 
@@ -153,61 +171,76 @@ class LineParser:
     def value(self) -> Any:
         if self.at_end():
             return None
-        items: list[str] = []
-        is_list = pending = False
+        items: list[str | None] = []            # None: nothing stands there, not even ""
+        is_list = False
         while not self.at_end():
             text = self.word(', \t\v\f#')
+            items.append(text)
             self.skip_space()
-            comma = self.position < len(self.line) and self.line[self.position] == ','
-            if comma:
+            if self.position < len(self.line) and self.line[self.position] == ',':
                 self.position += 1
                 is_list = True
-                items.append(text or '')
-                pending = False
-            else:
-                items.append(text or '')
-                pending = True
-                if not self.at_end():
-                    raise self.error(f'unexpected text after the value: {self.line[self.position:]!r}')
+            elif not self.at_end():
+                raise self.error(f'unexpected text after the value: {self.line[self.position:]!r}')
         if not is_list:
             return items[0]
-        if not pending and items == ['']:
-            return []
-        return items
+        return [] if items == [None] else [item or '' for item in items]
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The tree in the text of a file. FileParserError."""
+    """The tree in the text of a file. FileParserError.
+
+    A line belongs to the nearest group line above it that is indented less; a tab counts as one character.
+    """
     root: dict[str, Any] = {}
     stack: list[tuple[int, dict[str, Any]]] = [(-1, root)]
-    for number, line in enumerate(text.splitlines() if '\v' not in text and '\f' not in text else text.replace('\r\n', '\n').split('\n'), 1):
-        stripped = line.strip()
-        if not stripped or stripped[0] == '#':
-            continue
-        indent = len(line) - len(line.lstrip())
-        parser = LineParser(line.rstrip(), number, indent)
-        name = parser.word(':= \t\v\f#')
-        if name is None:
-            raise parser.error('a name is missing')
-        parser.skip_space()
-        mark = parser.line[parser.position] if parser.position < len(parser.line) else ''
-        if mark not in (':', '=') or not mark:
-            raise parser.error('":" or "=" is missing')
-        parser.position += 1
-        while indent <= stack[-1][0]:
-            stack.pop()
-        group = stack[-1][1]
-        if mark == '=':
-            group[name] = parser.value()
+    simple = _simple_line.match
+    for number, line in enumerate(text.replace('\r\n', '\n').replace('\r', '\n').split('\n'), 1):
+        line = line.rstrip(SPACE)
+        value: Any
+        match = simple(line)
+        if match is not None:
+            space, name, value = match.groups()
+            indent = len(space)
+            is_group = line[-1] == ':' and value is None
+            value = value or None
         else:
-            if not parser.at_end():
-                raise parser.error('only a comment may follow ":"')
+            bare = line.lstrip(SPACE)
+            if not bare or bare[0] == '#':
+                continue
+            indent = len(line) - len(bare)
+            name, is_group, value = parse_line(LineParser(line, number, indent))
+        if is_group:
+            while indent <= stack[-1][0]:
+                stack.pop()
             if len(stack) > MAX_DEPTH:
-                raise parser.error(f'more than {MAX_DEPTH} groups inside each other')
+                raise FileParserError(f'line {number}: more than {MAX_DEPTH} groups inside each other')
             child: dict[str, Any] = {}
-            group[name] = child
+            stack[-1][1][name] = child
             stack.append((indent, child))
+        else:
+            level = len(stack) - 1
+            while indent <= stack[level][0]:
+                level -= 1
+            stack[level][1][name] = value
     return root
+
+
+def parse_line(parser: LineParser) -> tuple[str, bool, Any]:
+    """Name, whether it opens a group, and the value of a line that is no simple one."""
+    name = parser.word(':=#' + SPACE)
+    if name is None:
+        raise parser.error('a name is missing')
+    parser.skip_space()
+    mark = parser.line[parser.position:parser.position + 1]
+    if mark not in (':', '='):
+        raise parser.error('":" or "=" is missing')
+    parser.position += 1
+    if mark == '=':
+        return name, False, parser.value()
+    if not parser.at_end():
+        raise parser.error('only a comment may follow ":"')
+    return name, True, None
 
 
 # ---- the backend -------------------------------------------------------------------------------------------------
@@ -218,9 +251,12 @@ class FileBackend:
     """Keeps the tree in a file, readable by its owner only."""
 
     def __init__(self, filename: str, encoding: str = 'utf-8') -> None:
+        """LookupError for an unknown encoding."""
+        codecs.lookup(encoding)
         self.filename = os.fspath(filename)
         self.encoding = encoding
         self._broken: Exception | None = None
+        self._texts: dict[tuple[str, int], tuple[Tree, str]] = {}        # (name, id of a group) -> the group, its lines
 
     def load(self) -> dict[str, Any]:
         """The tree, {} when there is no file. FileParserError, ConfigurationBackendError; then save() refuses."""
@@ -230,6 +266,7 @@ class FileBackend:
             self._broken = error
             raise
         self._broken = None
+        self._remove_stale()
         return data
 
     def _load(self) -> dict[str, Any]:
@@ -245,10 +282,10 @@ class FileBackend:
         try:
             text = raw.decode(self.encoding)
         except UnicodeDecodeError as error:
-            line = raw.count(b'\n', 0, error.start) + 1
+            line = raw[:error.start].decode(self.encoding, 'replace').count('\n') + 1
             raise FileParserError(f'{self.filename}: line {line}: not {self.encoding} text') from error
         try:
-            return parse(text)
+            return parse(text.removeprefix('\ufeff'))
         except FileParserError as error:
             raise FileParserError(f'{self.filename}: {error}') from None
 
@@ -256,11 +293,10 @@ class FileBackend:
         """Store the tree atomically. ConfigurationBackendError, also after a load that failed: the file is kept."""
         if self._broken is not None:
             raise ConfigurationBackendError(f'not saved, to keep the damaged file as it is: {self._broken}')
-        lines: list[str] = []
-        build_lines(data, 0, '', lines)
-        raw = (os.linesep.join(lines) + os.linesep).encode(self.encoding)
-        folder = os.path.dirname(os.path.abspath(self.filename))
-        temporary = f'{self.filename}.{os.getpid()}.{secrets.token_hex(4)}'
+        raw = self._encode(self._build(data))
+        target = os.path.realpath(self.filename)            # a link stays a link
+        folder = os.path.dirname(target)
+        temporary = f'{target}.{os.getpid()}.{secrets.token_hex(4)}'
         try:
             os.makedirs(folder, exist_ok=True)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -269,7 +305,7 @@ class FileBackend:
                     file.write(raw)
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(temporary, self.filename)
+                os.replace(temporary, target)
             except BaseException:
                 try:
                     os.unlink(temporary)
@@ -279,6 +315,66 @@ class FileBackend:
             self._sync_folder(folder)
         except OSError as error:
             raise ConfigurationBackendError(f'cannot write {self.filename}: {error.strerror}') from error
+
+    def _build(self, data: dict[str, Any]) -> str:
+        """The text of the tree; that of second-level groups from the last time, where they are the same objects."""
+        lines: list[str] = []
+        groups: list[str] = []
+        kept: dict[tuple[str, int], tuple[Tree, str]] = {}
+        for name in sorted_names(data, ''):
+            if isinstance(data[name], dict):
+                groups.append(name)
+            else:
+                build_lines({name: data[name]}, 0, '', lines)
+        for name in groups:
+            group = data[name]
+            sections = [child for child in sorted_names(group, f'{name}.') if isinstance(group[child], dict)]
+            lines.append(f'{escape(name)}:')
+            build_lines({child: group[child] for child in group if not isinstance(group[child], dict)}, 1, f'{name}.', lines)
+            for child in sections:
+                section = group[child]
+                key = (child, id(section))
+                entry = self._texts.get(key)
+                if entry is None:
+                    own: list[str] = []
+                    build_lines({child: section}, 1, f'{name}.', own)
+                    entry = (section, '\n'.join(own))
+                if isinstance(section, Tree):           # kept referred to, so no other object can get its id
+                    kept[key] = entry
+                lines.append(entry[1])
+            lines.append('')
+        self._texts = kept
+        return ''.join(f'{line}\n' for line in lines)
+
+    def _encode(self, text: str) -> bytes:
+        if os.linesep != '\n':
+            text = text.replace('\n', os.linesep)
+        try:
+            return text.encode(self.encoding)
+        except UnicodeEncodeError as error:
+            line = text.count('\n', 0, error.start) + 1
+            raise FileBuilderError(f'line {line} cannot be written as {self.encoding}: {text[error.start:error.end]!r}') from error
+
+    def _remove_stale(self) -> None:
+        """Remove what killed processes left: siblings `<name>.<pid>.<8 hex digits>` of processes that are gone."""
+        if sys.platform == 'win32':
+            return                      # there os.kill(pid, 0) would end the process
+        folder, name = os.path.split(os.path.realpath(self.filename))
+        sibling = re.compile(re.escape(name) + r'\.([0-9]{1,10})\.[0-9a-f]{8}\Z')
+        try:
+            found = [(match.string, int(match[1])) for match in map(sibling.match, os.listdir(folder)) if match]
+        except OSError:
+            return
+        for stale, pid in found:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                try:
+                    os.unlink(os.path.join(folder, stale))
+                except OSError:
+                    pass
+            except (OSError, OverflowError):
+                pass                    # another user's process, alive
 
     @staticmethod
     def _sync_folder(folder: str) -> None:
