@@ -60,6 +60,8 @@ class ConfigurationManager(metaclass=Singleton):
             if not isinstance(data, tree.Tree):
                 raise TypeError(f'the backend loaded no dict: {data!r}')
             self.backend, self.data = backend, data
+            if hasattr(backend, 'prepare'):
+                backend.prepare(data)
 
     def reset(self) -> None:
         """Forget tree and backend, so that start() can be called again."""

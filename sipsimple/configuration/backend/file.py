@@ -36,6 +36,7 @@ SPECIAL = frozenset(',"\'=: #\\\t\v\f\n\r')
 MAX_SIZE = 64 * 1024 * 1024
 MAX_DEPTH = 64
 SPACE = ' \t\v\f'
+_plain = re.compile(r'[!$-&(-+\--9;<>-\[\]-~]+').fullmatch      # the common case, ASCII without the special characters
 # the lines that make up nearly all of a file: a plain name with ':', or with '=' and at most one plain word
 _simple_line = re.compile(r'([ \t\v\f]*)([^\s:=#,"\'\\]+)(?::|[ ]?=[ ]?([^\s:=#,"\'\\]*))\Z', re.ASCII)
 
@@ -53,7 +54,7 @@ class FileBuilderError(ConfigurationBackendError):
 
 def escape(text: str) -> str:
     """A name or value as it stands in the file."""
-    if text and not SPECIAL.intersection(text) and text.isprintable():
+    if _plain(text) or text and not SPECIAL.intersection(text) and text.isprintable():
         return text
     escaped = text.replace('\\', '\\\\').replace('"', '\\"').replace('\n', '\\n').replace('\r', '\\r')
     return f'"{escaped}"'
@@ -83,6 +84,8 @@ def build_lines(data: dict[str, Any], depth: int, path: str, lines: list[str]) -
         value = data[name]
         if isinstance(value, dict):
             groups.append(name)
+        elif isinstance(value, str):
+            lines.append(f'{indent}{escape(name)} = {escape(value)}')
         else:
             text = build_value(value, f'{path}{name}')
             lines.append(f'{indent}{escape(name)} = {text}' if text else f'{indent}{escape(name)} =')
@@ -93,9 +96,10 @@ def build_lines(data: dict[str, Any], depth: int, path: str, lines: list[str]) -
 
 
 def sorted_names(data: dict[str, Any], path: str) -> list[str]:
-    for name in data:
-        if not isinstance(name, str):
-            raise FileBuilderError(f'{path}: a name must be a text: {name!r}')
+    try:
+        ''.join(data)
+    except TypeError:
+        raise FileBuilderError(f'{path}: a name must be a text: {list(data)!r}') from None
     return sorted(data)
 
 
@@ -288,6 +292,13 @@ class FileBackend:
             return parse(text.removeprefix('\ufeff'))
         except FileParserError as error:
             raise FileParserError(f'{self.filename}: {error}') from None
+
+    def prepare(self, data: Tree) -> None:
+        """Make the text that save() keeps, so that the first save of a big tree is as fast as the next ones."""
+        try:
+            self._build(data)
+        except FileBuilderError:
+            pass                        # save() tells
 
     def save(self, data: dict[str, Any]) -> None:
         """Store the tree atomically. ConfigurationBackendError, also after a load that failed: the file is kept."""
