@@ -229,6 +229,8 @@ class SessionBase:
                 case Kind.STREAM_FAILED if event.source in self.streams:
                     self._deferred.append(event)        # not a matter of this procedure
                     continue
+                case Kind.STREAM_FAILED if event.source not in (self.proposed_streams or ()):
+                    continue                            # it is on its way out anyway
                 case Kind.STREAM_FAILED:
                     # The document names no fields, so an application's own streams may post none.
                     raise StreamFailed(event.source, getattr(event.data, 'reason', None) or 'unknown reason')

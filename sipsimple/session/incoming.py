@@ -51,6 +51,8 @@ async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra
     unknown = [stream for stream in streams if stream not in (session.proposed_streams or ())] if offer is not None else []
     if unknown:
         raise Failure(f'not among the proposed streams: {unknown}')
+    if offer is None:
+        session.proposed_streams = streams
     try:
         streams = await streamset.initialize(session, streams, 'incoming' if offer is not None else 'outgoing')
     except Failure as error:

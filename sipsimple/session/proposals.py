@@ -72,7 +72,7 @@ async def _propose(session: Session, streams: list[Any]) -> tuple[reinvite.Outco
     starter = streamset.Starter(session, ready)
     reinvite.send(session, description.next_offer(session._local_sdp, ready))
     session._post('SIPSessionGotProposal', originator='local', streams=list(streams))
-    outcome = await reinvite.final_response(session, settings().sip.invite_timeout)
+    outcome = await reinvite.final_response(session, settings().sip.invite_timeout, cancellable=True)
     if outcome.accepted:
         streamset.update(session.streams, session._local_sdp, session._remote_sdp)
         await _start(session, starter)
@@ -86,7 +86,10 @@ async def _start(session: Session, starter: streamset.Starter) -> None:
     deadline = session._deadline(session.media_stream_timeout)
     try:
         while not starter.complete:
-            event = await session._wait(deadline)
+            try:
+                event = await session._wait(deadline)
+            except ProposalCancelled:
+                continue                    # too late, the peer has accepted it
             if event.kind is Kind.STREAM_STARTED:
                 starter.pending.discard(event.source)
     finally:
@@ -150,9 +153,12 @@ async def _sleep(session: Session, seconds: float) -> None:
     deadline = session._deadline(seconds)
     try:
         while True:
-            await session._wait(deadline)
-    except DeadlineExpired:
-        pass
+            try:
+                await session._wait(deadline)
+            except ProposalCancelled:
+                continue
+            except DeadlineExpired:
+                break
     finally:
         deadline.cancel()
 

@@ -56,8 +56,9 @@ def send(session: SessionBase, sdp: SDPSession) -> None:
     invitation.send_reinvite(sdp=sdp)
 
 
-async def final_response(session: SessionBase, seconds: float | None) -> Outcome:
-    """Wait for the final response; cancel the re-INVITE after `seconds`, or when the application wants it.
+async def final_response(session: SessionBase, seconds: float | None, cancellable: bool = False) -> Outcome:
+    """Wait for the final response; cancel the re-INVITE after `seconds` or, if it is `cancellable`, when the application wants it: only added streams
+    can be taken back.
 
     Raises:
         OutOfStep: the peer answers nothing at all, or a 2xx crossed our CANCEL.
@@ -71,9 +72,9 @@ async def final_response(session: SessionBase, seconds: float | None) -> Outcome
             try:
                 event = await session._wait(deadline)
             except (DeadlineExpired, ProposalCancelled) as error:
+                if isinstance(error, ProposalCancelled) and (cancelled or not cancellable):
+                    continue
                 if cancelled:
-                    if isinstance(error, ProposalCancelled):
-                        continue
                     raise OutOfStep('re-INVITE not answered') from error
                 cancelled = True
                 if deadline is not None:

@@ -493,6 +493,32 @@ def test_add_cancelled_before_it_was_sent(world):
     assert session.state == 'connected' and invitation.methods == [] and world.recorder.one('SIPSessionGotRejectProposal').code == 487
 
 
+def test_cancelled_too_late(world):
+    session, invitation = world.connected()
+    text = world.Text(script='slow-start')
+    session.add_stream(text)
+    invitation.peer_answers_reinvite()
+    session.cancel_proposal()
+    text.post('MediaStreamDidStart')
+    assert session.state == 'connected' and text in session.streams and invitation.methods == ['re-INVITE']
+
+
+def test_only_added_streams_can_be_taken_back(world):
+    session, invitation = world.connected(world.Stream(), world.Text())
+    text = session.streams[1]
+    session.remove_stream(text)
+    session.cancel_proposal()
+    assert invitation.methods == ['re-INVITE']
+    invitation.peer_answers_reinvite(491, 'Request Pending')
+    world.advance(4.1)
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and text not in session.streams
+    session.hold()
+    session.cancel_proposal()
+    invitation.peer_answers_reinvite()
+    assert session.on_hold
+
+
 def test_add_fails_here(world):
     session, invitation = world.connected()
     text = world.Text(script='bad-init')
@@ -544,6 +570,15 @@ def test_remove_and_reuse_of_the_line(world):
     again = world.Text()
     session.add_stream(again)
     assert again.index == 1 and [line[0] for line in media(invitation.last('re-INVITE').sdp)] == ['audio', 'text']
+
+
+def test_removed_stream_fails_meanwhile(world):
+    session, invitation = world.connected(world.Stream(), world.Text())
+    text = session.streams[1]
+    session.remove_stream(text)
+    text.fail()
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and text.calls[-1] == 'end'
 
 
 def test_remove_is_refused(world):
