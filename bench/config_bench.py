@@ -26,6 +26,7 @@ class Media(SettingsGroup):
 class Contact(SettingsObject):
     __group__ = 'Contacts'
     __id__ = SettingsObjectID(type=str)
+    id = __id__
     name = Setting(type=str, default='')
     order = Setting(type=NonNegativeInteger, default=0)
     enabled = Setting(type=bool, default=False)
