@@ -67,6 +67,7 @@ class ThreadManager:
     _instance_lock: ClassVar[threading.Lock] = threading.Lock()
     _lock: threading.Lock
     _threads: dict[str, WorkerThread]
+    _exiting: bool
 
     def __new__(cls) -> ThreadManager:
         with cls._instance_lock:
@@ -74,7 +75,7 @@ class ThreadManager:
                 cls._instance = super().__new__(cls)
                 cls._instance._lock = threading.Lock()
                 cls._instance._threads = {}
-                atexit.register(cls._instance._exit)
+                cls._instance._exiting = False
             return cls._instance
 
     def start(self) -> None:
@@ -96,6 +97,8 @@ class ThreadManager:
 
     def _exit(self) -> None:
         """At interpreter exit: daemon threads would lose what is queued, a configuration to be written for instance."""
+        with self._lock:
+            self._exiting = True
         self._end_all(EXIT_SECONDS)
 
     def get_thread(self, name: str) -> WorkerThread:
@@ -109,10 +112,16 @@ class ThreadManager:
             thread = self._threads[name] = WorkerThread(name)
         return thread
 
-    def put(self, name: str, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Queue a call. Under the lock, so that none comes behind the end of a worker, where it would be lost."""
+    def put(self, name: str, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Queue a call; False when the process ends and nobody would carry it out.
+
+        Under the lock, so that none comes behind the end of a worker, where it would be lost.
+        """
         with self._lock:
+            if self._exiting:
+                return False
             self._get(name).put(function, args, kwargs)
+            return True
 
     def current(self, name: str) -> threading.Thread | None:
         """The thread of that worker; None when it was not started."""
@@ -130,13 +139,12 @@ class ThreadManager:
                 thread.end()
 
 
+atexit.register(ThreadManager()._exit)      # registered early, so it runs after the handlers of those who import this
+
+
 def schedule_in_thread(name: str, function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Queue a call to the worker of that name."""
-    try:
-        ThreadManager().put(name, function, args, kwargs)
-    except RuntimeError:                    # the interpreter ends and starts no threads any more
-        if threading.main_thread().is_alive():
-            raise
+    """Queue a call to the worker of that name. At the very end of the process it is made at once instead."""
+    if not ThreadManager().put(name, function, args, kwargs):
         _log.debug('no worker %s at exit, running %r here', name, function)
         function(*args, **kwargs)
 
