@@ -1,0 +1,35 @@
+"""Options of the whole suite."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption('--notification-report', metavar='FILE', help='add the notifications that were posted to a JSON file')
+
+
+def _support(name: str) -> Any:
+    """A module of tests/support, which is no package."""
+    spec = importlib.util.spec_from_file_location(f'sipsimple_tests_{name}', Path(__file__).parent / 'support' / f'{name}.py')
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='session', autouse=True)
+def notification_report(request: pytest.FixtureRequest) -> Any:
+    path = request.config.getoption('--notification-report')
+    if path is None:
+        yield None
+        return
+    report = _support('notification_report').NotificationReport()
+    report.start()
+    yield report
+    report.stop()
+    report.write(path)

@@ -1,0 +1,53 @@
+"""Compare what a run of the tests posted with the documented notifications.
+
+    pytest --notification-report report.json
+    python tools/notification_table.py report.json [--missing]
+
+The table is docs/notifications.toml. Each line says whether a notification was seen with all its fields, with some, or not at
+all. With --missing only what lacks something is printed. Exit status: 0 when all were seen with all fields, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+TABLE = Path(__file__).resolve().parents[1] / 'docs' / 'notifications.toml'
+
+
+def compare(table: dict[str, Any], report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(name, 'complete', 'partial' or 'missing', what lacks) for each documented notification."""
+    rows = []
+    for name, entry in table.items():
+        seen = report.get(name)
+        if seen is None:
+            rows.append((name, 'missing', ', '.join(entry['sections'])))
+            continue
+        lacking = [field for field in entry['fields'] if field not in seen['fields']]
+        rows.append((name, 'partial' if lacking else 'complete', ', '.join(lacking)))
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
+    parser.add_argument('report', type=Path)
+    parser.add_argument('--table', type=Path, default=TABLE)
+    parser.add_argument('--missing', action='store_true', help='print only what lacks something')
+    options = parser.parse_args(arguments)
+    table = tomllib.loads(options.table.read_text(encoding='utf-8'))
+    report = json.loads(options.report.read_text(encoding='utf-8'))
+    rows = compare(table, report)
+    for name, state, lack in rows:
+        if state != 'complete' or not options.missing:
+            print(f'{state:9} {name}' + (f': {lack}' if lack else ''))
+    counts = {state: sum(row[1] == state for row in rows) for state in ('complete', 'partial', 'missing')}
+    print(f'{len(rows)} documented: ' + ', '.join(f'{count} {state}' for state, count in counts.items())
+          + f'; {len(report.keys() - table.keys())} others were posted')
+    return 0 if counts['complete'] == len(rows) else 1
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
