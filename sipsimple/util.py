@@ -6,12 +6,14 @@ import os
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone, tzinfo
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+from typing import Any as Anything
 
 if TYPE_CHECKING:
+    from sipsimple._sha1 import sha1 as sha1
     from sipsimple.core.helpers import Route as Route
 
-__all__ = ['All', 'Any_', 'ExponentialTimer', 'ISOTimestamp', 'MultilingualText', 'Null', 'NullType', 'Route', 'Singleton', 'user_info']
+__all__ = ['All', 'Any', 'Any_', 'ExponentialTimer', 'ISOTimestamp', 'MultilingualText', 'Null', 'NullType', 'Route', 'Singleton', 'sha1', 'user_info']
 
 
 class MarkerType(type):
@@ -25,8 +27,11 @@ class All(metaclass=MarkerType):
     """Marker: everything."""
 
 
-class Any_(metaclass=MarkerType):
-    """Marker: anything; public as `Any`."""
+class Any(metaclass=MarkerType):
+    """Marker: anything."""
+
+
+Any_ = Any
 
 
 class Singleton(type):
@@ -34,7 +39,7 @@ class Singleton(type):
 
     _lock: ClassVar[threading.RLock] = threading.RLock()
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, *args: Anything, **kwargs: Anything) -> Anything:
         try:
             return cls.__dict__['_singleton_instance']
         except KeyError:
@@ -54,7 +59,7 @@ class NullType:
             cls._instance = super().__new__(cls)
         return cls._instance
 
-    def __call__(self, *args: Any, **kwargs: Any) -> NullType:
+    def __call__(self, *args: Anything, **kwargs: Anything) -> NullType:
         return self
 
     def __getattr__(self, name: str) -> NullType:
@@ -71,7 +76,7 @@ class NullType:
     def __getitem__(self, key: object) -> NullType:
         return self
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Anything]:
         return iter(())
 
     def __len__(self) -> int:
@@ -99,7 +104,7 @@ Null = NullType()
 class ISOTimestamp(datetime):
     """An aware datetime; made from ISO 8601 text, from a datetime (naive: local time), or like datetime (zone: local)."""
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> ISOTimestamp:
+    def __new__(cls, *args: Anything, **kwargs: Anything) -> ISOTimestamp:
         if len(args) == 1 and not kwargs and isinstance(args[0], (str, datetime)):
             moment = args[0] if isinstance(args[0], datetime) else datetime.fromisoformat(args[0].strip())
         else:
@@ -122,7 +127,7 @@ class ISOTimestamp(datetime):
     def __str__(self) -> str:
         return self.isoformat()
 
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Anything) -> tuple[Anything, ...]:
         return ISOTimestamp, (self.isoformat(),)
 
 
@@ -151,11 +156,11 @@ class ExponentialTimer:
     """
 
     def __init__(self) -> None:
-        self._handle: Any = None
-        self._interval = 0.0
+        self._handle: Anything = None
         self._iterations: int | None = None
         self._deadline: float | None = None
-        self._generation = 0
+        self._generation = 0            # odd while active; a call on its way for an older one does nothing
+        self._lock = threading.Lock()
 
     @property
     def active(self) -> bool:
@@ -168,20 +173,31 @@ class ExponentialTimer:
         Args:
             base_interval: seconds until the first expiry, or the second with `immediate`.
             iterations: how often to fire; time_limit: seconds after which it does not fire any more. None: no limit.
+        Raises:
+            ValueError: an interval of 0 or less, iterations below 1.
         """
         from sipsimple.threading import call_in_twisted_thread
-        self._generation += 1 if not self.active else 2
-        call_in_twisted_thread(self._begin, self._generation, base_interval, immediate, iterations, time_limit)
+        if not base_interval > 0:
+            raise ValueError(f'the interval must be positive: {base_interval!r}')
+        if iterations is not None and iterations < 1:
+            raise ValueError(f'it must fire at least once: {iterations!r}')
+        with self._lock:
+            self._generation += 1 if not self.active else 2
+            generation = self._generation
+        call_in_twisted_thread(self._begin, generation, base_interval, immediate, iterations, time_limit)
 
     def stop(self) -> None:
         """Do not fire any more."""
         from sipsimple.threading import call_in_twisted_thread
-        if self.active:
+        with self._lock:
+            if not self.active:
+                return
             self._generation += 1
-            call_in_twisted_thread(self._cancel)
+            generation = self._generation
+        call_in_twisted_thread(self._cancel, generation)
 
-    def _cancel(self) -> None:
-        if self._handle is not None:
+    def _cancel(self, generation: int) -> None:
+        if self._handle is not None and generation == self._generation:
             self._handle.cancel()
             self._handle = None
 
@@ -189,17 +205,22 @@ class ExponentialTimer:
         from sipsimple.threading import reactor
         if generation != self._generation:
             return
-        self._cancel()
-        self._interval, self._iterations = interval, iterations
+        self._cancel(generation)
+        self._iterations = iterations
         self._deadline = None if time_limit is None else reactor.get_loop().time() + time_limit
         self._schedule(generation, 0 if immediate else interval, interval if immediate else interval * 2)
 
     def _schedule(self, generation: int, delay: float, following: float) -> None:
         from sipsimple.threading import reactor
         if self._deadline is not None and reactor.get_loop().time() + delay > self._deadline:
-            self._generation += 1
+            self._end(generation)
             return
         self._handle = reactor.call_later(delay, self._fire, generation, following)
+
+    def _end(self, generation: int) -> None:
+        with self._lock:
+            if generation == self._generation:
+                self._generation += 1
 
     def _fire(self, generation: int, following: float) -> None:
         from sipsimple.notification import NotificationCenter
@@ -208,7 +229,7 @@ class ExponentialTimer:
         if self._iterations is not None:
             self._iterations -= 1
             if self._iterations <= 0:
-                self._generation += 1
+                self._end(generation)
         if generation == self._generation:
             self._schedule(generation, following, following * 2)
         NotificationCenter().post_notification('ExponentialTimerDidTimeout', sender=self)
@@ -239,10 +260,12 @@ class _UserInfo:
 
 user_info = _UserInfo()
 
-def __getattr__(name: str) -> Any:
+
+def __getattr__(name: str) -> Anything:
     if name == 'Route':
         from sipsimple.core.helpers import Route
         return Route
-    if name == 'Any':
-        return Any_
+    if name == 'sha1':
+        from sipsimple._sha1 import sha1
+        return sha1
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

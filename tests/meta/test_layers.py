@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ('sipsimple', 'msrplib')
 
 LAYERS = [
-    ('util', 'logging', 'notification', 'statemachine', '__info__'),
+    ('util', 'logging', 'notification', 'statemachine', '__info__', '_sha1'),
     ('threading', 'payloads'),
     ('core', 'engine', 'lookup', 'configuration', 'storage'),
     ('audio', 'video'),
