@@ -7,8 +7,7 @@ ConfigurationManager and `save()` stores what changed.
 from sipsimple.configuration.backend import ConfigurationBackendError, IConfigurationBackend
 from sipsimple.configuration.changes import DefaultValue, ItemContainer, ModifiedList, ModifiedValue, PersistentKey
 from sipsimple.configuration.collections import ItemCollection, ItemManagement
-from sipsimple.configuration.descriptors import (
-    AbstractSetting, CorrelatedSetting, RuntimeSetting, Setting, SettingsObjectID, SettingsObjectImmutableID)
+from sipsimple.configuration.descriptors import AbstractSetting, CorrelatedSetting, RuntimeSetting, Setting, SettingsObjectID, SettingsObjectImmutableID
 from sipsimple.configuration.errors import ConfigurationError, DuplicateIDError, ObjectNotFoundError
 from sipsimple.configuration.manager import ConfigurationManager
 from sipsimple.configuration.objects import SettingsGroup, SettingsObject, SettingsObjectExtension, SettingsState, SettingsStateMeta

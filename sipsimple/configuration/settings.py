@@ -6,7 +6,18 @@ from typing import Any
 
 from sipsimple.__info__ import __version__
 from sipsimple.configuration.datatypes import (
-    AudioCodecList, H264Profile, NonNegativeInteger, Path, PJSIPLogLevel, Port, PortRange, SampleRate, SIPTransportList, VideoCodecList, VideoResolution)
+    AudioCodecList,
+    H264Profile,
+    NonNegativeInteger,
+    Path,
+    PJSIPLogLevel,
+    Port,
+    PortRange,
+    SampleRate,
+    SIPTransportList,
+    VideoCodecList,
+    VideoResolution,
+)
 from sipsimple.configuration.descriptors import CorrelatedSetting, RuntimeSetting, Setting
 from sipsimple.configuration.objects import SettingsGroup, SettingsObject
 

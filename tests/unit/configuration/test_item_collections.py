@@ -3,8 +3,18 @@
 import pytest
 
 from sipsimple.configuration import (
-    DuplicateIDError, ItemCollection, ItemManagement, ModifiedList, ModifiedValue, Setting, SettingsGroup, SettingsObject, SettingsObjectID,
-    SettingsObjectImmutableID, SettingsState)
+    DuplicateIDError,
+    ItemCollection,
+    ItemManagement,
+    ModifiedList,
+    ModifiedValue,
+    Setting,
+    SettingsGroup,
+    SettingsObject,
+    SettingsObjectID,
+    SettingsObjectImmutableID,
+    SettingsState,
+)
 
 
 class Server(SettingsState):

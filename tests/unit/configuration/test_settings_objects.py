@@ -8,8 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipsimple.configuration import (
-    AbstractSetting, ConfigurationBackendError, ConfigurationManager, CorrelatedSetting, DefaultValue, DuplicateIDError, ModifiedValue, RuntimeSetting,
-    Setting, SettingsGroup, SettingsObject, SettingsObjectExtension, SettingsObjectID, SettingsObjectImmutableID)
+    AbstractSetting,
+    ConfigurationBackendError,
+    ConfigurationManager,
+    CorrelatedSetting,
+    DefaultValue,
+    DuplicateIDError,
+    ModifiedValue,
+    RuntimeSetting,
+    Setting,
+    SettingsGroup,
+    SettingsObject,
+    SettingsObjectExtension,
+    SettingsObjectID,
+    SettingsObjectImmutableID,
+)
 from sipsimple.configuration.backend.memory import MemoryBackend
 from sipsimple.configuration.datatypes import List, NonNegativeInteger, Port, PortRange, SIPAddress, SIPProxyAddress, VideoResolution
 

@@ -8,8 +8,7 @@ from queue import Empty
 
 import pytest
 
-from sipsimple.notification import (
-    IObserver, NotificationCenter, NotificationData, NotificationQueue, ObserverWeakrefProxy, TimestampedNotificationData)
+from sipsimple.notification import IObserver, NotificationCenter, NotificationData, NotificationQueue, ObserverWeakrefProxy, TimestampedNotificationData
 
 NAME = 'TestDidHappen'
 

@@ -10,11 +10,23 @@ from concurrent.futures import Future
 import pytest
 from twisted.python.failure import Failure
 
-from sipsimple.threading import (
-    ThreadManager, call_in_thread, call_in_twisted_thread, coros, reactor, run_in_thread, run_in_twisted_thread, schedule_in_thread)
+from sipsimple.threading import ThreadManager, call_in_thread, call_in_twisted_thread, coros, reactor, run_in_thread, run_in_twisted_thread, schedule_in_thread
 from sipsimple.threading.green import (
-    Command, Event, InterruptCommand, Lock, Queue, QueueEmpty, Timeout, Worker, call_in_green_thread, run_in_green_thread,
-    run_in_waitable_green_thread, sleep, spawn, wait_deferred)
+    Command,
+    Event,
+    InterruptCommand,
+    Lock,
+    Queue,
+    QueueEmpty,
+    Timeout,
+    Worker,
+    call_in_green_thread,
+    run_in_green_thread,
+    run_in_waitable_green_thread,
+    sleep,
+    spawn,
+    wait_deferred,
+)
 
 
 @pytest.fixture(autouse=True)
