@@ -22,6 +22,7 @@ LAYERS = [
     ('streams', 'account'),
     ('session', 'addressbook', 'conference'),
     ('application',),
+    ('demo',),
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS, 1) for name in names}
 LEVEL['msrplib'] = 2

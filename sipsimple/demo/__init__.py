@@ -1,0 +1,11 @@
+"""The demo: two processes call each other, and what arrived is compared with what was sent. Run `python -m sipsimple.demo --help`.
+
+It is an application like any other and uses nothing but the public names of the SDK; `agent` is the part to read first.
+
+    agent       a process with a SIPApplication, steered by JSON lines on its standard input
+    process     the other end of those lines
+    calls       the course of the demo: local call, call through an account
+    ladder      the SIP messages of both processes as text
+    sound       what is played, and whether a recording has it
+    terminal    progress and results
+"""

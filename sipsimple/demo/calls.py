@@ -1,0 +1,241 @@
+"""The course of the demo: a call between two processes of this machine, or a call through an account."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from sipsimple.demo import ladder, sound
+from sipsimple.demo.process import AgentProcess, DemoError
+from sipsimple.demo.terminal import Terminal
+
+__all__ = ['account_call', 'local_call']
+
+ALICES_DIGITS = '2580#'
+BOBS_DIGITS = '*741'
+TAIL = 0.3                              # seconds until what was played has passed the jitter buffer of the other side
+LOSS_LIMIT = 0.01                       # of the packets
+MIN_PACKETS = 50                        # a second of audio
+
+
+def _configuration(options: Namespace, name: str, **more: Any) -> dict[str, Any]:
+    return {'name': name, 'local': True, 'transports': [options.transport] if options.transport else ['udp'], 'codecs': options.codec,
+            'srtp': options.srtp, 'ice': options.ice, 'verbose': options.verbose, **more}
+
+
+def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
+    """Alice calls Bob, each a process, over 127.0.0.1.
+
+    Raises:
+        DemoError: it did not get to the end. Checks that failed are in `terminal.failures`.
+    """
+    agents: list[AgentProcess] = []
+    try:
+        terminal.step('starting two processes, alice and bob, without a server and without a sound card')
+        alice, bob = (AgentProcess(_configuration(options, name)) for name in ('alice', 'bob'))
+        agents += [alice, bob]
+        speech, melody = folder / 'alice-said.wav', folder / 'bob-played.wav'
+        kind = sound.make_speech(speech)
+        sound.make_melody(melody)
+        ports: dict[str, dict[str, int]] = {}
+        for agent in agents:
+            ready = agent.wait('ready')
+            ports[agent.name] = ready['ports']
+            terminal.step(f'{agent.name} listens on ' + ', '.join(f'127.0.0.1:{port} ({name})' for name, port in ready['ports'].items()), ready['time'])
+        transport, port = next(iter(ports['bob'].items()))
+        target = f'sip:bob@127.0.0.1:{port}' + (f';transport={transport}' if transport != 'udp' else '')
+        _establish(terminal, alice, bob, target, port, transport)
+        bobs_recording = _speak(terminal, alice, bob, speech, folder / 'bob-heard.wav', kind)
+        alices_recording = _speak(terminal, bob, alice, melody, folder / 'alice-heard.wav', 'a melody')
+        terminal.step(f'alice presses {ALICES_DIGITS}, bob presses {BOBS_DIGITS}')
+        alice.do('dtmf', digits=ALICES_DIGITS)
+        bob.do('dtmf', digits=BOBS_DIGITS)
+        digits = {'bob': bob.wait_digits(len(ALICES_DIGITS)), 'alice': alice.wait_digits(len(BOBS_DIGITS))}
+        reports = {}
+        for agent in agents:
+            agent.do('report')
+            reports[agent.name] = agent.wait('report')
+        alice.do('hang_up')
+        terminal.step('alice hangs up')
+        ends = {agent.name: agent.wait('ended') for agent in agents}
+        for name, end in ends.items():
+            terminal.step(f'{name}: the call is over (ended by the {end["originator"]} side)', end['time'])
+        for agent in agents:
+            agent.stop()
+        terminal.step('both processes have ended')
+    finally:
+        _clean_up(agents)
+
+    _show_ladder(terminal, ladder.merge(alice.trace, bob.trace), ('alice', 'bob'))
+    terminal.title('Media')
+    for name, report in reports.items():
+        _show_media(terminal, name, report)
+    terminal.title('Checks')
+    _check_sound(terminal, speech, bobs_recording, kind)
+    notes = [frequency for frequency, _ in sound.MELODY]
+    heard = _notes(alices_recording)
+    terminal.check(heard == notes, f'the notes in alice\'s recording: {_hertz(heard)}' + ('' if heard == notes else f', but bob played {_hertz(notes)}'))
+    for name, expected in (('bob', ALICES_DIGITS), ('alice', BOBS_DIGITS)):
+        terminal.check(digits[name] == expected, f'DTMF at {name}: {digits[name] or "nothing"}' + ('' if digits[name] == expected else f' instead of {expected}'))
+    for name, report in reports.items():
+        _check_media(terminal, options, name, report)
+    lost = [message.text for message in ladder.merge(alice.trace, bob.trace) if not message.arrived]
+    terminal.check(not lost, 'every SIP message has arrived' if not lost else f'SIP messages were lost: {", ".join(lost)}')
+
+
+def account_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
+    """Register the account; with `options.call`, call that address, speak, and record what comes back.
+
+    Raises:
+        DemoError: it did not get to the end. Checks that failed are in `terminal.failures`.
+    """
+    agents: list[AgentProcess] = []
+    name = options.account.partition('@')[0]
+    try:
+        transports = [options.transport] if options.transport else ['udp', 'tcp', 'tls']
+        agent = AgentProcess(_configuration(options, name, local=False, transports=transports, account=options.account, password=options.password,
+                                            username=options.username, proxy=options.outbound_proxy))
+        agents.append(agent)
+        agent.wait('ready')
+        terminal.step(f'registering {options.account}')
+        registered = agent.wait('registered', 45)
+        terminal.step(f'registered at {registered["registrar"]} for {registered["expires"]} s', registered['time'])
+        report = recording = None
+        if options.call:
+            target = options.call if ':' in options.call else f'sip:{options.call}'
+            terminal.step(f'calling {target}')
+            agent.do('call', target=target)
+            connected = agent.wait('connected', 60)
+            terminal.step(f'connected, over {connected["transport"]}; the other side uses {connected["user_agent"] or "an unnamed program"}', connected['time'])
+            speech, recording = folder / f'{name}-said.wav', folder / f'{name}-heard.wav'
+            kind = sound.make_speech(speech)
+            agent.do('record', filename=str(recording))
+            agent.wait('recording')
+            _play(terminal, agent, speech, f'{name} says: {kind}')
+            time.sleep(1)               # for an echo to come back
+            agent.do('dtmf', digits='1')
+            agent.do('stop_recording')
+            agent.wait('recorded')
+            agent.do('report')
+            report = agent.wait('report')
+            agent.do('hang_up')
+            agent.wait('ended')
+            terminal.step('the call is over')
+        agent.stop()
+        terminal.step('unregistered')
+    finally:
+        _clean_up(agents)
+
+    _show_ladder(terminal, ladder.merge(agent.trace, None), (name, 'network'))
+    terminal.title('Checks')
+    terminal.check(True, f'{options.account} can be registered')
+    if report is not None and recording is not None:
+        terminal.title('Media')
+        _show_media(terminal, name, report)
+        _check_media(terminal, options, name, report)
+        match = sound.compare(speech, recording)            # both directions are in it, our own at least
+        terminal.check(match.loudness > 0.3, 'the recording of both directions has what was said')
+
+
+def _clean_up(agents: list[AgentProcess]) -> None:
+    for agent in agents:
+        agent.kill()
+
+
+# ---- parts of a call ---------------------------------------------------------------------------------------------
+
+
+def _establish(terminal: Terminal, alice: AgentProcess, bob: AgentProcess, target: str, port: int, transport: str) -> None:
+    terminal.step(f'alice calls {target}')
+    alice.do('call', target=target, address='127.0.0.1', port=port, transport=transport)
+    incoming = bob.wait('incoming')
+    terminal.step(f'bob is called by {incoming["peer"]} and rings', incoming['time'])
+    if incoming['streams'] != ['audio']:
+        raise DemoError('bob: there is no audio in the call that he can take; codec and encryption of both sides must fit')
+    ringing = alice.wait('ringing')
+    terminal.step('alice hears that it rings', ringing['time'])
+    bob.do('answer')
+    events = [(agent.name, agent.wait('connected')['time']) for agent in (alice, bob)]
+    for name, when in sorted(events, key=lambda event: event[1]):
+        terminal.step(f'{name}: connected, audio is running', when)
+
+
+def _play(terminal: Terminal, agent: AgentProcess, file: Path, text: str) -> None:
+    rate, samples = sound.read_wave(file)
+    seconds = len(samples) / rate
+    with terminal.lasting(f'{text} ({seconds:.1f} s)', seconds):
+        agent.do('play', filename=str(file))
+        agent.wait('played', seconds + 20)
+
+
+def _speak(terminal: Terminal, speaker: AgentProcess, listener: AgentProcess, file: Path, recording: Path, kind: str) -> Path:
+    listener.do('record', filename=str(recording))
+    listener.wait('recording')
+    _play(terminal, speaker, file, f'{speaker.name} plays {kind}, {listener.name} records')
+    time.sleep(TAIL)
+    listener.do('stop_recording')
+    recorded = listener.wait('recorded')
+    if recorded['problem']:
+        raise DemoError(f'{listener.name}: the recording failed: {recorded["problem"]}')
+    return recording
+
+
+# ---- results -----------------------------------------------------------------------------------------------------
+
+
+def _show_ladder(terminal: Terminal, messages: list[ladder.Message], names: tuple[str, str]) -> None:
+    terminal.title('SIP messages')
+    for line in ladder.draw(messages, names, terminal.zero):
+        terminal.line(line)
+
+
+def _losses(report: dict[str, Any]) -> tuple[int, int]:
+    """Packets received, packets lost on the way to us."""
+    received = report['statistics']['rx']
+    return received['packets'], received['packets_lost']
+
+
+def _show_media(terminal: Terminal, name: str, report: dict[str, Any]) -> None:
+    received, lost = _losses(report)
+    statistics = report['statistics']
+    encryption = f'{report["srtp"]}, {report["cipher"]}' if report['srtp'] else 'not encrypted'
+    terminal.line(f'  {name:6}{report["codec"]} at {report["sample_rate"]} Hz, {encryption}' + (f', ICE ({report["candidate"]})' if report['ice'] else ''))
+    terminal.line(f'  {"":6}{report["local"]} <-> {report["remote"]}: {statistics["tx"]["packets"]} packets sent, {received} received, {lost} lost, '
+                  f'jitter {statistics["rx"]["jitter"]["avg"] / 1000:.1f} ms')
+
+
+def _check_sound(terminal: Terminal, original: Path, recording: Path, kind: str) -> None:
+    try:
+        match = sound.compare(original, recording)
+    except (ValueError, OSError) as error:
+        terminal.check(False, f'bob\'s recording: {error}')
+        return
+    terminal.check(match.good, f'bob\'s recording is alice\'s {kind}: loudness curve {match.loudness:.0%}, wave form {match.waveform:.0%}, '
+                   f'{match.found:.0%} of it found')
+
+
+def _notes(recording: Path) -> list[float]:
+    try:
+        return sound.hear_notes(recording)
+    except (ValueError, OSError):
+        return []
+
+
+def _hertz(notes: list[float]) -> str:
+    return ' '.join(f'{note:.0f}' for note in notes) + ' Hz' if notes else 'none'
+
+
+def _check_media(terminal: Terminal, options: Namespace, name: str, report: dict[str, Any]) -> None:
+    received, lost = _losses(report)
+    terminal.check(received >= MIN_PACKETS and lost <= LOSS_LIMIT * (received + lost), f'{name} received {received} packets, {lost} were lost')
+    if options.codec:
+        names = {codec.lower() for codec in options.codec}
+        terminal.check(report['codec'].lower() in names, f'the codec of {name} is {report["codec"]}')
+    if options.srtp == 'off':
+        terminal.check(not report['srtp'], f'the audio of {name} is not encrypted, as wanted')
+    elif options.srtp == 'mandatory' or not options.account:
+        terminal.check(bool(report['srtp']), f'the audio of {name} is encrypted' if report['srtp'] else f'the audio of {name} is NOT encrypted')
+    if options.ice and not options.account:
+        terminal.check(report['ice'], f'{name}: ICE has chosen the addresses' if report['ice'] else f'{name}: ICE was not used')
