@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
-
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from sipsimple import __version__
+from sipsimple.__info__ import __version__
 
 __all__ = ['main', 'parse']
 
@@ -44,6 +44,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
                          help='the server to use (default: the one DNS names for DOMAIN)')
     account.add_argument('--call', metavar='TARGET', help='call this SIP address through the account, speak and record')
     options = parser.parse_args(arguments)
+    options.offline = False             # with the server's address, no name server is needed
     needs_account = [name for name in ('password', 'username', 'outbound_proxy', 'call') if getattr(options, name) is not None]
     if not options.account and needs_account:
         parser.error(f'--{needs_account[0].replace("_", "-")} needs --account')
@@ -56,14 +57,16 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def _check_values(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Let the types of the settings judge what they will be given."""
     from sipsimple.configuration.datatypes import AudioCodecList, SIPAddress, SIPProxyAddress
-    from sipsimple.core import SIPCoreError, SIPURI
+    from sipsimple.core import SIPURI, SIPCoreError
     try:
         if options.codec:
             AudioCodecList(options.codec)
         if options.account:
             SIPAddress(options.account)
         if options.outbound_proxy:
-            SIPProxyAddress.from_description(options.outbound_proxy)
+            host = SIPProxyAddress.from_description(options.outbound_proxy).host
+            with contextlib.suppress(ValueError):
+                options.offline = bool(ip_address(host.strip('[]')))
         if options.call:
             SIPURI.parse(options.call if ':' in options.call else f'sip:{options.call}')
     except (ValueError, SIPCoreError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import threading
 import time
@@ -21,6 +22,8 @@ from sipsimple.storage import MemoryStorage
 
 __all__ = ['Agent']
 
+log = logging.getLogger('sipsimple.demo')
+
 STOP_LIMIT = 15.0                       # seconds
 SRTP = {'optional': 'sdes_optional', 'mandatory': 'sdes_mandatory'}
 
@@ -33,8 +36,8 @@ class Agent:
 
     Args:
         configuration: `name`; `local` (bool): calls to 127.0.0.1 only, no account at a provider; `transports`; `codecs` (None: the default order);
-            `srtp`: None (as the account has it), 'off', 'optional' or 'mandatory'; `ice` (bool); if not local, `account`, `password`, `username`
-            and `proxy`.
+            `srtp`: None (as the account has it), 'off', 'optional' or 'mandatory'; `ice` (bool); if not local, `account`, `password`, `username`,
+            `proxy` and `offline` (bool): ask no name servers.
         output: where to tell what happens.
     """
 
@@ -68,6 +71,9 @@ class Agent:
             Engine.default_start_options = {**Engine.default_start_options, 'ip_address': '127.0.0.1'}
             dns = DNSManager()
             dns.probe_domain, dns.public_nameservers = None, []             # nobody is asked about anything
+        elif self.configuration['offline']:
+            from sipsimple.lookup import DNSManager
+            DNSManager().nameservers = []
         NotificationCenter().add_observer(self)
         SIPApplication().start(MemoryStorage())
 
@@ -76,7 +82,7 @@ class Agent:
         from sipsimple.account import Account, AccountManager, BonjourAccount, ContactURIFactory
         from sipsimple.configuration.settings import SIPSimpleSettings
         wanted = self.configuration
-        settings = SIPSimpleSettings()
+        settings: Any = SIPSimpleSettings()
         settings.sip.transport_list = wanted['transports']
         settings.logs.trace_sip = True
         settings.audio.input_device = settings.audio.output_device = settings.audio.alert_device = None
@@ -115,18 +121,18 @@ class Agent:
             try:
                 getattr(self, f'do_{name}')(**command)
             except Exception as error:
-                logging.exception('%s failed', name)
+                log.exception('%s failed', name)
                 self.tell('error', text=f'{name}: {error.__class__.__name__}: {error}')
         SIPApplication().stop()
         if SIPApplication.state is not None and not self.ended.wait(STOP_LIMIT):
-            logging.error('the application does not stop')
+            log.error('the application does not stop')
             sys.exit(1)
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
     def do_call(self, target: str, address: str | None = None, port: int | None = None, transport: str = 'udp') -> None:
         """Call `target`, at that address or where DNS says."""
-        from sipsimple.core import Route, SIPURI, ToHeader
+        from sipsimple.core import SIPURI, Route, ToHeader
         from sipsimple.lookup import DNSLookup
         from sipsimple.session import Session
         from sipsimple.streams import AudioStream
@@ -183,7 +189,7 @@ class Agent:
             try:
                 handler(notification)
             except Exception as error:
-                logging.exception('%s', notification.name)
+                log.exception('%s', notification.name)
                 self.tell('error', text=f'{notification.name}: {error.__class__.__name__}: {error}')
 
     def _NH_SIPApplicationWillStart(self, notification: Notification) -> None:
@@ -201,7 +207,7 @@ class Agent:
         self.tell('error', text=f'{notification.data.type.__name__}: {notification.data.value}')
 
     def _NH_SIPEngineGotException(self, notification: Notification) -> None:
-        logging.error('%s', notification.data.traceback)
+        log.error('%s', notification.data.traceback)
 
     def _NH_SIPEngineSIPTrace(self, notification: Notification) -> None:
         data = notification.data
@@ -258,6 +264,7 @@ class Agent:
 
 def main() -> None:
     """Entry of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)        # the keyboard's interrupt is for the process that started this one
     configuration = json.loads(sys.stdin.readline())
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if configuration.get('verbose') else logging.WARNING,
                         format=f'{configuration["name"]}: %(levelname)s %(name)s: %(message)s')

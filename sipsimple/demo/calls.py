@@ -66,9 +66,11 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
             agent.stop()
         terminal.step('both processes have ended')
     finally:
-        _clean_up(agents)
+        for agent in agents:
+            agent.end()
+        if len(agents) == 2:
+            _show_ladder(terminal, ladder.merge(alice.trace, bob.trace), ('alice', 'bob'))
 
-    _show_ladder(terminal, ladder.merge(alice.trace, bob.trace), ('alice', 'bob'))
     terminal.title('Media')
     for name, report in reports.items():
         _show_media(terminal, name, report)
@@ -91,13 +93,11 @@ def account_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
     Raises:
         DemoError: it did not get to the end. Checks that failed are in `terminal.failures`.
     """
-    agents: list[AgentProcess] = []
     name = options.account.partition('@')[0]
+    transports = [options.transport] if options.transport else ['udp', 'tcp', 'tls']
+    agent = AgentProcess(_configuration(options, name, local=False, transports=transports, account=options.account, password=options.password,
+                                        username=options.username, proxy=options.outbound_proxy, offline=options.offline))
     try:
-        transports = [options.transport] if options.transport else ['udp', 'tcp', 'tls']
-        agent = AgentProcess(_configuration(options, name, local=False, transports=transports, account=options.account, password=options.password,
-                                            username=options.username, proxy=options.outbound_proxy))
-        agents.append(agent)
         agent.wait('ready')
         terminal.step(f'registering {options.account}')
         registered = agent.wait('registered', 45)
@@ -126,9 +126,9 @@ def account_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         agent.stop()
         terminal.step('unregistered')
     finally:
-        _clean_up(agents)
+        agent.end()
+        _show_ladder(terminal, ladder.merge(agent.trace, None), (name, 'network'))
 
-    _show_ladder(terminal, ladder.merge(agent.trace, None), (name, 'network'))
     terminal.title('Checks')
     terminal.check(True, f'{options.account} can be registered')
     if report is not None and recording is not None:
@@ -137,11 +137,6 @@ def account_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         _check_media(terminal, options, name, report)
         match = sound.compare(speech, recording)            # both directions are in it, our own at least
         terminal.check(match.loudness > 0.3, 'the recording of both directions has what was said')
-
-
-def _clean_up(agents: list[AgentProcess]) -> None:
-    for agent in agents:
-        agent.kill()
 
 
 # ---- parts of a call ---------------------------------------------------------------------------------------------
@@ -186,6 +181,8 @@ def _speak(terminal: Terminal, speaker: AgentProcess, listener: AgentProcess, fi
 
 
 def _show_ladder(terminal: Terminal, messages: list[ladder.Message], names: tuple[str, str]) -> None:
+    if not messages:
+        return
     terminal.title('SIP messages')
     for line in ladder.draw(messages, names, terminal.zero):
         terminal.line(line)

@@ -9,11 +9,12 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ['AgentProcess', 'DemoError']
 
 END_LIMIT = 20.0                        # seconds
+SHORT_LIMIT = 5.0
 
 
 class DemoError(Exception):
@@ -33,15 +34,20 @@ class AgentProcess:
     """
 
     # What ends any waiting: the words for the reader.
-    PROBLEMS = {'error': '{text}', 'failed': 'the call failed: {code} {reason}', 'ended': 'the call ended too early (by the {originator} side)',
-                'stopped': 'the application stopped: {reason}', 'not_registered': 'the registration failed: {reason}'}
+    PROBLEMS: ClassVar[dict[str, str]] = {
+        'error': '{text}',
+        'failed': 'the call failed: {code} {reason}',
+        'ended': 'the call ended too early (by the {originator} side)',
+        'stopped': 'the application stopped: {reason}',
+        'not_registered': 'the registration failed: {reason}',
+    }
 
     def __init__(self, configuration: dict[str, Any]) -> None:
         self.name: str = configuration['name']
         self.trace: list[dict[str, Any]] = []
         self.digits = ''
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._errors = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')
+        self._errors = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')       # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen([sys.executable, '-m', 'sipsimple.demo.agent'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=None if configuration.get('verbose') else self._errors, text=True, encoding='utf-8')
         self._send(configuration)
@@ -66,7 +72,7 @@ class AgentProcess:
         try:
             self._process.stdin.write(json.dumps(message) + '\n')
             self._process.stdin.flush()
-        except OSError:
+        except (OSError, ValueError):
             pass                        # it ended; whoever waits for it is told
 
     def do(self, name: str, **arguments: Any) -> None:
@@ -124,7 +130,8 @@ class AgentProcess:
         try:
             status = self._process.wait(END_LIMIT)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._process.kill()
+            self._process.wait()
             raise DemoError(f'{self.name}: the process did not end{self._last_words()}') from None
         self._reader.join(END_LIMIT)
         words = self._last_words()
@@ -132,10 +139,14 @@ class AgentProcess:
         if status:
             raise DemoError(f'{self.name}: the process ended with status {status}{words}')
 
-    def kill(self) -> None:
-        """End the process at once."""
-        self._process.kill()
-        self._process.wait()
+    def end(self) -> None:
+        """End the process, whatever has happened; without effect when it has ended."""
+        self._send({'do': 'stop'})
+        try:
+            self._process.wait(SHORT_LIMIT)     # it hangs up and unregisters
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         self._reader.join(END_LIMIT)
         self._close()
 

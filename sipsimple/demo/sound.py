@@ -15,7 +15,7 @@ import wave
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import mul
 from pathlib import Path
 
@@ -129,7 +129,7 @@ def _resample(samples: Sequence[int], rate: int) -> list[float]:
         return sums[whole] + (samples[whole] * (position - whole) if whole < len(samples) else 0)
 
     edges = [integral(i * step) for i in range(int(len(samples) / step) + 1)]
-    return [(after - before) / step for before, after in zip(edges, edges[1:], strict=False)]
+    return [(after - before) / step for before, after in pairwise(edges)]
 
 
 def _loudness(signal: Sequence[float]) -> list[float]:
@@ -189,7 +189,7 @@ def _best_place(piece: Sequence[float], place: Sequence[float]) -> float:
 
 def goertzel(samples: Sequence[float], rate: int, frequency: float) -> float:
     """Return the part of the power of the samples that is at `frequency`: 1 for a pure tone, near 0 for anything else."""
-    energy = sum(map(mul, samples, samples))
+    energy: float = sum(map(mul, samples, samples))
     if not energy:
         return 0.0
     coefficient = 2 * math.cos(2 * math.pi * frequency / rate)

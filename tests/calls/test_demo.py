@@ -1,0 +1,372 @@
+"""The demo as its users run it, the examples of the documentation, and what the demo judges with."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from array import array
+from pathlib import Path
+
+import pytest
+
+from sipsimple.demo import ladder, sound
+from sipsimple.demo.__main__ import parse
+from sipsimple.demo.process import AgentProcess, DemoError
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 60          # seconds
+
+# An example, run so that it asks no name server.
+RUN = '''
+import runpy, sys
+from sipsimple.lookup import DNSManager
+dns = DNSManager()
+dns.probe_domain, dns.public_nameservers, dns.nameservers = None, [], []
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+'''
+
+
+def environment(**more):
+    return {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]), **more}
+
+
+def start(*words, **options):
+    options.setdefault('env', environment())
+    return subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+def finish(process):
+    try:
+        output, _ = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        pytest.fail(f'it does not end: {process.communicate()[0]}')
+    return process.returncode, output
+
+
+@pytest.fixture(scope='module')
+def demos(tmp_path_factory):
+    """Three demos at once, with different options: name -> (status, output, folder)."""
+    variants = {
+        'default': [],
+        'plain': ['--codec', 'PCMU', '--srtp', 'off', '--transport', 'tcp'],
+        'ice': ['--ice', '--srtp', 'mandatory', '--codec', 'G722'],
+    }
+    running = {}
+    for name, options in variants.items():
+        folder = tmp_path_factory.mktemp(name)
+        # The second one has no espeak-ng, as a fresh machine would.
+        more = {'PATH': str(folder)} if name == 'plain' else {}
+        running[name] = start('-m', 'sipsimple.demo', '--keep', str(folder), *options, env=environment(**more)), folder
+    return {name: (*finish(process), folder) for name, (process, folder) in running.items()}
+
+
+@pytest.mark.parametrize('name', ['default', 'plain', 'ice'])
+def test_the_demo_succeeds(demos, name):
+    status, output, folder = demos[name]
+    assert status == 0, output
+    assert 'FAILED' not in output and output.rstrip().endswith('Everything is as it should be.')
+    for file in ('alice-said', 'alice-heard', 'bob-played', 'bob-heard'):
+        rate, samples = sound.read_wave(folder / f'{file}.wav')
+        assert len(samples) > rate
+
+
+def test_what_the_demo_prints(demos):
+    _, output, _ = demos['default']
+    lines = [re.sub(r' +', ' ', re.sub(r'-{3,}', '--', line)) for line in output.splitlines()]
+    messages = [line.partition(' | ')[2].rstrip(' |') for line in lines if ' | ' in line]
+    port = re.search(r'bob listens on 127\.0\.0\.1:(\d+)', output)[1]
+    assert [message for message in messages if '100' not in message] == [
+        f'INVITE sip:bob@127.0.0.1:{port} + SDP -->', '<-- 180 Ringing (INVITE)', '<-- 200 OK (INVITE) + SDP', f'ACK sip:bob@127.0.0.1:{port} -->',
+        f'BYE sip:bob@127.0.0.1:{port} -->', '<-- 200 OK (BYE)']
+    assert 'alice opus at 48000 Hz, SRTP/SDES, AES' in output and ' 0 lost' in output
+    assert 'DTMF at bob: 2580#' in output and 'DTMF at alice: *741' in output
+    times = [float(line.split()[0]) for line in output.splitlines() if re.match(r' *\d+\.\d{3}  \|', line)]
+    assert times == sorted(times)
+
+
+def test_options_have_their_effect(demos):
+    plain, ice = demos['plain'][1], demos['ice'][1]
+    assert 'PCMU at 8000 Hz, not encrypted' in plain and '(tcp)' in plain and "alice's tones" in plain
+    assert 'G722 at 16000 Hz, SRTP/SDES' in ice and 'ICE (HOST)' in ice
+
+
+def test_a_dying_process_fails_the_demo():
+    demo = start('-m', 'sipsimple.demo')
+    output = ''
+    for line in demo.stdout:
+        output += line
+        if 'bob: connected' in line:
+            break
+    children = Path(f'/proc/{demo.pid}/task/{demo.pid}/children').read_text().split()
+    assert len(children) == 2, output
+    os.kill(int(children[1]), 9)
+    status, rest = finish(demo)
+    assert status == 1 and 'The demo failed. bob: the process ended with status -9' in rest
+    assert 'INVITE' in rest                     # what was said until then is shown
+    assert not Path(f'/proc/{children[0]}').exists()
+
+
+@pytest.mark.parametrize('options', [['--codec', 'nosuch'], ['--server', '127.0.0.1'], ['--call', 'sip:bob@example.com'], ['--transport', 'tls'],
+                                     ['--account', 'nobody'], ['--account', 'a@b', '--server', '127.0.0.1;transport=sctp'],
+                                     ['--account', 'a@b', '--call', 'sip:'], ['--srtp', 'perhaps'], ['nonsense']])
+def test_bad_options(options, capsys):
+    with pytest.raises(SystemExit) as info:
+        parse(options)
+    assert info.value.code == 2 and 'error:' in capsys.readouterr().err
+
+
+# ---- an account ----------------------------------------------------------------------------------------------------
+
+
+def agent(name, **more):
+    return AgentProcess({'name': name, 'local': True, 'transports': ['udp'], 'codecs': None, 'srtp': None, 'ice': False, **more})
+
+
+@pytest.fixture
+def listener():
+    """Bob, who waits for a call."""
+    bob = agent('bob')
+    yield bob
+    bob.end()
+
+
+def test_nobody_answers(listener):
+    """An agent tells why a call failed."""
+    listener.wait('ready')
+    caller = agent('alice')
+    try:
+        port = listener.wait if False else None
+        caller.wait('ready')
+        caller.do('call', target='sip:carol@127.0.0.1:9', address='127.0.0.1', port=9, transport='tcp')
+        with pytest.raises(DemoError, match='alice: .*'):
+            caller.wait('connected')
+        assert port is None
+    finally:
+        caller.end()
+
+
+def _lab_module():
+    spec = importlib.util.spec_from_file_location('sipsimple_tests_lab', ROOT / 'tests' / 'support' / 'lab.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def registrar():
+    with _lab_module().Lab('kamailio') as lab:
+        yield f'127.0.0.1:{lab.port("SIP")}'
+
+
+def with_account(registrar, *options, user='alice', password='alice-pw'):
+    return finish(start('-m', 'sipsimple.demo', '--account', f'{user}@lab.test', '--password', password, '--server', registrar, *options))
+
+
+def test_account_is_registered_and_unregistered(registrar):
+    status, output = with_account(registrar)
+    assert status == 0, output
+    assert f'registered at sip:{registrar} for 600 s' in output and 'unregistered' in output
+    assert output.count('200 OK (REGISTER)') == 2
+
+
+def test_wrong_password(registrar):
+    status, output = with_account(registrar, password='wrong')
+    assert status == 1 and output.rstrip().endswith('The demo failed. alice: the registration failed: Authentication failed')
+
+
+def test_call_through_an_account(registrar):
+    bob = agent('bob', local=False, account='bob@lab.test', password='bob-pw', username=None, proxy=registrar, offline=True)
+    try:
+        bob.wait('registered')
+        calling = start('-m', 'sipsimple.demo', '--account', 'alice@lab.test', '--password', 'alice-pw', '--server', registrar, '--call', 'bob@lab.test')
+        bob.wait('incoming')
+        bob.do('answer')
+        bob.wait('connected')
+        assert bob.wait_digits(1) == '1'
+        status, output = finish(calling)
+        bob.wait('ended')
+    finally:
+        bob.end()
+    assert status == 0, output
+    assert 'connected, over udp' in output and '+ SDP' in output and 'opus' in output
+
+
+# ---- the examples --------------------------------------------------------------------------------------------------
+
+
+def example(name, *arguments):
+    return start('-c', RUN, str(ROOT / 'examples' / name), *arguments)
+
+
+def test_example_that_calls(listener):
+    port = listener.wait('ready')['ports']['udp']
+    calling = example('call.py', f'sip:bob@127.0.0.1:{port}')
+    listener.wait('incoming')
+    listener.do('answer')
+    listener.wait('connected')
+    listener.do('report')
+    assert listener.wait('report')['srtp'] == 'SRTP/SDES'
+    assert listener.wait('ended')['originator'] == 'remote'
+    status, output = finish(calling)
+    assert (status, output) == (0, 'talking to sip:bob@127.0.0.1 with opus\n')
+
+
+def test_example_that_calls_and_is_refused(listener):
+    port = listener.wait('ready')['ports']['udp']
+    status, output = finish(example('call.py', f'sip:nobody@127.0.0.1:{port}'))
+    assert (status, output) == (0, 'no call: 404 Not Found\n')
+
+
+def test_example_that_answers(tmp_path):
+    """Alice calls the machine, hears its greeting, speaks and presses keys."""
+    greeting, speech, heard = tmp_path / 'greeting.wav', tmp_path / 'speech.wav', tmp_path / 'heard.wav'
+    folder = tmp_path / 'recordings'
+    sound.make_melody(greeting)
+    sound.make_melody(speech, sound.BURSTS)
+    machine, alice = example('answer.py', str(greeting), str(folder)), agent('alice')
+    try:
+        target = machine.stdout.readline().split()[1]
+        port = int(target.rpartition(':')[2])
+        alice.wait('ready')
+        alice.do('call', target=target, address='127.0.0.1', port=port)
+        alice.wait('connected')
+        alice.do('record', filename=str(heard))
+        alice.wait('recording')
+        time.sleep(2.5)                         # the length of the greeting: this is real time
+        alice.do('stop_recording')
+        alice.wait('recorded')
+        alice.do('play', filename=str(speech))
+        alice.wait('played')
+        time.sleep(0.3)
+        alice.do('dtmf', digits='42')
+        assert [machine.stdout.readline() for _ in '42'] == ['pressed 4\n', 'pressed 2\n']
+        alice.do('hang_up')
+        alice.wait('ended')
+        assert machine.stdout.readline() == 'call ended\n'
+        status, _ = finish(machine)
+        assert status == 0
+    finally:
+        alice.end()
+        with contextlib.suppress(OSError):
+            machine.kill()
+    notes = [frequency for frequency, _ in sound.MELODY]
+    assert sound.hear_notes(heard)[-3:] == notes[-3:]           # the first ones may come before the recording
+    [recording] = folder.glob('*.wav')
+    rate, samples = sound.read_wave(recording)
+    first = round(rate * 2)                                     # the machine's own greeting is in it as well
+    sound.write_wave(tmp_path / 'rest.wav', rate, samples[first:])
+    assert sound.compare(speech, tmp_path / 'rest.wav').good
+
+
+def test_example_that_registers(registrar):
+    status, output = finish(example('register.py', 'alice@lab.test', 'wrong', registrar))
+    assert (status, output) == (0, 'not registered: Authentication failed\n')
+    registering = example('register.py', 'alice@lab.test', 'alice-pw', registrar)
+    output, _ = registering.communicate('\n', timeout=LIMIT)
+    assert registering.returncode == 0 and output == f'registered at sip:{registrar} for 600 seconds\nEnter ends it: '
+
+
+# ---- what the demo judges with -------------------------------------------------------------------------------------
+
+
+def write(path, samples, rate=sound.RATE):
+    sound.write_wave(path, rate, array('h', (max(-32768, min(32767, round(sample))) for sample in samples)))
+    return path
+
+
+@pytest.fixture(scope='module')
+def original(tmp_path_factory):
+    path = tmp_path_factory.mktemp('sound') / 'original.wav'
+    sound.make_melody(path, sound.BURSTS)
+    return path
+
+
+def test_a_noisy_late_and_quiet_copy_is_recognised(original, tmp_path):
+    rate, samples = sound.read_wave(original)
+    noise = random.Random(1)
+    copy = write(tmp_path / 'copy.wav', [0] * (rate // 2) + [sample * 0.3 + noise.gauss(0, 60) for sample in samples], rate)
+    match = sound.compare(original, copy)
+    assert match.good and abs(match.delay - 0.5) < 0.006
+
+
+def test_another_sample_rate_is_recognised(original, tmp_path):
+    _, samples = sound.read_wave(original)
+    assert sound.compare(original, write(tmp_path / 'half.wav', [samples[i] for i in range(0, len(samples), 2)], sound.RATE // 2)).good
+
+
+def test_what_is_not_the_original_is_refused(original, tmp_path):
+    _, samples = sound.read_wave(original)
+    size = len(samples)
+    noise = random.Random(1)
+    cut = list(samples)
+    cut[size // 3:size * 2 // 3] = [0] * len(cut[size // 3:size * 2 // 3])
+    other = tmp_path / 'other.wav'
+    sound.make_melody(other, sound.BURSTS[::-1])
+    wrong = {
+        'silence': write(tmp_path / 'silence.wav', [0] * size),
+        'noise': write(tmp_path / 'noise.wav', [noise.gauss(0, 5000) for _ in range(size)]),
+        # The right loudness curve and nothing else of it.
+        'noise like it': write(tmp_path / 'like.wav', [sample * noise.choice((-1, 1)) for sample in samples]),
+        'with a gap': write(tmp_path / 'cut.wav', cut),
+        'half of it': write(tmp_path / 'short.wav', samples[:size // 2]),
+        'backwards': write(tmp_path / 'backwards.wav', samples[::-1]),
+        'something else': other,
+    }
+    assert [name for name, path in wrong.items() if sound.compare(original, path).good] == []
+
+
+def test_notes(tmp_path):
+    path = tmp_path / 'notes.wav'
+    sound.make_melody(path)
+    notes = [frequency for frequency, _ in sound.MELODY]
+    assert sound.hear_notes(path) == notes
+    sound.make_melody(path, sound.MELODY[:3])
+    assert sound.hear_notes(path) == notes[:3]
+    sound.make_melody(path, [(600.0, 0.5), (0.0, 0.2)])
+    assert sound.hear_notes(path) == []
+    noise = random.Random(1)
+    assert sound.hear_notes(write(path, [noise.gauss(0, 5000) for _ in range(sound.RATE)])) == []
+
+
+def test_goertzel_of_a_pure_tone(tmp_path):
+    path = tmp_path / 'tone.wav'
+    sound.make_melody(path, [(500.0, 1.0)])
+    rate, samples = sound.read_wave(path)
+    middle = samples[rate // 4:rate // 2]
+    assert sound.goertzel(middle, rate, 500.0) == pytest.approx(1, abs=0.01)
+    assert sound.goertzel(middle, rate, 600.0) < 0.01 and sound.goertzel([0] * 100, rate, 500.0) == 0
+
+
+@pytest.mark.parametrize('data', [b'', b'RIFF', b'RIFF\0\0\0\0WAVE'])
+def test_broken_file(tmp_path, data):
+    path = tmp_path / 'broken.wav'
+    path.write_bytes(data)
+    with pytest.raises(ValueError):
+        sound.read_wave(path)
+
+
+def sip(when, received, first, method, body=''):
+    content = 'Content-Type: application/sdp\r\n' if body else ''
+    return {'time': when, 'received': received, 'message': f'{first}\r\nCSeq: 1 {method}\r\n{content}\r\n{body}'}
+
+
+def test_ladder():
+    invite, ringing, bye = ('INVITE sip:bob@h;transport=tcp SIP/2.0', 'INVITE', 'v=0'), ('SIP/2.0 180 Ringing', 'INVITE'), ('BYE sip:bob@h SIP/2.0', 'BYE')
+    left = [sip(1.0, False, *invite), sip(2.5, True, *ringing), sip(3.0, False, *bye), {'time': 1.5, 'received': False, 'message': '\r\n\r\n'}]
+    right = [sip(1.1, True, *invite), sip(2.0, False, *ringing)]
+    messages = ladder.merge(left, right)
+    assert [(message.text, message.to_right, message.arrived) for message in messages] == [
+        ('INVITE sip:bob@h + SDP', True, True), ('180 Ringing (INVITE)', False, True), ('BYE sip:bob@h', True, False)]
+    title, *lines = ladder.draw(messages, ('alice', 'bob'), 0.5)
+    assert title.split() == ['alice', 'bob'] and len({len(line) for line in [*lines]}) == 1
+    assert lines[0].startswith('  0.500  | INVITE sip:bob@h + SDP ---') and lines[0].endswith('-> |')
+    assert lines[1].startswith('  1.500  | <---') and lines[2].endswith('-x |')
+    assert [message.to_right for message in ladder.merge(left, None)] == [True, False, True]
