@@ -129,14 +129,19 @@ def account_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         agent.end()
         _show_ladder(terminal, ladder.merge(agent.trace, None), (name, 'network'))
 
+    if report is not None:
+        terminal.title('Media')
+        _show_media(terminal, name, report)
     terminal.title('Checks')
     terminal.check(True, f'{options.account} can be registered')
     if report is not None and recording is not None:
-        terminal.title('Media')
-        _show_media(terminal, name, report)
         _check_media(terminal, options, name, report)
         match = sound.compare(speech, recording)            # both directions are in it, our own at least
         terminal.check(match.loudness > 0.3, 'the recording of both directions has what was said')
+        answers = [message.text for message in ladder.merge(agent.trace, None) if not message.to_right and message.text.endswith('(BYE)')]
+        ended = any(answer.startswith('2') for answer in answers)
+        terminal.check(ended, 'the other side has confirmed the end of the call' if ended else
+                       f'the other side has not confirmed the end of the call: {answers[0] if answers else "no answer to BYE"}')
 
 
 # ---- parts of a call ---------------------------------------------------------------------------------------------
