@@ -1,4 +1,4 @@
-"""Answer calls like a machine: play a greeting, record what is said and pressed. answer.py GREETING.wav FOLDER"""
+"""Answer calls like a machine: play a greeting, record what the caller says, print what is pressed. answer.py GREETING.wav FOLDER"""
 import os
 import sys
 import threading
@@ -6,7 +6,7 @@ import time
 
 from sipsimple.account import BonjourAccount, ContactURIFactory
 from sipsimple.application import SIPApplication
-from sipsimple.audio import WavePlayer
+from sipsimple.audio import AudioBridge, WavePlayer, WaveRecorder
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.notification import NotificationCenter
 from sipsimple.storage import MemoryStorage
@@ -16,7 +16,8 @@ class AnsweringMachine:
     def __init__(self, greeting, folder):
         self.greeting = greeting
         self.folder = folder
-        self.players = {}                               # bridges hold their ports weakly: somebody has to keep them
+        self.count = 0
+        self.calls = {}
         self.ended = threading.Event()
 
     def handle_notification(self, notification):
@@ -43,19 +44,26 @@ class AnsweringMachine:
 
     def _NH_SIPSessionDidStart(self, notification):
         stream = notification.data.streams[0]
-        stream.start_recording(os.path.join(self.folder, time.strftime('%Y%m%d-%H%M%S.wav')))
-        self.players[stream] = player = WavePlayer(stream.mixer, self.greeting)
-        stream.bridge.add(player)
+        self.count += 1
+        player = WavePlayer(stream.mixer, self.greeting)
+        recorder = WaveRecorder(stream.mixer, os.path.join(self.folder, f'{time.strftime("%Y%m%d-%H%M%S")}-{self.count}.wav'))
+        listening = AudioBridge(stream.mixer)           # the peer alone; stream.start_recording() records both directions
+        listening.add(stream)
+        listening.add(recorder)
+        stream.bridge.add(player)                       # the peer hears what is in the stream's own bridge
+        self.calls[stream] = player, recorder, listening        # bridges hold their ports weakly: somebody has to keep them
+        recorder.start()
         player.start()
+
+    def _NH_MediaStreamDidEnd(self, notification):
+        for part in self.calls.pop(notification.sender, ()):
+            part.stop()
 
     def _NH_AudioStreamGotDTMF(self, notification):
         print('pressed', notification.data.digit, flush=True)
 
     def _NH_SIPSessionDidEnd(self, notification):
         print('call ended', flush=True)
-
-    def _NH_MediaStreamDidEnd(self, notification):
-        self.players.pop(notification.sender, None)
 
     def _NH_SIPApplicationDidEnd(self, notification):
         self.ended.set()

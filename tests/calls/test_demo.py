@@ -261,10 +261,21 @@ def test_example_that_answers(tmp_path):
     notes = [frequency for frequency, _ in sound.MELODY]
     assert sound.hear_notes(heard)[-3:] == notes[-3:]           # the first ones may come before the recording
     [recording] = folder.glob('*.wav')
+    assert 784.0 not in sound.hear_notes(recording)             # the machine's own voice is not in it
     rate, samples = sound.read_wave(recording)
-    first = round(rate * 2)                                     # the machine's own greeting is in it as well
-    sound.write_wave(tmp_path / 'rest.wav', rate, samples[first:])
+    sound.write_wave(tmp_path / 'rest.wav', rate, samples[rate * 2:])       # it begins with silence
     assert sound.compare(speech, tmp_path / 'rest.wav').good
+
+
+def test_example_that_mixes(tmp_path):
+    first, second, mixed = (tmp_path / name for name in ('first.wav', 'second.wav', 'mixed.wav'))
+    sound.make_melody(first, [(440.0, 1.0)])
+    sound.make_melody(second, [(880.0, 1.0)])
+    status, output = finish(example('mix.py', str(first), str(second), str(mixed)))
+    assert (status, output) == (0, '')
+    rate, samples = sound.read_wave(mixed)
+    middle = samples[len(samples) // 2 - rate // 10:len(samples) // 2 + rate // 10]
+    assert sound.goertzel(middle, rate, 440.0) > 0.4 and sound.goertzel(middle, rate, 880.0) > 0.4
 
 
 @pytest.mark.interop
