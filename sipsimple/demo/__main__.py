@@ -35,7 +35,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--ice', action='store_true', help='negotiate addresses with ICE')
     parser.add_argument('--transport', choices=('udp', 'tcp', 'tls'), help='transport of the SIP messages (default: udp; with an account: what DNS says)')
     parser.add_argument('--keep', metavar='DIR', type=Path, help='keep the recordings there')
-    parser.add_argument('--verbose', action='store_true', help='show what the processes log')
+    parser.add_argument('--verbose', action='store_true', help='show whole SIP messages, and what the core logs')
     account = parser.add_argument_group('an account of yours')
     account.add_argument('--account', metavar='USER@DOMAIN', help='register this account instead of calling within this machine')
     account.add_argument('--password', help='its password; asked for on a terminal when not given')
@@ -64,9 +64,11 @@ def _check_values(parser: argparse.ArgumentParser, options: argparse.Namespace) 
         if options.account:
             SIPAddress(options.account)
         if options.outbound_proxy:
-            host = SIPProxyAddress.from_description(options.outbound_proxy).host
+            server = SIPProxyAddress.from_description(options.outbound_proxy)
+            if options.transport not in (None, server.transport):
+                parser.error(f'--transport {options.transport} does not fit the server\'s, {server.transport}')
             with contextlib.suppress(ValueError):
-                options.offline = bool(ip_address(host.strip('[]')))
+                options.offline = bool(ip_address(server.host.strip('[]')))
         if options.call:
             SIPURI.parse(options.call if ':' in options.call else f'sip:{options.call}')
     except (ValueError, SIPCoreError) as error:

@@ -36,7 +36,7 @@ class Agent:
 
     Args:
         configuration: `name`; `local` (bool): calls to 127.0.0.1 only, no account at a provider; `transports`; `codecs` (None: the default order);
-            `srtp`: None (as the account has it), 'off', 'optional' or 'mandatory'; `ice` (bool); if not local, `account`, `password`, `username`,
+            `srtp`: None (as the account has it), 'off', 'optional' or 'mandatory'; `ice`, `verbose` (bool); if not local, `account`, `password`, `username`,
             `proxy` and `offline` (bool): ask no name servers.
         output: where to tell what happens.
     """
@@ -85,6 +85,8 @@ class Agent:
         settings: Any = SIPSimpleSettings()
         settings.sip.transport_list = wanted['transports']
         settings.logs.trace_sip = True
+        settings.logs.trace_pjsip = wanted['verbose']
+        settings.logs.pjsip_level = 4
         settings.audio.input_device = settings.audio.output_device = settings.audio.alert_device = None
         if wanted['codecs']:
             settings.rtp.audio_codec_list = wanted['codecs']
@@ -209,8 +211,13 @@ class Agent:
     def _NH_SIPEngineGotException(self, notification: Notification) -> None:
         log.error('%s', notification.data.traceback)
 
+    def _NH_SIPEngineLog(self, notification: Notification) -> None:
+        log.debug('%s', notification.data.message.rstrip())
+
     def _NH_SIPEngineSIPTrace(self, notification: Notification) -> None:
         data = notification.data
+        log.debug('%s %s:\n%s', 'received from' if data.received else 'sent to', data.source_ip if data.received else data.destination_ip,
+                  data.data.decode('utf-8', 'replace'))
         self.tell('sip', received=data.received, source=f'{data.source_ip}:{data.source_port}', destination=f'{data.destination_ip}:{data.destination_port}',
                   transport=data.transport, message=data.data.decode('latin-1'))
 
@@ -266,7 +273,7 @@ def main() -> None:
     """Entry of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # the keyboard's interrupt is for the process that started this one
     configuration = json.loads(sys.stdin.readline())
-    logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if configuration.get('verbose') else logging.WARNING,
+    logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if configuration['verbose'] else logging.WARNING,
                         format=f'{configuration["name"]}: %(levelname)s %(name)s: %(message)s')
     agent = Agent(configuration, sys.stdout)
     agent.start()

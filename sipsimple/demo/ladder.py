@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,19 +46,26 @@ def _title(message: str) -> str:
 
 
 def merge(left: Iterable[Mapping[str, Any]], right: Iterable[Mapping[str, Any]] | None) -> list[Message]:
-    """Make one list of the "sip" events of two agents, or of one (`right` is None) and somebody who was not asked."""
+    """Make one list of the "sip" events of two agents, or of one (`right` is None) and somebody who was not asked.
+
+    An event has the time at which it was told of, which may be a moment late: a message is as early as the first of its two ends says. So it
+    stands before what it caused.
+    """
     left = list(left)
-    arrived = Counter((True, event['message']) for event in right or () if event['received'])
-    arrived.update((False, event['message']) for event in left if event['received'])
+    arrivals: dict[tuple[bool, str], list[float]] = {}
+    for to_right, receiver in ((True, right), (False, left)):
+        for event in receiver or ():
+            if event['received']:
+                arrivals.setdefault((to_right, event['message']), []).append(event['time'])
     messages = []
-    for to_right, side in ((True, left), (False, right)):
-        for event in side or ():
+    for to_right, sender in ((True, left), (False, right)):
+        for event in sender or ():
             if event['received'] or not event['message'].strip():
                 continue                # keep-alives are blank
-            key = (to_right, event['message'])
-            known = to_right and right is None
-            messages.append(Message(event['time'], to_right, _title(event['message']), known or arrived[key] > 0))
-            arrived[key] -= 1
+            times = arrivals.get((to_right, event['message']), [])
+            arrived = times.pop(0) if times else None
+            messages.append(Message(event['time'] if arrived is None else min(event['time'], arrived), to_right, _title(event['message']),
+                                    arrived is not None or right is None))
     if right is None:
         messages += [Message(event['time'], False, _title(event['message']), True) for event in left if event['received'] and event['message'].strip()]
     return sorted(messages, key=lambda message: message.time)

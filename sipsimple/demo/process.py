@@ -49,7 +49,7 @@ class AgentProcess:
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._errors = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')       # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen([sys.executable, '-m', 'sipsimple.demo.agent'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=None if configuration.get('verbose') else self._errors, text=True, encoding='utf-8')
+                                         stderr=None if configuration['verbose'] else self._errors, text=True, encoding='utf-8')
         self._send(configuration)
         self._reader = threading.Thread(target=self._read, name=f'reader of {self.name}', daemon=True)
         self._reader.start()

@@ -22,9 +22,11 @@ from sipsimple.demo.process import AgentProcess, DemoError
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60          # seconds
 
-# An example, run so that it asks no name server.
+# An example, run so that it asks no name server, and does not talk for as long as a person would.
 RUN = '''
-import runpy, sys
+import runpy, sys, time
+wait = time.sleep
+time.sleep = lambda seconds: wait(min(seconds, 1))
 from sipsimple.lookup import DNSManager
 dns = DNSManager()
 dns.probe_domain, dns.public_nameservers, dns.nameservers = None, [], []
@@ -116,7 +118,7 @@ def test_a_dying_process_fails_the_demo():
 
 @pytest.mark.parametrize('options', [['--codec', 'nosuch'], ['--server', '127.0.0.1'], ['--call', 'sip:bob@example.com'], ['--transport', 'tls'],
                                      ['--account', 'nobody'], ['--account', 'a@b', '--server', '127.0.0.1;transport=sctp'],
-                                     ['--account', 'a@b', '--call', 'sip:'], ['--srtp', 'perhaps'], ['nonsense']])
+                                     ['--account', 'a@b', '--call', 'sip:'], ['--account', 'a@b', '--server', 'h;transport=tcp', '--transport', 'udp'], ['--srtp', 'perhaps'], ['nonsense']])
 def test_bad_options(options, capsys):
     with pytest.raises(SystemExit) as info:
         parse(options)
@@ -127,7 +129,7 @@ def test_bad_options(options, capsys):
 
 
 def agent(name, **more):
-    return AgentProcess({'name': name, 'local': True, 'transports': ['udp'], 'codecs': None, 'srtp': None, 'ice': False, **more})
+    return AgentProcess({'name': name, 'local': True, 'transports': ['udp'], 'codecs': None, 'srtp': None, 'ice': False, 'verbose': False, **more})
 
 
 @pytest.fixture
@@ -369,6 +371,14 @@ def test_broken_file(tmp_path, data):
 def sip(when, received, first, method, body=''):
     content = 'Content-Type: application/sdp\r\n' if body else ''
     return {'time': when, 'received': received, 'message': f'{first}\r\nCSeq: 1 {method}\r\n{content}\r\n{body}'}
+
+
+def test_ladder_has_a_message_before_its_answer():
+    """The left side was late to tell that it had sent."""
+    bye, answer = ('BYE sip:bob@h SIP/2.0', 'BYE'), ('SIP/2.0 200 OK', 'BYE')
+    left = [sip(2.0, False, *bye), sip(2.1, True, *answer)]
+    right = [sip(1.0, True, *bye), sip(1.1, False, *answer)]
+    assert [(message.text, message.time) for message in ladder.merge(left, right)] == [('BYE sip:bob@h', 1.0), ('200 OK (BYE)', 1.1)]
 
 
 def test_ladder():
