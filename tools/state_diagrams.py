@@ -74,9 +74,11 @@ def mermaid(rows: list[Row]) -> str:
     for state, what, following in rows:
         if state != following:
             arrows.setdefault((state, following), []).append(what)
-    starts = '[*]'
-    names = {'None': starts}
     lines = ['stateDiagram-v2']
+    names = {'None': '[*]'}
+    if any(following == 'None' for _, following in arrows):
+        names = {}                      # as a target, [*] would be the end
+        lines.append('    [*] --> None')
     for (state, following), inputs in arrows.items():
         label = ' / '.join(text.replace(':', ',').replace(';', ',') for text in inputs if text)
         lines.append(f'    {names.get(state, state)} --> {names.get(following, following)}' + (f': {label}' if label else ''))
