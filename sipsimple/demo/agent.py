@@ -199,6 +199,10 @@ class Agent:
 
     def _NH_SIPApplicationDidStart(self, notification: Notification) -> None:
         engine = SIPApplication().engine
+        unknown = set(self.configuration['codecs'] or ()) - set(engine.available_codecs)
+        if unknown:
+            self.tell('error', text=f'this build does not have the codec {", ".join(sorted(unknown))}')
+            return
         self.tell('ready', ports={transport: getattr(engine, f'{transport}_port') for transport in self.configuration['transports']})
 
     def _NH_SIPApplicationDidEnd(self, notification: Notification) -> None:

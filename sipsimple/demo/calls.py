@@ -36,6 +36,7 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         terminal.step('starting two processes, alice and bob, without a server and without a sound card')
         alice, bob = (AgentProcess(_configuration(options, name)) for name in ('alice', 'bob'))
         agents += [alice, bob]
+        alice.partner, bob.partner = bob, alice
         speech, melody = folder / 'alice-said.wav', folder / 'bob-played.wav'
         kind = sound.make_speech(speech)
         sound.make_melody(melody)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -15,6 +16,7 @@ __all__ = ['AgentProcess', 'DemoError']
 
 END_LIMIT = 20.0                        # seconds
 SHORT_LIMIT = 5.0
+LAST_BYTES = 20000
 
 
 class DemoError(Exception):
@@ -31,6 +33,7 @@ class AgentProcess:
         name: from the configuration.
         trace: the "sip" events so far, in order.
         digits: DTMF received so far.
+        partner: the process of the other party, which is told when something goes wrong here; None for none.
     """
 
     # What ends any waiting: the words for the reader.
@@ -46,8 +49,10 @@ class AgentProcess:
         self.name: str = configuration['name']
         self.trace: list[dict[str, Any]] = []
         self.digits = ''
+        self.partner: AgentProcess | None = None
+        self._stopping = False
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._errors = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')       # noqa: SIM115 - lives as long as the process
+        self._errors = tempfile.TemporaryFile()        # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen([sys.executable, '-m', 'sipsimple.demo.agent'], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=None if configuration['verbose'] else self._errors, text=True, encoding='utf-8')
         self._send(configuration)
@@ -65,7 +70,18 @@ class AgentProcess:
                 self.trace.append(event)
             else:
                 self._events.put(event)
+                if event['event'] in ('error', 'failed'):
+                    self._tell_partner(self._problem(event))
         self._events.put(None)
+        if not self._stopping:
+            self._tell_partner(f'{self.name}: the process has ended')
+
+    def _problem(self, event: dict[str, Any]) -> str:
+        return f'{self.name}: {self.PROBLEMS[event["event"]].format_map(event)}{self._last_words()}'
+
+    def _tell_partner(self, text: str) -> None:
+        if self.partner is not None:
+            self.partner._events.put({'event': 'partner', 'text': text})
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -99,8 +115,10 @@ class AgentProcess:
                 self.digits += event['digit']
             if name == wanted:
                 return event
+            if name == 'partner':
+                raise DemoError(event['text'])
             if name in self.PROBLEMS:
-                raise DemoError(f'{self.name}: {self.PROBLEMS[name].format_map(event)}{self._last_words()}')
+                raise DemoError(self._problem(event))
 
     def wait_digits(self, count: int) -> str:
         """Return the DTMF received so far, when there are that many digits or no more come."""
@@ -114,10 +132,12 @@ class AgentProcess:
     def _last_words(self) -> str:
         """What the process wrote to its standard error last."""
         try:
-            self._errors.seek(0)
-            lines = [line.strip() for line in self._errors if line.strip()]
+            # The process writes on at its position in the file, which it shares with us: do not move it.
+            descriptor = self._errors.fileno()
+            tail = os.pread(descriptor, LAST_BYTES, max(0, os.fstat(descriptor).st_size - LAST_BYTES))
         except (OSError, ValueError):
-            return ''
+            return ''                   # closed
+        lines = [line.strip() for line in tail.decode('utf-8', 'replace').splitlines() if line.strip()]
         return f' ({lines[-1]})' if lines else ''
 
     def stop(self) -> None:
@@ -126,6 +146,7 @@ class AgentProcess:
         Raises:
             DemoError: it did not end, or not well.
         """
+        self._stopping = True
         self._send({'do': 'stop'})
         try:
             status = self._process.wait(END_LIMIT)
@@ -141,6 +162,7 @@ class AgentProcess:
 
     def end(self) -> None:
         """End the process, whatever has happened; without effect when it has ended."""
+        self._stopping = True
         self._send({'do': 'stop'})
         try:
             self._process.wait(SHORT_LIMIT)     # it hangs up and unregisters

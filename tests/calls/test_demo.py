@@ -111,9 +111,26 @@ def test_a_dying_process_fails_the_demo():
     assert len(children) == 2, output
     os.kill(int(children[1]), 9)
     status, rest = finish(demo)
-    assert status == 1 and 'The demo failed. bob: the process ended with status -9' in rest
+    assert status == 1 and re.search('The demo failed. bob: the process (ended with status -9|has ended)\n', rest)
     assert 'INVITE' in rest                     # what was said until then is shown
     assert not Path(f'/proc/{children[0]}').exists()
+
+
+def test_a_codec_that_was_not_built_in():
+    status, output = finish(start('-m', 'sipsimple.demo', '--codec', 'AMR-WB'))
+    assert status == 1 and re.search('The demo failed. (alice|bob): this build does not have the codec AMR-WB\n', output)
+
+
+def test_one_process_hears_what_is_wrong_with_the_other():
+    alice, bob = agent('alice'), agent('bob')
+    alice.partner, bob.partner = bob, alice
+    try:
+        alice.do('nonsense')
+        with pytest.raises(DemoError, match="^alice: nonsense: AttributeError"):
+            bob.wait('incoming')
+    finally:
+        alice.end()
+        bob.end()
 
 
 @pytest.mark.parametrize('options', [['--codec', 'nosuch'], ['--server', '127.0.0.1'], ['--call', 'sip:bob@example.com'], ['--transport', 'tls'],
