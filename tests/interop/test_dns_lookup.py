@@ -17,6 +17,7 @@ from sipsimple.lookup import DNSLookup, DNSLookupError, DNSManager
 from sipsimple.notification import NotificationCenter
 from tests.support.dns_server import ScriptedServer, answer
 from tests.support.lab import lab_fixture
+from tests.support.require import require_module
 
 dns_lab = lab_fixture('dns')
 ALL = ['tls', 'tcp', 'udp']
@@ -396,7 +397,7 @@ def test_the_system_servers_and_the_probe_with_real_packets(manager):
 
 
 def test_real_uris_and_routes(lab):
-    values = pytest.importorskip('sipsimple.core.values', reason='the native core is not built', exc_type=ImportError)
+    values = require_module('sipsimple.core.values')
     from sipsimple.core.helpers import Route
     for uri in (values.SIPURI.parse('sips:alice@lab.test;transport=TLS'), values.FrozenSIPURI.parse('sip:lab.test;transport=tls')):
         route, = DNSLookup().lookup_sip_proxy(uri, ALL).result(30)

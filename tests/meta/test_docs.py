@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.require import not_installed
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md')])
 EXAMPLES = {path.name: path.read_text(encoding='utf-8') for path in sorted((ROOT / 'examples').glob('*.py'))}
@@ -98,7 +100,7 @@ def test_documented_notifications_have_their_fields():
 
 def test_page_of_states_is_current():
     if not list((ROOT / 'sipsimple' / 'core').glob('_native*.so')):
-        pytest.skip('the native core is not built')
+        not_installed('the native core is not built; ./build_inplace does it')
     diagrams = tool('state_diagrams')
     page = diagrams.PAGE.read_text(encoding='utf-8')
     assert diagrams.page_with(page, diagrams.machines()) == page, 'run: python tools/state_diagrams.py --write'

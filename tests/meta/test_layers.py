@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.support.require import not_installed
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ('sipsimple', 'msrplib')
@@ -132,7 +132,7 @@ def test_every_module_can_be_imported_first():
     """Each in a fresh interpreter, so that no import cycle hides behind the order of the others."""
     native = importlib.util.find_spec('sipsimple.core') and list((ROOT / 'sipsimple' / 'core').glob('_native*.so'))
     if not native:
-        pytest.skip('the native core is not built')
+        not_installed('the native core is not built; ./build_inplace does it')
     script = '''
 import os, sys
 for name in sys.argv[1:]:

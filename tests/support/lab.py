@@ -30,8 +30,9 @@ from typing import IO, Any, Literal, Self
 
 import pytest
 
+from tests.support.require import SEARCH_PATH, not_installed
+
 PROJECT = Path(__file__).resolve().parents[2]
-SEARCH_PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
 
 # component: (Debian packages, programs of theirs)
 REQUIREMENTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -60,11 +61,6 @@ class LabError(Exception):
     """The lab did not do what it was told; the text has what it printed."""
 
 
-def in_ci() -> bool:
-    """Tell whether this is a CI run, where a missing server is a fault and not a choice."""
-    return os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
-
-
 def lab_script() -> Path | None:
     """Return the lab's control script, if it is there."""
     path = Path(os.environ.get('SIPSIMPLE_LAB') or PROJECT.parent / 'shared' / 'interop' / 'lab')
@@ -89,10 +85,7 @@ def require(*components: str) -> Path:
         pytest.skip('no interop lab: neither SIPSIMPLE_LAB nor ../shared/interop/lab is a file')
     missing = missing_requirements(*components)
     if missing:
-        reason = f'the interop lab needs the packages {"; ".join(missing)}'
-        if in_ci():
-            pytest.fail(reason)
-        pytest.skip(reason)
+        not_installed(f'the interop lab needs the packages {"; ".join(missing)}')
     return script
 
 

@@ -1,0 +1,71 @@
+"""What a test needs beside Python and the project, and what becomes of the test when it is not there.
+
+One rule: what can be installed here is a skip on a developer's machine and a failure in CI, where `./build_inplace test` was to install it. What
+the machine itself lacks (IPv6, the lab) is a skip everywhere.
+
+    from tests.support.require import require, require_module
+
+    def test_call():
+        require('baresip', 'sipp')
+        aioice = require_module('aioice')
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+from types import ModuleType
+from typing import NoReturn
+
+import pytest
+
+__all__ = ['PACKAGES', 'SEARCH_PATH', 'in_ci', 'missing_programs', 'not_installed', 'require', 'require_module']
+
+# Servers are in the folders of the administrator's programs, which a user's PATH need not have.
+SEARCH_PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
+
+# program: its Debian package. All of them are in buildtools.requirements.TEST_PACKAGES, or nobody would install them.
+PACKAGES = {
+    'baresip': 'baresip-core',
+    'dnsmasq': 'dnsmasq-base',
+    'espeak-ng': 'espeak-ng',
+    'kamailio': 'kamailio',
+    'linphonec': 'linphone-cli',
+    'openssl': 'openssl',
+    'sipp': 'sip-tester',
+    'sox': 'sox',
+    'turnserver': 'coturn',
+}
+
+
+def in_ci() -> bool:
+    """Tell whether this is a CI run."""
+    return os.environ.get('CI', '').lower() in ('1', 'true', 'yes')
+
+
+def not_installed(reason: str) -> NoReturn:
+    """End the running test because something that can be installed is not: skipped, or failed in CI."""
+    if in_ci():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def missing_programs(*programs: str) -> list[str]:
+    """Return those of the programs that are not there, as text with their packages."""
+    return [f'{program} (apt-get install {PACKAGES[program]})' for program in programs if shutil.which(program, path=SEARCH_PATH) is None]
+
+
+def require(*programs: str) -> None:
+    """Go on only if all programs are there; they must be in PACKAGES."""
+    missing = missing_programs(*programs)
+    if missing:
+        not_installed(f'not installed: {", ".join(missing)}')
+
+
+def require_module(name: str) -> ModuleType:
+    """Return a Python module of the `test` extra, or of the native core, which a checkout has only once it is built."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        not_installed(f'{name} cannot be imported ({error}); ./build_inplace test installs what the tests need')
