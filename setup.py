@@ -12,8 +12,8 @@ from setuptools.command.sdist import sdist
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))
 
-from buildtools import cython_ext, pjsip_source  # noqa: E402
-from buildtools.report import BuildError  # noqa: E402
+from buildtools import cython_ext, pjsip_source
+from buildtools.report import BuildError
 
 
 class Build(build):

@@ -163,10 +163,10 @@ def native(flavour: str, in_place: bool) -> Path:
 
 
 def _sanitizer_environment(reports: Path) -> dict[str, str]:
-    preload = [run([*requirements.compiler(), f'-print-file-name={name}']).strip() for name in ('libasan.so', 'libubsan.so', 'libstdc++.so')]
+    preload = [run([*requirements.compiler(), f'-print-file-name={name}']).strip() for name in ('libasan.so', 'libubsan.so', 'libstdc++.so.6')]
     missing = [path for path in preload if not os.path.isabs(path)]
     if missing:
-        raise BuildError(f'the sanitizer library {missing[0]} is missing; install with: apt-get install gcc g++')
+        raise BuildError(f'the sanitizer library {missing[0]} is missing; install with: apt-get install gcc libstdc++6')
     reports.mkdir(parents=True, exist_ok=True)
     log = f'log_path={reports / "report"}'
     return {'LD_PRELOAD': ' '.join(preload), 'PYTHONMALLOC': 'malloc', 'ASAN_OPTIONS': f'detect_leaks=0:{log}',

@@ -23,7 +23,7 @@ from buildtools import pjsip_source
 from buildtools.report import BuildError, cache_folder, file_lock, jobs, run, say, step
 from buildtools.requirements import check_toolchain, compiler, has_header
 
-__all__ = ['FLAVOURS', 'FORBIDDEN_OBJECTS', 'PJSIPBuild', 'SANITIZE', 'build_apps', 'ensure', 'forbidden_members']
+__all__ = ['FLAVOURS', 'FORBIDDEN_OBJECTS', 'SANITIZE', 'PJSIPBuild', 'build_apps', 'build_environment', 'ensure', 'forbidden_members']
 
 RECIPE = 1      # raise it when the same inputs must be built anew because this file builds differently
 
@@ -157,6 +157,17 @@ def _forget_old(builds: Path, flavour: str, current: Path, keep: int = 4) -> Non
             shutil.rmtree(path, ignore_errors=True)
 
 
+def build_environment(flavour: str, tree: Path) -> dict[str, str]:
+    """The environment in which PJSIP is configured and compiled: nothing in the caller's may change the result."""
+    flags = [*FLAVOURS[flavour], *_COMMON, f'-ffile-prefix-map={tree}=pjproject']
+    caller = {'CFLAGS', 'CXXFLAGS', 'LDFLAGS', 'CPPFLAGS', 'LIBS', 'MAKEFLAGS', 'MAKELEVEL'}
+    environment = {name: value for name, value in os.environ.items() if name not in caller}
+    # configure insists on a C++ compiler, of which nothing here makes use: the C compiler passes for one.
+    environment.update(CC=' '.join(compiler()), CXX=' '.join([*compiler(), '-x', 'c']), CFLAGS=' '.join(flags),
+                       LDFLAGS=' '.join(SANITIZE if flavour == 'asan' else []), ASAN_OPTIONS='detect_leaks=0', LC_ALL='C')
+    return environment
+
+
 def _build(flavour: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     tree = Path(tempfile.mkdtemp(prefix=f'.{flavour}-', dir=folder.parent))
@@ -166,10 +177,7 @@ def _build(flavour: str, folder: Path) -> None:
     try:
         pjsip_source.verified_source(tree)
         shutil.copyfile(pjsip_source.FOLDER / 'config_site.h', tree / 'pjlib/include/pj/config_site.h')
-        flags = [*FLAVOURS[flavour], *_COMMON, f'-ffile-prefix-map={tree}=pjproject']
-        environment = {name: value for name, value in os.environ.items() if name not in ('CFLAGS', 'LDFLAGS', 'CPPFLAGS', 'LIBS', 'MAKEFLAGS', 'MAKELEVEL')}
-        environment.update(CC=' '.join(compiler()), CFLAGS=' '.join(flags), LDFLAGS=' '.join(SANITIZE if flavour == 'asan' else []),
-                           ASAN_OPTIONS='detect_leaks=0', LC_ALL='C')
+        environment = build_environment(flavour, tree)
         with step('configure'):
             run(['./aconfigure', *_configure_arguments()], cwd=tree, env=environment, log=log, what='configure of PJSIP')
             _check_configured(tree)

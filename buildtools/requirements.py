@@ -71,9 +71,32 @@ def has_header(header: str) -> bool:
     return not missing_headers({header: 'x'})
 
 
-def python_dev_package() -> str:
-    """The package with this Python's headers."""
+def python_dev_package() -> str | None:
+    """The package with this Python's headers when they are missing; None when they are there.
+
+    Raises:
+        BuildError: they are missing, and this Python is not the system's, so no package brings them.
+    """
+    folders = dict.fromkeys([sysconfig.get_path('include'), sysconfig.get_path('platinclude')])
+    if any(os.path.isfile(os.path.join(folder, 'Python.h')) for folder in folders):
+        return None
+    if os.path.dirname(os.path.realpath(sys.executable)) != '/usr/bin':
+        raise BuildError(f'{sys.executable} has no header files (looked for Python.h in {" and ".join(folders)}): install the development part of that Python')
     return f'python{sys.version_info[0]}.{sys.version_info[1]}-dev'
+
+
+def _missing(headers: dict[str, str], python_headers: bool) -> list[str]:
+    """The packages of the programs and of those `headers` that are not there, in one list for one command."""
+    packages = [package for program, package in BUILD_PROGRAMS.items() if not shutil.which(program)]
+    try:
+        packages += missing_headers(headers)
+    except BuildError:
+        if any(shutil.which(program) for program in ('gcc', 'cc')) or os.environ.get('CC'):
+            raise               # there is a compiler, but it does not work
+        # Without a compiler nobody can say which headers there are; naming them all costs nothing.
+        packages += ['gcc', *headers.values()]
+    python = python_dev_package() if python_headers else None
+    return list(dict.fromkeys([*packages, *([python] if python else [])]))
 
 
 def check_toolchain(python_headers: bool = False) -> None:
@@ -82,29 +105,14 @@ def check_toolchain(python_headers: bool = False) -> None:
     Raises:
         BuildError: names in one line all packages to install.
     """
-    packages = [package for program, package in BUILD_PROGRAMS.items() if not shutil.which(program)]
-    try:
-        packages += missing_headers(BUILD_HEADERS)
-        if python_headers and missing_headers({'Python.h': 'x'}, (sysconfig.get_path('include'), sysconfig.get_path('platinclude'))):
-            packages.append(python_dev_package())
-    except BuildError:
-        if any(shutil.which(program) for program in ('gcc', 'cc')) or os.environ.get('CC'):
-            raise
-        packages += ['gcc', *BUILD_HEADERS.values()]
+    packages = _missing(BUILD_HEADERS, python_headers)
     if packages:
-        raise BuildError('missing for the build; install with: apt-get install ' + ' '.join(dict.fromkeys(packages)))
+        raise BuildError('missing for the build; install with: apt-get install ' + ' '.join(packages))
 
 
 def build_packages() -> list[str]:
     """The Debian packages a build needs and this machine lacks; optional ones included, an installed equivalent counts."""
-    packages = [package for program, package in BUILD_PROGRAMS.items() if not shutil.which(program)]
-    try:
-        packages += missing_headers({**BUILD_HEADERS, **OPTIONAL_HEADERS})
-        if missing_headers({'Python.h': 'x'}, (sysconfig.get_path('include'),)):
-            packages.append(python_dev_package())
-    except BuildError:
-        packages += ['gcc', *BUILD_HEADERS.values(), *OPTIONAL_HEADERS.values()]
-    return list(dict.fromkeys(packages))
+    return _missing({**BUILD_HEADERS, **OPTIONAL_HEADERS}, python_headers=True)
 
 
 def test_packages() -> list[str]:

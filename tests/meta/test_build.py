@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from buildtools import cython_ext, inplace, pjsip, pjsip_source, report, requirements  # noqa: E402
+from tests.support import require  # noqa: E402
+from tests.support.require import not_installed  # noqa: E402
 
 COUNTER_PXD = 'cdef class Counter:\n    cdef int value\n    cdef int bump(self)\n'
 COUNTER_PYX = """# cython: language_level=3
@@ -136,7 +138,7 @@ def test_forbidden_objects_are_found_in_the_link_map() -> None:
 def test_built_core_exports_only_init_functions() -> None:
     built = ROOT / 'sipsimple' / 'core' / cython_ext.so_name()
     if not built.is_file():
-        pytest.skip('the native core is not built in place')
+        not_installed('the native core is not built in place; ./build_inplace does it')
     names = subprocess.run(['nm', '-D', '--defined-only', built], capture_output=True, text=True, check=True).stdout
     exported = {line.split()[-1] for line in names.splitlines()}
     modules = {f'PyInit_{path.stem}' for path in cython_ext.CORE.modules}
@@ -217,8 +219,10 @@ def test_patches_are_numbered_unique_and_explained() -> None:
 
 def test_patches_apply_to_the_release(tmp_path: Path) -> None:
     cached = report.cache_folder() / 'pjsip' / 'source' / hashlib.sha256(pjsip_source.MANIFEST.read_bytes()).hexdigest()[:16]
+    if (pjsip_source.BUNDLED / 'SHA256SUMS').is_file():
+        pytest.skip('a source distribution has patched source only')
     if not cached.is_dir():
-        pytest.skip('the PJSIP source is not cached')
+        not_installed('the PJSIP source is not cached; ./build_inplace gets it')
     touched = {name for patch in pjsip_source.patch_files() for name in re.findall(r'^[-+]{3} [ab]/(\S+)', patch.read_text(encoding='utf-8'), re.MULTILINE)}
     for name in touched:
         if (cached / name).is_file():
@@ -259,6 +263,53 @@ def test_missing_compiler_gives_one_clear_line(monkeypatch: pytest.MonkeyPatch) 
         requirements.check_toolchain()
     text = str(caught.value)
     assert 'apt-get install' in text and 'gcc' in text and 'make' in text and '\n' not in text
+
+
+def test_missing_headers_of_python_are_named_with_the_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One command must do, or a fresh machine stops at the next thing that is missing."""
+    package = f'python{sys.version_info[0]}.{sys.version_info[1]}-dev'
+    monkeypatch.setattr(requirements.sysconfig, 'get_path', lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, 'executable', '/usr/bin/env')      # any file there: the Python of the system
+    assert package in requirements.build_packages()
+    with pytest.raises(report.BuildError, match=f'apt-get install .*{package}'):
+        requirements.check_toolchain(python_headers=True)
+    monkeypatch.setenv('PATH', '/nonexistent')
+    monkeypatch.delenv('CC', raising=False)
+    assert set(requirements.build_packages()) >= {'gcc', 'make', package, *requirements.BUILD_HEADERS.values()}
+
+
+def test_missing_headers_of_another_python_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(requirements.sysconfig, 'get_path', lambda name: str(tmp_path))
+    monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
+    with pytest.raises(report.BuildError) as caught:
+        requirements.check_toolchain(python_headers=True)
+    text = str(caught.value)
+    assert str(tmp_path / 'python') in text and 'Python.h' in text and 'apt-get' not in text and '\n' not in text
+
+
+def test_pjsip_is_configured_without_a_cplusplus_compiler(tmp_path: Path) -> None:
+    (tmp_path / 'conftest.cpp').write_text('int main(void) { int class = 0; return class; }\n')     # no C++
+    words = pjsip.build_environment('release', tmp_path)['CXX'].split()
+    subprocess.run([*words, '-o', tmp_path / 'conftest', tmp_path / 'conftest.cpp', '-lm'], check=True, capture_output=True)
+
+
+def test_what_tests_require_is_installed_by_the_build() -> None:
+    assert set(require.PACKAGES.values()) <= set(requirements.TEST_PACKAGES)
+
+
+@pytest.mark.parametrize('ci', ['', 'true'])
+def test_a_missing_component_is_a_skip_but_a_failure_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ci: str) -> None:
+    monkeypatch.setenv('CI', ci)
+    outcome = pytest.fail.Exception if ci else pytest.skip.Exception
+    require.require_module('json')
+    monkeypatch.setattr(require, 'SEARCH_PATH', str(tmp_path))
+    with pytest.raises(outcome, match=r'baresip \(apt-get install baresip-core\)$'):
+        require.require('baresip')
+    with pytest.raises(outcome, match='no_such_module cannot be imported'):
+        require.require_module('no_such_module')
+    (tmp_path / 'baresip').write_text('')
+    (tmp_path / 'baresip').chmod(0o755)
+    require.require('baresip')
 
 
 def test_release_settings() -> None:
