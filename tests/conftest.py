@@ -10,7 +10,8 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption('--notification-report', metavar='FILE', help='add the notifications that were posted to a JSON file')
+    parser.addoption('--notification-report', metavar='FILE',
+                     help='add the notifications that were posted, also by child processes, to a JSON file; see tools/notification_table.py')
 
 
 def _support(name: str) -> Any:
@@ -28,8 +29,10 @@ def notification_report(request: pytest.FixtureRequest) -> Any:
     if path is None:
         yield None
         return
-    report = _support('notification_report').NotificationReport()
+    module = _support('notification_report')
+    report = module.NotificationReport()
     report.start()
-    yield report
+    with module.with_children(report, f'{path}.journal'):
+        yield report
     report.stop()
     report.write(path)

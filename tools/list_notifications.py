@@ -5,7 +5,8 @@
 
 A call whose function is named `post...` or `_post...` counts when its first argument is the name, or a variable that has been given names in the same
 function. Fields are the keywords of the call and of the NotificationData in it; what is handed over in a variable is followed within the function and
-into functions of the module that return a dict. Fields that cannot be found so are shown as `...`.
+into functions of the module that return a dict. A posting function that is handed over with its arguments counts too. Fields that cannot be found so
+are shown as `...`.
 """
 
 from __future__ import annotations
@@ -132,8 +133,13 @@ def _calls(path: Path) -> Iterator[tuple[ast.Call, ast.AST, ast.AST]]:
         for function in ast.walk(module):
             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 for call in ast.walk(function):
-                    if isinstance(call, ast.Call) and POSTING.match(_called(call)):
-                        yield call, function, module
+                    if isinstance(call, ast.Call):
+                        if POSTING.match(_called(call)):
+                            yield call, function, module
+                        for number, argument in enumerate(call.args):
+                            # Posted later: call_later(0, self._post, 'Name', data)
+                            if isinstance(argument, (ast.Attribute, ast.Name)) and POSTING.match(_called(ast.Call(argument, [], []))):
+                                yield ast.Call(argument, call.args[number + 1:], call.keywords), function, module
         return
     # Cython: the calls themselves are plain Python.
     for match in re.finditer(r'\b_?post(_notification|_later)?\(', text):

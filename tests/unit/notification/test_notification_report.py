@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -46,14 +49,18 @@ def test_a_report_merges_with_its_file(tmp_path):
 
 
 def test_the_table_tells_what_is_missing(tmp_path, capsys):
-    (tmp_path / 'table.toml').write_text('[A]\nsections = ["S"]\nfields = ["x"]\n[B]\nsections = ["S"]\nfields = ["x", "y"]\n[C]\nsections = ["S"]\nfields = []\n')
+    (tmp_path / 'table.toml').write_text('[A]\nsections = ["S"]\nfields = ["x"]\n[B]\nsections = ["S"]\nfields = ["x", "y"]\n[C]\nsections = ["S"]\nfields = []\n'
+                                        '[P]\nsections = ["S"]\nfields = ["z"]\nplanned = true\n')
     (tmp_path / 'report.json').write_text(json.dumps({'A': {'fields': ['x']}, 'B': {'fields': ['x']}, 'D': {'fields': []}}))
     arguments = [str(tmp_path / 'report.json'), '--table', str(tmp_path / 'table.toml')]
     assert table_tool.main(arguments) == 1
     assert capsys.readouterr().out.splitlines() == [
-        'complete  A', 'partial   B: y', 'missing   C: S', '3 documented: 1 complete, 1 partial, 1 missing; 1 others were posted']
+        'complete  A', 'partial   B: y', 'missing   C: S', 'planned   P: S',
+        '4 documented: 1 complete, 1 partial, 1 missing, 1 planned; 1 others were posted']
     assert table_tool.main([*arguments, '--missing']) == 1
-    assert 'complete  A' not in capsys.readouterr().out
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[:-1]] == ['partial', 'missing']
+    (tmp_path / 'report.json').write_text(json.dumps({name: {'fields': ['x', 'y']} for name in 'ABC'}))
+    assert table_tool.main(arguments) == 0
 
 
 def test_the_documented_table_is_well_formed():
@@ -61,3 +68,45 @@ def test_the_documented_table_is_well_formed():
     assert len(table) > 100
     assert all(name.isidentifier() and entry['sections'] and all(field.isidentifier() for field in entry['fields']) for name, entry in table.items())
     assert table['SIPAccountRegistrationDidSucceed']['fields'] == ['contact_header', 'contact_header_list', 'expires', 'registrar']
+
+
+CHILD = '''
+import os, sys
+from sipsimple.notification import NotificationCenter, NotificationData
+for number in range(3):
+    NotificationCenter().post_notification('TestChild', sender=sys, data=NotificationData(a=number))
+print('posted', flush=True)
+sys.stdin.read()
+'''
+
+
+def children(tmp_path, *codes, **options):
+    """The report of child processes that carry out `codes`, one after the other; they are killed when their standard input ends too late for them."""
+    report = report_module.NotificationReport()
+    with report_module.with_children(report, str(tmp_path / 'journal')):
+        for code in codes:
+            with subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, **options) as child:
+                assert child.stdout.readline() == b'posted\n'
+                if 'kill' in code:
+                    child.kill()
+                child.stdin.close()
+    assert 'SIPSIMPLE_NOTIFICATION_JOURNAL' not in os.environ and not (tmp_path / 'journal').exists()
+    return report.as_dict()
+
+
+def test_child_processes_are_in_the_report(tmp_path):
+    seen = children(tmp_path, CHILD, CHILD)
+    assert seen['TestChild'] == {'count': 6, 'fields': ['a'], 'always': ['a'], 'senders': ['module']}
+
+
+def test_a_child_that_is_killed_has_told_what_it_saw(tmp_path):
+    assert children(tmp_path, CHILD + '# kill')['TestChild'] == {'count': 1, 'fields': ['a'], 'always': ['a'], 'senders': ['module']}
+
+
+def test_the_hook_leaves_others_alone(tmp_path, monkeypatch):
+    """A process without the bus starts no report, and another sitecustomize on the path is carried out too."""
+    (tmp_path / 'sitecustomize.py').write_text('import sys\nsys.other = True\n')
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    code = "import sys\nassert sys.other and 'sipsimple' not in sys.modules and 'asyncio' not in sys.modules\nprint('posted', flush=True)\n"
+    assert children(tmp_path, code) == {}
+    assert os.environ['PYTHONPATH'] == str(tmp_path)
