@@ -21,6 +21,7 @@ from sipsimple.session.inputs import Disconnected, EndRequested, Failure, Kind, 
 from sipsimple.session.states import Input
 
 if TYPE_CHECKING:
+    from sipsimple.core import Invitation
     from sipsimple.session.base import Procedure
     from sipsimple.session.session import Session
 
@@ -130,10 +131,15 @@ def cancelled(session: Session, data: Any) -> None:
     failed(session, 'remote', 487, 'Session Cancelled', public_reason(data))
 
 
+def _used(invitation: Invitation) -> bool:
+    """Return whether an INVITE was sent or received. The state does not tell: it follows when the engine thread gets to it."""
+    return invitation.direction is not None
+
+
 async def _hang_up(session: Session, reason: str | None) -> Any | None:
     """Send BYE or CANCEL, and wait for the dialog to go; return what the core reports of it."""
     invitation = session._invitation
-    if invitation is None or invitation.state is None:
+    if invitation is None or not _used(invitation):
         return None
     try:
         if invitation.state not in ('disconnecting', 'disconnected'):
@@ -164,7 +170,7 @@ async def run_end(session: Session) -> None:
         _ended(session, 'local', USER_REQUEST)
         return
     streamset.deactivate(streams)
-    if invitation is None or invitation.state is None:
+    if invitation is None or not _used(invitation):
         failed(session, 'local', 487, 'Session Cancelled', USER_REQUEST)
     elif session.direction == 'incoming':
         await run_reject(session, 480, None)

@@ -11,7 +11,7 @@ from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, ProposalCan
 from sipsimple.session.states import Input
 
 if TYPE_CHECKING:
-    from sipsimple.core import SDPSession
+    from sipsimple.core import Invitation, SDPSession
     from sipsimple.session.base import SessionBase
 
 __all__ = ['OutOfStep', 'Outcome', 'PeerFirst', 'finish', 'glare_delay', 'reoffer', 'send', 'final_response']
@@ -56,6 +56,15 @@ def send(session: SessionBase, sdp: SDPSession) -> None:
     invitation.send_reinvite(sdp=sdp)
 
 
+def _cancel(invitation: Invitation) -> bool:
+    """Cancel the re-INVITE, if the core knows of it: it tells when it has sent one, and forgets it with the final response."""
+    try:
+        invitation.cancel_reinvite()
+    except SIPCoreError:
+        return False
+    return True
+
+
 async def final_response(session: SessionBase, seconds: float | None, cancellable: bool = False) -> Outcome:
     """Wait for the final response; cancel the re-INVITE after `seconds` or, if it is `cancellable`, when the application wants it: only added streams
     can be taken back.
@@ -65,7 +74,7 @@ async def final_response(session: SessionBase, seconds: float | None, cancellabl
     """
     invitation = session._invitation
     assert invitation is not None
-    cancelled = False
+    cancelled = cancel_sent = False
     deadline = session._deadline(seconds) if seconds else None
     try:
         while True:
@@ -80,14 +89,14 @@ async def final_response(session: SessionBase, seconds: float | None, cancellabl
                 if deadline is not None:
                     deadline.cancel()
                 deadline = session._deadline(session.short_reinvite_timeout)
-                try:
-                    invitation.cancel_reinvite()
-                except SIPCoreError:
-                    pass                    # its final response is in the queue already
+                cancel_sent = _cancel(invitation)
                 continue
             data = event.data
             if event.kind is Kind.SDP and data.succeeded:
                 session._local_sdp, session._remote_sdp = data.local_sdp, data.remote_sdp
+            elif event.kind is Kind.INVITATION and data.state == 'connected' and data.sub_state == 'sent_proposal':
+                if cancelled and not cancel_sent:
+                    cancel_sent = _cancel(invitation)
             elif event.kind is Kind.INVITATION and data.state == 'connected' and getattr(data, 'prev_sub_state', None) == 'sent_proposal':
                 outcome = Outcome(data.code, data.reason, cancelled)
                 break

@@ -82,6 +82,7 @@ class FakeInvitation:
         self.sdp = SimpleNamespace(proposed_local=None, proposed_remote=offer, active_local=None, active_remote=None)
         self.sent = []                  # (method, arguments) of all calls
         self.fail_send = None           # an exception for the next send
+        self._untold = []
 
     def _post(self, name, **fields):
         NotificationCenter().post_notification(name, sender=self, data=NotificationData(**fields))
@@ -95,6 +96,18 @@ class FakeInvitation:
         if state == 'connected':
             self.sub_state = fields['sub_state'] = sub_state or 'normal'
         self._post('SIPInvitationChangedState', prev_state=previous, state=state, originator=originator, **fields)
+
+    def _tell(self, *arguments):
+        if self.world.late:
+            self._untold.append(arguments)
+        else:
+            self.change(*arguments)
+
+    def tell(self):
+        """Report what the engine thread had not come to report yet."""
+        untold, self._untold = self._untold, []
+        for arguments in untold:
+            self.change(*arguments)
 
     def gone(self, originator='remote', code=200, reason='', disconnect_reason='user request', **fields):
         self.change('disconnected', originator, code=code, reason=reason, disconnect_reason=disconnect_reason, **fields)
@@ -128,7 +141,7 @@ class FakeInvitation:
                    contact_header=contact_header, sdp=FrozenSDPSession.new(sdp), credentials=credentials, extra_headers=list(extra_headers), timeout=timeout)
         self.direction = 'outgoing'
         self.sdp.proposed_local = FrozenSDPSession.new(sdp)
-        self.change('outgoing', 'local')
+        self._tell('outgoing', 'local')
 
     def send_response(self, code, reason=None, contact_header=None, sdp=None, extra_headers=()):
         allowed = self.direction == 'incoming' and self.state in ('incoming', 'early') or self.sub_state in ('received_proposal', 'received_proposal_request')
@@ -159,7 +172,7 @@ class FakeInvitation:
     def send_reinvite(self, contact_header=None, sdp=None, extra_headers=()):
         self._send('re-INVITE', self.state == 'connected' and self.sub_state == 'normal', sdp=FrozenSDPSession.new(sdp))
         self.sdp.proposed_local = FrozenSDPSession.new(sdp)
-        self.change('connected', 'local', 'sent_proposal')
+        self._tell('connected', 'local', 'sent_proposal')
 
     def cancel_reinvite(self):
         self._send('CANCEL re-INVITE', self.sub_state == 'sent_proposal')
@@ -173,7 +186,7 @@ class FakeInvitation:
     def end(self, extra_headers=(), timeout=None):
         if self.state == 'disconnected':
             return
-        method = 'CANCEL' if self.state in ('outgoing', 'early') else 'BYE'
+        method = 'CANCEL' if self.state in (None, 'outgoing', 'early') else 'BYE'
         self._send(method, self.direction == 'outgoing' or self.state in ('connecting', 'connected'), extra_headers=list(extra_headers), timeout=timeout)
         self.change('disconnecting', 'local')
         if self.world.answer_end:
@@ -326,6 +339,7 @@ class World:
         self.recorder = Recorder()
         self.ack = True                 # negative answers of ours are acknowledged
         self.answer_end = True          # the peer answers our BYE and CANCEL
+        self.late = False               # what follows from a call is told later: `invitation.tell()`
         self.invitations = []
         self.settings = SimpleNamespace(user_agent='test', sip=SimpleNamespace(invite_timeout=90))
         self.account = SimpleNamespace(contact=FakeContact(), uri=SIPURI('example.com', user='me'), display_name='Me', credentials=None)

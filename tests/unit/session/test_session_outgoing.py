@@ -242,6 +242,15 @@ def test_end_before_anything_was_sent(world):
     assert data.redirect_identities is None and not world.invitations and session.state == 'terminated'
 
 
+def test_end_before_the_engine_thread_tells_that_the_invite_was_sent(world):
+    world.late = True
+    session = world.outgoing()
+    assert world.invitation.state is None and world.invitation.methods == ['INVITE']
+    session.end()
+    assert world.invitation.methods == ['INVITE', 'CANCEL'] and session.state == 'terminated'
+    assert world.recorder.one('SIPSessionDidFail').code == 487
+
+
 def test_end_while_it_rings(world):
     session = world.outgoing()
     world.invitation.peer_rings()

@@ -485,6 +485,18 @@ def test_add_cancelled(world):
     assert (data.originator, data.code, data.streams) == ('local', 487, [text])
 
 
+def test_add_cancelled_before_the_engine_thread_tells_that_it_was_sent(world):
+    session, invitation = world.connected()
+    world.late = True
+    session.add_stream(world.Text())
+    session.cancel_proposal()
+    assert invitation.methods == ['re-INVITE']
+    invitation.tell()
+    assert invitation.methods == ['re-INVITE', 'CANCEL re-INVITE']
+    invitation.peer_answers_reinvite(487, 'Request Terminated')
+    assert session.state == 'connected' and world.recorder.one('SIPSessionGotRejectProposal').code == 487
+
+
 def test_add_cancelled_before_it_was_sent(world):
     session, invitation = world.connected()
     text = world.Text(script='slow-init')
