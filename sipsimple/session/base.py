@@ -139,6 +139,11 @@ class SessionBase:
         if self._invitation is not None:
             NotificationCenter().discard_observer(self, sender=self._invitation)
 
+    def _disown(self) -> None:
+        """Let go of an invitation that will not be ours; nothing of what is queued of it is handled any more."""
+        self._detach()
+        self._invitation = None
+
     def _observe(self, stream: Any) -> None:
         if stream not in self._observed:
             self._observed[stream] = None

@@ -136,7 +136,7 @@ class SessionManager:
             log.exception('incoming session failed')
             code = 500
         if code is not None:
-            session._detach()
+            session._disown()
             self._refused.add(invitation)
             try:
                 invitation.send_response(code)
@@ -147,7 +147,7 @@ class SessionManager:
     def _admit(self, session: Session, invitation: Any, data: Any) -> int | None:
         """Return the code to refuse the INVITE with; None if it became a session."""
         if invitation.state != 'incoming':
-            session._detach()           # cancelled before anybody heard of it
+            session._disown()           # cancelled before anybody heard of it
             return None
         if self.state != 'started':
             return 480

@@ -7,6 +7,7 @@ without sound card. Commands: {"do": name, ...}; answers: {"done": ..., ...}; ev
 from __future__ import annotations
 
 import json
+import random
 import sys
 import threading
 import time
@@ -41,7 +42,7 @@ from zope.interface import implementer          # noqa: E402
 
 from sipsimple.core import ContactURIFactory, Engine, Route, SDPMediaStream, SIPURI, ToHeader          # noqa: E402
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData          # noqa: E402
-from sipsimple.session import Session, SessionManager           # noqa: E402
+from sipsimple.session import IllegalStateError, Session, SessionManager           # noqa: E402
 from sipsimple.streams import IMediaStream, MediaStreamRegistrar, UnknownStreamError           # noqa: E402
 from sipsimple.threading import call_in_twisted_thread, reactor          # noqa: E402
 
@@ -131,7 +132,9 @@ class Agent:
 
     def handle_notification(self, notification):
         name, sender, data = notification.name, notification.sender, notification.data
-        if name == 'SIPSessionNewIncoming' and self.auto:
+        if name == 'SIPSessionNewIncoming' and self.auto == 'chaos':
+            call_in_twisted_thread(chaos_answer, sender, data.streams)
+        elif name == 'SIPSessionNewIncoming' and self.auto:
             if self.auto == 'ring+accept':
                 sender.send_ring_indication()
             sender.accept(data.streams)
@@ -234,13 +237,20 @@ class Agent:
         """Make many calls, `window` at a time; each is ended as soon as it has started. Answers with times in seconds."""
         return load(self, port, calls, window, streams)
 
+    def do_chaos(self, port, calls, streams, seed):
+        """Make calls that are ended at any moment, the peer's `auto` being 'chaos' too; answers with how they ended."""
+        return chaos(self, port, calls, streams, seed)
+
     def do_leftovers(self):
         """What is still there of the objects of calls that are over."""
         import gc
+        from collections import Counter
+        settled = threading.Event()
+        call_in_twisted_thread(settled.set)         # streams end after the last notification of their session, in the same step of that thread
+        assert settled.wait(10)
         self.sessions.clear()
         for _ in range(3):
             gc.collect()
-        from collections import Counter
         names = Counter(type(item).__name__ for item in gc.get_objects())
         return {'leftovers': {name: names[name] for name in ('Session', 'PlainStream', 'AudioStream', 'Invitation', 'RTPTransport', 'AudioTransport', 'coroutine')
                               if names[name]}}
@@ -311,6 +321,65 @@ def load(agent, port, calls, window, streams):
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {'finished': finished, 'count': counter['finished'], 'failures': failures[:5], 'failed': len(failures), 'seconds': clock, 'cpu': cpu,
             'p50': setup[len(setup) // 2] if setup else None, 'p99': setup[len(setup) * 99 // 100] if setup else None}
+
+
+def call_later(seconds, method, *args):
+    """Call a method of a session later, in this (the SDK's) thread; the session may be in a state that does not allow it any more."""
+    def call():
+        try:
+            method(*args)
+        except IllegalStateError:
+            pass
+    reactor.call_later(seconds, call)
+
+
+def chaos_answer(session, streams):
+    """Do something with an incoming session, at some moment; whatever it is, the caller ends it."""
+    def moment():
+        return random.choice((0, 0, random.random() * 0.01, random.random() * 0.05))
+    what = random.choice(('accept', 'accept', 'ring', 'reject', 'end', 'ignore'))
+    if what == 'accept':
+        call_later(moment(), session.accept, streams)
+        if random.random() < 0.5:
+            call_later(moment(), session.end)
+    elif what != 'ignore':
+        call_later(moment(), {'ring': session.send_ring_indication, 'reject': session.reject, 'end': session.end}[what])
+
+
+def chaos(agent, port, calls, streams, seed):
+    random.seed(seed)
+    last = {}                   # session -> names of its last notifications
+    done = threading.Event()
+
+    @implementer(IObserver)
+    class Watcher:
+        def handle_notification(self, notification):
+            if notification.sender in last:
+                last[notification.sender].append(notification.name.removeprefix('SIPSession'))
+                check()
+    watcher = Watcher()
+    for name in ('SIPSessionDidEnd', 'SIPSessionDidFail'):
+        NotificationCenter().add_observer(watcher, name=name)
+
+    def check():
+        if len(last) == calls and all(last.values()):
+            done.set()
+
+    def begin(number):
+        if number < calls:
+            session = Session(agent.account)
+            last[session] = []
+            session.connect(ToHeader(SIPURI('127.0.0.1', user='agent', port=port)), [Route('127.0.0.1', port=port)], agent.make(streams))
+            call_later(random.choice((0, random.random() * 0.002, random.random() * 0.02, random.random() * 0.1)), session.end)
+            reactor.call_later(random.random() * 0.005, begin, number + 1)
+    agent.quiet = True
+    call_in_twisted_thread(begin, 0)
+    done.wait(120)
+    NotificationCenter().remove_observer(watcher, name='SIPSessionDidEnd')
+    NotificationCenter().remove_observer(watcher, name='SIPSessionDidFail')
+    return {'unfinished': [str(session.state) for session, names in last.items() if not names],
+            'twice': [names for names in last.values() if len(names) > 1], 'states': sorted({str(session.state) for session in last}),
+            'ended': sum(names == ['DidEnd'] for names in last.values()), 'failed': sum(names == ['DidFail'] for names in last.values())}
 
 
 if __name__ == '__main__':

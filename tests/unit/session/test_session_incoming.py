@@ -216,17 +216,19 @@ def test_cancelled_by_the_caller(world, when):
         session.accept([stream])
 
 
-def test_cancelled_before_the_session_was_made(world):
+@pytest.mark.parametrize('user', ['me', 'nobody'])
+def test_cancelled_before_the_session_was_made(world, caplog, user):
     """The CANCEL is in the queue behind the INVITE."""
     pending = []
     world.scheduler.call = lambda function, *args: pending.append((function, args))
-    invitation, session = world.incoming()
+    invitation, session = world.incoming(user=user)
     assert session is None
     invitation.gone(code=487, reason='Request Terminated', method='CANCEL')
     while pending:
         function, args = pending.pop(0)
         function(*args)
     assert SessionManager().sessions == [] and invitation.methods == []
+    assert world.recorder.names == [] and caplog.records == []
 
 
 @pytest.mark.parametrize('late', [False, True])
