@@ -210,8 +210,11 @@ def test_patches_are_numbered_unique_and_explained() -> None:
         assert match, f'{patch.name}: name it NN_topic.patch'
         numbers.append(match[1])
         text = patch.read_text(encoding='utf-8')
-        head = text.split('--- ', 1)[0]
-        assert head.strip(), f'{patch.name}: the reason and its upstream id belong at the top'
+        head = text.split('\n--- ', 1)[0]
+        for line in ('Reason', 'Upstream', 'Test'):
+            assert re.search(rf'^{line}: \S', head, re.MULTILINE), f'{patch.name}: a line "{line}: ..." belongs at the top'
+        named = re.findall(r'tests/\S+?\.py', re.search(r'^Test: .*', head, re.MULTILINE)[0])
+        assert named and all((ROOT / name).is_file() for name in named), f'{patch.name}: its tests are not there'
         for name in re.findall(r'^\+\+\+ b/(\S+)', text, re.MULTILINE):
             assert pjsip_source.selected(name), f'{patch.name} changes {name}, which is not part of the build'
     assert len(set(numbers)) == len(numbers), 'two patches with the same number: their order would depend on the topic'

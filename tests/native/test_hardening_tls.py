@@ -75,6 +75,8 @@ CASES = {
     'NUL in dns name': ([(CN, 'other')], [(DNS, b'victim.example\0.attacker.example')], 'refused'),
     'NUL in uri': ([(CN, 'other')], [(URI, b'sip:victim.example\0.attacker.example')], 'refused'),
     'NUL in dns name, common name': ([(CN, 'victim.example')], [(DNS, b'victim.example\0.attacker.example')], 'refused'),
+    'empty dns name, common name': ([(CN, 'victim.example')], [(DNS, b'')], 'refused'),
+    'address too short, common name': ([(CN, 'victim.example')], [(0x87, b'\x7f')], 'refused'),
     'common name alone': ([(CN, 'victim.example')], [], 'connected'),
     'common name beside dns name': ([(CN, 'victim.example')], [(DNS, b'attacker.example')], 'refused'),
     'common name beside uri': ([(CN, 'victim.example')], [(URI, b'sip:attacker.example')], 'refused'),
