@@ -15,7 +15,7 @@ from sipsimple.core.errors import SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
 from sipsimple.core.messages import Response, parse_message, parse_sipfrag
-from sipsimple.core.request import check_timeout, check_type, name_addr, route_body
+from sipsimple.core.request import check_reason, check_timeout, check_type, name_addr, route_body
 from sipsimple.core.sdp import FrozenSDPSession, SDPSession
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
 from sipsimple.notification import NotificationCenter, NotificationData
@@ -278,8 +278,8 @@ class Invitation:
         """Answer the INVITE, or the re-INVITE that waits.
 
         Raises:
-            SIPCoreInvalidStateError: nothing waits for an answer. SIPCoreError: 2xx without or >=300 with SDP.
-            PJSIPError: not sent.
+            SIPCoreInvalidStateError: nothing waits for an answer. ValueError: not a status code.
+            SIPCoreError: 2xx without or >=300 with SDP, or a reason that no status line may have. PJSIPError: not sent.
         """
         check_type(contact_header, ContactHeader, 'contact_header', optional=True)
         check_type(sdp, SDPSession, 'sdp', optional=True)
@@ -289,6 +289,7 @@ class Invitation:
             raise SIPCoreInvalidStateError(f'nothing to answer in state {self._state}/{self._sub_state}')
         if not 100 <= code < 700:
             raise ValueError(f'not a status code: {code!r}')
+        check_reason(reason)
         if 200 <= code < 300 and sdp is None:
             raise SIPCoreError('a 2xx needs an SDP')
         if code >= 300 and sdp is not None:
@@ -399,6 +400,7 @@ class Invitation:
         """Tell the peer how the transfer it asked for goes; a final code ends it. SIPCoreError when there is none."""
         if not self._transfer_incoming or self._transfer_state in (None, 'TERMINATED') or self._handle is None:
             raise SIPCoreError('no incoming transfer is running')
+        check_reason(reason)
         if code >= 200:
             self._transfer_result = (code, reason or '')
         _invitation.transfer_notify(self._handle, code, reason)

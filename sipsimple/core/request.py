@@ -17,6 +17,8 @@ from sipsimple.notification import NotificationCenter, NotificationData
 
 __all__ = ['Request', 'IncomingRequest']
 
+MAX_REASON = 512                        # bytes of a reason phrase; a status line that fills the message would displace its headers
+
 # Headers that the request has already, so they cannot be "extra" ones.
 OWN_HEADERS = frozenset(('call-id', 'contact', 'content-length', 'content-type', 'cseq', 'from', 'max-forwards', 'route', 'to', 'via'))
 
@@ -34,6 +36,12 @@ def check_timeout(timeout: float | None) -> float | None:
     if timeout is not None and timeout <= 0:
         raise ValueError(f'timeout must be positive: {timeout!r}')
     return timeout
+
+
+def check_reason(reason: str | None) -> None:
+    """SIPCoreError for a reason phrase longer than MAX_REASON bytes. (Line breaks and NUL are refused by what hands it down.)"""
+    if reason is not None and len(reason.encode('utf-8', 'surrogateescape')) > MAX_REASON:
+        raise SIPCoreError(f'a reason phrase longer than {MAX_REASON} bytes')
 
 
 def route_body(route_header: Any) -> str:
@@ -316,10 +324,12 @@ class IncomingRequest:
         """Send the final response.
 
         Raises:
-            ValueError: code outside 200..699. SIPCoreInvalidStateError: answered before. PJSIPError: not sent.
+            ValueError: code outside 200..699. SIPCoreInvalidStateError: answered before. SIPCoreError: a reason that no status line may have.
+            PJSIPError: not sent.
         """
         if not 200 <= code < 700:
             raise ValueError(f'not a final status code: {code!r}')
+        check_reason(reason)
         if self._state != 'incoming':
             raise SIPCoreInvalidStateError('the request is answered already')
         self._state = 'answered'
