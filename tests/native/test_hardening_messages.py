@@ -1,4 +1,4 @@
-"""Printing of SIP messages stays inside its buffer and never meets an assert (patches 01, 06, 07, 12, 13, 15)."""
+"""Printing of SIP messages stays inside its buffer and never meets an assert (patches 01, 06, 07, 12, 13, 18)."""
 
 import pytest
 

@@ -1,8 +1,12 @@
-/* A TURN client over TCP to 127.0.0.1:PORT; prints the states it sees and ends when the allocation is gone (or after the time limit). */
+/*
+ * A TURN client over TCP to 127.0.0.1:PORT. Arguments: PORT [peer-tcp]
+ * Ends when the allocation is gone, or, with connections to the peer (RFC 6062), when the first of them failed or brought data; prints which.
+ */
 #include "common.h"
 
 static pj_turn_state_t state;
-static int received;
+static int received, failed;
+static char text[100];
 
 static void on_state(pj_turn_sock *sock, pj_turn_state_t old_state, pj_turn_state_t new_state)
 {
@@ -14,8 +18,16 @@ static void on_state(pj_turn_sock *sock, pj_turn_state_t old_state, pj_turn_stat
 
 static void on_rx_data(pj_turn_sock *sock, void *data, unsigned length, const pj_sockaddr_t *peer, unsigned peer_length)
 {
-    (void)sock; (void)data; (void)length; (void)peer; (void)peer_length;
-    ++received;
+    (void)sock; (void)peer; (void)peer_length;
+    CHECK(length < sizeof(text) - strlen(text));
+    strncat(text, data, length);
+    received += length;
+}
+
+static void on_connection_status(pj_turn_sock *sock, pj_status_t status, pj_uint32_t id, const pj_sockaddr_t *peer, unsigned peer_length)
+{
+    (void)sock; (void)id; (void)peer; (void)peer_length;
+    failed += status != PJ_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -26,29 +38,39 @@ int main(int argc, char **argv)
     pj_turn_sock *sock;
     pj_turn_sock_cb callbacks = {0};
     pj_turn_sock_cfg setting;
+    pj_turn_alloc_param param;
     pj_stun_auth_cred cred = {0};
     pj_str_t server = pj_str((char*)"127.0.0.1");
-    int i;
+    int i, to_peers;
 
     begin();
-    CHECK(argc == 2);
+    CHECK(argc >= 2);
+    to_peers = argc > 2;
     CHECK_STATUS(pj_ioqueue_create(pool, 16, &ioqueue), PJ_SUCCESS);
     CHECK_STATUS(pj_timer_heap_create(pool, 100, &heap), PJ_SUCCESS);
     pj_stun_config_init(&config, &caching_pool.factory, 0, ioqueue, heap);
     callbacks.on_state = &on_state;
     callbacks.on_rx_data = &on_rx_data;
+    callbacks.on_connection_status = &on_connection_status;
     pj_turn_sock_cfg_default(&setting);
     CHECK_STATUS(pj_turn_sock_create(&config, pj_AF_INET(), PJ_TURN_TP_TCP, &callbacks, &setting, NULL, &sock), PJ_SUCCESS);
     cred.type = PJ_STUN_AUTH_CRED_STATIC;
     cred.data.static_cred.username = pj_str((char*)"u");
     cred.data.static_cred.data = pj_str((char*)"p");
-    CHECK_STATUS(pj_turn_sock_alloc(sock, &server, atoi(argv[1]), NULL, &cred, NULL), PJ_SUCCESS);
-    for (i = 0; i < 600 && state < PJ_TURN_STATE_DEALLOCATED; ++i) {
+    pj_turn_alloc_param_default(&param);
+    param.peer_conn_type = to_peers ? PJ_TURN_TP_TCP : PJ_TURN_TP_UDP;
+    CHECK_STATUS(pj_turn_sock_alloc(sock, &server, atoi(argv[1]), NULL, &cred, &param), PJ_SUCCESS);
+    for (i = 0; i < 2000 && state < PJ_TURN_STATE_DEALLOCATED && !failed && received < 5; ++i) {
         pj_time_val wait = {0, 10};
         pj_ioqueue_poll(ioqueue, &wait);
         pj_timer_heap_poll(heap, NULL);
     }
-    CHECK(received == 0);
-    printf("%s\n", state >= PJ_TURN_STATE_DEALLOCATED ? "ended" : pj_turn_state_name(state));
+    CHECK(to_peers || received == 0);
+    if (received)
+        puts(text);
+    else if (failed)
+        puts("failed");
+    else
+        puts(state >= PJ_TURN_STATE_DEALLOCATED ? "ended" : pj_turn_state_name(state));
     return 0;
 }
