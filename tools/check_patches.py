@@ -94,6 +94,10 @@ class Tree:
 
     def _compile(self, name: str) -> None:
         source = self.build.folder / name
+        for other in source.parent.glob('*.c'):         # transport_srtp_sdes.c and the like are parts of others
+            if f'#include "{source.name}"' in other.read_text(encoding='utf-8', errors='replace'):
+                self._compile(other.relative_to(self.build.folder).as_posix())
+                return
         member = f'{source.stem}.o'
         archives = [path for path in self.build.folder.glob(f'{name.split("/")[0]}/lib/*.a')
                     if member in subprocess.run(['ar', 't', path], capture_output=True, text=True, check=True).stdout.split()]
