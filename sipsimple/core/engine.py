@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from sipsimple.__info__ import __version__
-from sipsimple.core import _endpoint, _events, _media_endpoint, _sound_devices, _timers, helpers
+from sipsimple.core import _diagnostics, _endpoint, _events, _handles, _media_endpoint, _sound_devices, _timers, helpers
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.messages import parse_message
 from sipsimple.notification import NotificationCenter, NotificationData
@@ -594,6 +594,20 @@ class Engine:
         """Notifications: VideoDevicesDidChange; the lists are empty, this build has no video."""
         self._check_running()
         self.post_later('VideoDevicesDidChange', old_devices=[], new_devices=[])
+
+    def diagnostics(self) -> dict[str, int]:
+        """Numbers of what the native core holds and has done: for reports, and to look for leaks. Also while the Engine is off.
+
+        Held now: `live_<type>` (native objects), `bound` (those that Python knows), `timers_of_core`, `pools` and `pool_bytes` (PJSIP's memory
+        pools), `cached_pool_bytes` (in pools kept for the next calls), `transports` (SIP sockets and connections), `dialogs`, `transactions` (one lives
+        for up to 32 s after its end), `timers`, `events_waiting` (for the Engine thread).
+        Since the process started: `events_posted`, `events_dropped` (traces that nobody had time for), `late_callbacks`, `out_of_memory`,
+        `worker_wakeups`, `worker_rounds`, `malformed`.
+        """
+        live = _handles.live_objects()
+        bound = live.pop('bound')
+        return {**{f'live_{name}': count for name, count in live.items()}, 'bound': bound, 'timers_of_core': _timers.pending_count(),
+                **_diagnostics.held(), **_handles.counters()}
 
     def post_later(self, name: str, **data: Any) -> None:
         """Post a notification of the Engine from its own thread, in order with the others."""

@@ -302,6 +302,16 @@ void ss_events_interrupt(void)
     pthread_mutex_unlock(&queue.lock);
 }
 
+unsigned ss_events_waiting(void)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&queue.lock);
+    count = queue.count;
+    pthread_mutex_unlock(&queue.lock);
+    return count;
+}
+
 /* ---- runtime ------------------------------------------------------------------------------------------------ */
 
 /*

@@ -103,6 +103,8 @@ void ss_post_droppable(uint32_t kind, const int64_t *nums, unsigned num_count, c
 ss_event *ss_events_take(void);         /* the whole queue, oldest first; free with ss_events_free */
 void ss_events_free(ss_event *list);
 void ss_events_interrupt(void);
+/* Events that nobody has taken yet. Any thread. */
+unsigned ss_events_waiting(void);
 
 /* ---- counters (atomic, for tests and diagnostics) ------------------------------------------------------------ */
 

@@ -1,0 +1,69 @@
+"""Engine.diagnostics(): what the native core holds."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from sipsimple.core import Engine, MixerPort, _diagnostics
+from sipsimple.core._mixer import AudioMixer
+from tests.native.audio_support import eventually
+from tests.support.engine import running_engine
+from tests.support.sip_peer import UDPPeer
+
+
+def held(name: str) -> int:
+    return Engine().diagnostics()[name]
+
+
+def test_nothing_is_held_while_the_engine_is_off() -> None:
+    with running_engine():
+        assert held('timers_of_core') == 0
+    report = Engine().diagnostics()
+    counters = {'events_posted', 'events_dropped', 'late_callbacks', 'out_of_memory', 'worker_wakeups', 'worker_rounds', 'malformed', 'cached_pool_bytes'}
+    assert {name: value for name, value in report.items() if value and name not in counters} == {}
+    assert _diagnostics.pools() == {}
+
+
+def test_transports_are_counted() -> None:
+    with running_engine(tcp_port=0) as engine:
+        assert held('transports') == 1          # the UDP socket; a TCP listener is none
+        port = engine.tcp_port
+        assert port is not None
+        with socket.create_connection(('127.0.0.1', port)), socket.create_connection(('127.0.0.1', port)):
+            assert eventually(lambda: held('transports') == 3)
+        assert eventually(lambda: held('transports') == 1)
+
+
+def test_transactions_and_timers_are_counted() -> None:
+    with running_engine() as engine, UDPPeer(engine.udp_port or 0) as peer:
+        assert (held('transactions'), held('dialogs')) == (0, 0)
+        before = held('timers')
+        engine.add_incoming_request('MESSAGE')
+        peer.send(peer.request('MESSAGE', headers='Content-Type: text/plain\r\n', body='hello'))
+        assert eventually(lambda: held('transactions') == 1)
+        assert held('timers') >= before
+
+
+@pytest.mark.usefixtures('engine_without_sip')
+def test_objects_and_pools_are_counted() -> None:
+    mixer = AudioMixer(None, None, 8000, 0)
+    pools, live = held('pools'), held('live_mixer_port')
+    ports = [MixerPort(mixer) for _ in range(10)]
+    for port in ports:
+        port.start()
+    assert (held('live_mixer_port'), held('live_mixer')) == (live + 10, 1)
+    if pools:                                   # not in a build for AddressSanitizer
+        assert held('pools') >= pools + 20      # the port's, and the one that the bridge makes for it
+        assert _diagnostics.pools()['mixerport'][0] == 10
+        assert held('pool_bytes') >= sum(size for _, size in _diagnostics.pools().values()) - 100000 > 0
+    for port in ports:
+        port.stop()
+    assert eventually(lambda: held('pools') == pools and held('live_mixer_port') == live)
+
+
+@pytest.fixture
+def engine_without_sip() -> object:
+    with running_engine(udp_port=None):
+        yield
