@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sipsimple.core import _handles
+from sipsimple.core import _diagnostics, _handles
 from sipsimple.core._mixer import AudioMixer, MixerPort
 from sipsimple.core._tone import ToneGenerator
 from sipsimple.core._wave import RecordingWaveFile, WaveFile
@@ -341,6 +341,39 @@ def test_full_mixer() -> None:
     ports[1].stop()
     ports[3].start()                    # the failed start does not count
     assert ports[3].is_active
+
+
+def test_one_source_and_many_sinks() -> None:
+    """The room for listeners of a slot grows; those that come and go do not get in each other's way."""
+    one = mixer(slot_count=300)
+    tone = ToneGenerator(one)
+    tone.start()
+    tone.play_tones([(440, 0, 30000)])
+    ports = [MixerPort(one) for _ in range(120)]
+    for port in ports:
+        port.start()
+        one.connect_slots(tone.slot or 0, port.slot or 0)
+    assert eventually(lambda: all(one.get_signal_level(port.slot or 0)[0] > 50 for port in ports))
+    for port in ports[::3]:
+        one.disconnect_slots(tone.slot or 0, port.slot or 0)
+    for port in ports[1::3]:
+        port.stop()
+    assert eventually(lambda: all(one.get_signal_level(port.slot or 0)[0] == 0 for port in ports[::3]))
+    for port in ports[::3]:
+        one.connect_slots(tone.slot or 0, port.slot or 0)
+    assert eventually(lambda: all(one.get_signal_level(port.slot or 0)[0] > 50 for number, port in enumerate(ports) if number % 3 != 1))
+    assert len(one.connected_slots) == 80
+
+
+def test_a_port_of_a_large_mixer_is_small() -> None:
+    if not _diagnostics.pools():
+        pytest.skip('a build for AddressSanitizer does not count pools')
+    one = mixer(slot_count=4000)
+    port = MixerPort(one)
+    port.start()
+    assert eventually(lambda: 'port' in _diagnostics.pools())
+    number, size = _diagnostics.pools()['port']
+    assert (number, size < 12000) == (1, True), size
 
 
 def test_dropped_objects_leave(tmp_path: Path) -> None:

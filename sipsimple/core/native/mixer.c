@@ -67,6 +67,7 @@ typedef struct ss_mixer {
     unsigned char *connected;           /* [source * (slot_count + 1) + sink] */
     unsigned used;                      /* slots held by users */
     unsigned busy;                      /* slots not SLOT_FREE */
+    unsigned top;                       /* highest slot that was ever used: loops end there, a large mixer is mostly empty */
     int device_listeners;               /* atomic: slots fed by slot 0 */
     int quit, closing;
 
@@ -184,7 +185,7 @@ static void skip_unheard(ss_mixer *mixer)
 
     pthread_mutex_lock(&mixer->lock);
     if (mixer->skippers) {
-        for (unsigned i = 1; i <= mixer->slot_count; i++) {
+        for (unsigned i = 1; i <= mixer->top; i++) {
             if (mixer->slots[i].skip.done && mixer->slots[i].state == SLOT_LIVE && mixer->slots[i].sinks == 0)
                 mixer->unheard[count++] = mixer->slots[i].skip;
         }
@@ -320,7 +321,7 @@ static void teardown(ss_mixer *mixer)
     pthread_mutex_unlock(&registry.lock);
     for (unsigned i = 0; i < mixer->finished_count; i++)
         mixer->finished[i].done(mixer->finished[i].user);
-    for (unsigned i = 0; i <= mixer->slot_count; i++) {
+    for (unsigned i = 0; i <= mixer->top; i++) {
         if (mixer->slots[i].completion.done)
             mixer->slots[i].completion.done(mixer->slots[i].completion.user);
     }
@@ -616,6 +617,8 @@ pj_status_t ss_mixer_add_port(ss_handle handle, pj_pool_t *pool, pjmedia_port *p
         memset(&mixer->slots[*slot], 0, sizeof mixer->slots[*slot]);
         mixer->slots[*slot].state = SLOT_ADDING;
         mixer->used++;
+        if (*slot > mixer->top)
+            mixer->top = *slot;
         if (mixer->busy++ == 0)
             pthread_cond_signal(&mixer->wake);
     }
@@ -640,7 +643,7 @@ void ss_mixer_remove_port(ss_handle handle, unsigned slot, void (*done)(void *us
             waits = 1;
             entry->completion = (completion){ done, user };
             mixer->used--;
-            for (unsigned other = 0; other <= mixer->slot_count; other++) {
+            for (unsigned other = 0; other <= mixer->top; other++) {
                 if (is_connected(mixer, slot, other))
                     set_connected(mixer, slot, other, 0);
                 if (is_connected(mixer, other, slot))
@@ -764,10 +767,10 @@ unsigned ss_mixer_connections(ss_handle handle, uint32_t *pairs, unsigned max)
 
     if (!mixer)
         return 0;
-    for (unsigned source = 0; source <= mixer->slot_count; source++) {
+    for (unsigned source = 0; source <= mixer->top; source++) {
         if (mixer->slots[source].state == SLOT_FREE)
             continue;
-        for (unsigned sink = 0; sink <= mixer->slot_count; sink++) {
+        for (unsigned sink = 0; sink <= mixer->top; sink++) {
             if (is_connected(mixer, source, sink) && count++ < max)
                 pairs[count - 1] = source << 16 | sink;
         }
