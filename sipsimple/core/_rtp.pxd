@@ -9,6 +9,8 @@ cdef extern from "native/rtp_transport.h" nogil:
         SS_TURN_UDP, SS_TURN_TCP, SS_TURN_TLS
         PJ_EINVALIDOP, PJ_EGONE, PJ_ENOTFOUND, PJMEDIA_SDP_EINMEDIA
 
+    pj_status_t PJ_STATUS_FROM_OS(int)
+
     ctypedef struct ss_rtp_params:
         int encryption, use_ice, ipv6
         const char *bind_address

@@ -1,6 +1,7 @@
 # cython: language_level=3
 """RTP transports: sockets, ICE, SRTP. The work is in native/rtp_transport.c, ice.c and srtp.c; SDP goes there and back as text."""
 
+from libc.errno cimport EADDRINUSE
 from libc.stdlib cimport free
 
 from sipsimple.core._check cimport check
@@ -8,12 +9,12 @@ from sipsimple.core._core cimport pj_status_t, ss_ensure_thread, ss_handle
 from sipsimple.core._handles cimport Handle, bind
 from sipsimple.core._media cimport ss_media_generation
 from sipsimple.core._rtp cimport (
-    PJ_EGONE, PJ_EINVALIDOP, SS_ENC_NONE, SS_ENC_SDES_MANDATORY, SS_ENC_SDES_OPTIONAL, SS_EV_ICE_DONE, SS_EV_ICE_STATE, SS_EV_RTP_INIT,
+    PJ_EGONE, PJ_EINVALIDOP, PJ_STATUS_FROM_OS, SS_ENC_NONE, SS_ENC_SDES_MANDATORY, SS_ENC_SDES_OPTIONAL, SS_EV_ICE_DONE, SS_EV_ICE_STATE, SS_EV_RTP_INIT,
     SS_TURN_TCP, SS_TURN_TLS, SS_TURN_UDP, ss_rtp_create, ss_rtp_encode_sdp, ss_rtp_get_info, ss_rtp_info, ss_rtp_params, ss_rtp_rebind,
     ss_rtp_set_established, ss_rtp_set_init, ss_rtp_set_local, ss_rtp_set_remote)
 
 from sipsimple.core._events import register
-from sipsimple.core.errors import SIPCoreError, SIPCoreInvalidStateError
+from sipsimple.core.errors import PJSIPError, SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.ice_values import ICEReport
 from sipsimple.core.sdp import BaseSDPSession, SDPMediaStream, SDPSession
 from sipsimple.notification import NotificationCenter, NotificationData
@@ -184,6 +185,10 @@ cdef class RTPTransport:
         with nogil:
             ss_ensure_thread()
             status = ss_rtp_set_init(number)
+        if status == PJ_STATUS_FROM_OS(EADDRINUSE):
+            from sipsimple.core.engine import Engine
+            first, stop = Engine().rtp_port_range
+            raise PJSIPError(f'no free pair of UDP ports for RTP in {first}-{stop - 1}: the range of ports limits the number of streams', status)
         check_operation(status, 'initialize the RTP transport')
 
     def set_LOCAL(self, local_sdp, sdp_index):

@@ -152,7 +152,7 @@ def test_no_free_port_can_be_tried_again(engine: Engine) -> None:
     engine.rtp_port_range = (saved[1] + 100, saved[1] + 102)
     try:
         first, second = initialized(), RTPTransport()
-        with pytest.raises(PJSIPError):
+        with pytest.raises(PJSIPError, match=f'no free pair of UDP ports for RTP in {saved[1] + 100}-{saved[1] + 101}'):
             second.set_INIT()
         assert second.state == 'NULL'
         del first
