@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from zope.interface import implementer
@@ -41,6 +43,18 @@ TRANSITIONS: dict[str | None, tuple[str | None, ...]] = {
     'stopping': ('stopped',),
     'stopped': ('starting',),
 }
+
+
+# Settings that the engine, the transports and the mixers follow while the application runs.
+WATCHED = ('user_agent', 'logs.trace_sip', 'logs.pjsip_level', 'logs.trace_pjsip', 'rtp.port_range', 'rtp.audio_codec_list', 'sip.transport_list',
+           'sip.udp_port', 'sip.tcp_port', 'sip.tls_port', 'tls.ca_list', 'tls.certificate', 'tls.verify_server', 'tls.timeout', 'audio.input_device',
+           'audio.output_device', 'audio.alert_device', 'audio.sample_rate', 'audio.silent', 'audio.muted', 'audio.echo_canceller.enabled',
+           'audio.echo_canceller.tail_length')
+
+
+def _watched_settings() -> dict[str, Any]:
+    settings = SIPSimpleSettings()
+    return {name: attrgetter(name)(settings) for name in WATCHED}
 
 
 class Shared:
@@ -161,6 +175,7 @@ class SIPApplication(metaclass=ApplicationMeta):
         self.engine = engine = Engine()
         self._engine_event = Event()
         center.add_observer(self, sender=engine)
+        given = _watched_settings()
         try:
             engine.start(**self._engine_options())
         except Exception as error:
@@ -179,6 +194,8 @@ class SIPApplication(metaclass=ApplicationMeta):
         self._move('started')
         center.add_observer(self, sender=settings)
         center.add_observer(self, name='DNSNameserversDidChange')
+        # What was changed while the engine started: nobody was told of it.
+        self._apply_settings({name for name, value in _watched_settings().items() if value != given[name]})
         self._post('SIPApplicationDidStart')
         if self._network is not None:
             self._network.detect_nat_type()
@@ -356,10 +373,11 @@ class SIPApplication(metaclass=ApplicationMeta):
             self._network.nameservers_changed()
 
     def _NH_CFGSettingsObjectDidChange(self, notification: Notification) -> None:
-        modified = notification.data.modified
+        if self.running:
+            self._apply_settings(set(notification.data.modified))
+
+    def _apply_settings(self, modified: set[str]) -> None:
         engine, settings = self.engine, SIPSimpleSettings()
-        if not self.running:
-            return
         if self._devices is not None:
             self._devices.settings_changed(modified)
         actions = {
@@ -371,14 +389,12 @@ class SIPApplication(metaclass=ApplicationMeta):
         groups = {
             ('logs.pjsip_level', 'logs.trace_pjsip'): lambda: setattr(
                 engine, 'log_level', settings.logs.pjsip_level if settings.logs.trace_pjsip else 0),
-            ('sip.udp_port', 'sip.transport_list'): lambda: engine.set_udp_port(
-                settings.sip.udp_port if 'udp' in settings.sip.transport_list else None),
-            ('sip.tcp_port', 'sip.transport_list'): lambda: engine.set_tcp_port(
-                settings.sip.tcp_port if 'tcp' in settings.sip.transport_list else None),
+            ('sip.udp_port', 'sip.transport_list'): lambda: self._set_port('udp', settings.sip.udp_port, engine.udp_port, engine.set_udp_port),
+            ('sip.tcp_port', 'sip.transport_list'): lambda: self._set_port('tcp', settings.sip.tcp_port, engine.tcp_port, engine.set_tcp_port),
             ('sip.tls_port', 'sip.transport_list', 'tls.ca_list', 'tls.certificate', 'tls.verify_server', 'tls.timeout'): self._restart_tls,
         }
-        wanted = [action for name, action in actions.items() if name in modified]
-        wanted += [action for names, action in groups.items() if modified.keys() & set(names)]
+        wanted: list[Callable[[], object]] = [action for name, action in actions.items() if name in modified]
+        wanted += [action for names, action in groups.items() if modified & set(names)]
         for action in wanted:
             try:
                 action()
@@ -390,6 +406,14 @@ class SIPApplication(metaclass=ApplicationMeta):
                 reregister = getattr(account, 'reregister', None)
                 if reregister is not None:
                     reregister()
+
+    @staticmethod
+    def _set_port(transport: str, wanted: int, present: int | None, change: Callable[[int | None], None]) -> None:
+        """Open or close a transport. 0 means any port: one that is open stays, with the calls that use it."""
+        if transport not in SIPSimpleSettings().sip.transport_list:
+            change(None)
+        elif wanted or present is None:
+            change(wanted)
 
     def _restart_tls(self) -> None:
         self._start_tls()

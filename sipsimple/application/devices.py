@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from sipsimple.audio import AudioDevice, RootAudioBridge
 from sipsimple.configuration.settings import SIPSimpleSettings
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 __all__ = ['AudioDevices']
 
 log = logging.getLogger('sipsimple.application')
+
+VOICE_SLOTS = 2048
+"""What the voice mixer has room for: a slot for each audio stream, player and recorder, two for each bridge in another one."""
+ALERT_SLOTS = 254
 
 
 class AudioDevices:
@@ -34,12 +39,12 @@ class AudioDevices:
     def _make(self) -> None:
         app, settings = self.application, SIPSimpleSettings()
         rate = settings.audio.sample_rate
-        app.voice_audio_mixer = self._mixer(settings.audio.input_device, settings.audio.output_device, rate, self._tail_length())
+        app.voice_audio_mixer = self._mixer(settings.audio.input_device, settings.audio.output_device, rate, self._tail_length(), VOICE_SLOTS)
         app.voice_audio_mixer.muted = settings.audio.muted
         app.voice_audio_device = AudioDevice(app.voice_audio_mixer)
         app.voice_audio_bridge = RootAudioBridge(app.voice_audio_mixer)
         app.voice_audio_bridge.add(app.voice_audio_device)
-        app.alert_audio_mixer = self._mixer(None, settings.audio.alert_device, rate, 0)
+        app.alert_audio_mixer = self._mixer(None, settings.audio.alert_device, rate, 0, ALERT_SLOTS)
         app.alert_audio_mixer.output_volume = 0 if settings.audio.silent else 100
         app.alert_audio_device = AudioDevice(app.alert_audio_mixer)
         app.alert_audio_bridge = RootAudioBridge(app.alert_audio_mixer)
@@ -51,14 +56,14 @@ class AudioDevices:
         return int(canceller.tail_length) if canceller.enabled else 0
 
     @staticmethod
-    def _mixer(input_device: str | None, output_device: str | None, rate: int, tail_length: int) -> AudioMixer:
+    def _mixer(input_device: str | None, output_device: str | None, rate: int, tail_length: int, slots: int) -> AudioMixer:
         """A mixer on these devices, else on the default ones, else on none."""
         for devices in ((input_device, output_device), ('system_default', 'system_default')):
             try:
-                return AudioMixer(devices[0], devices[1], rate, tail_length)
+                return AudioMixer(devices[0], devices[1], rate, tail_length, slots)
             except SIPCoreError as error:
                 log.warning('the sound devices %s cannot be used: %s', devices, error)
-        return AudioMixer(None, None, rate, tail_length)
+        return AudioMixer(None, None, rate, tail_length, slots)
 
     def stop(self) -> None:
         """Let everything go."""
@@ -71,7 +76,7 @@ class AudioDevices:
 
     # ---- changes -----------------------------------------------------------------------------------------------
 
-    def settings_changed(self, modified: dict[str, Any]) -> None:
+    def settings_changed(self, modified: Iterable[str]) -> None:
         """Apply changed audio settings."""
         app, settings = self.application, SIPSimpleSettings()
         changed = {name for name in modified if name.startswith('audio.')}
