@@ -114,6 +114,42 @@ def test_challenge_is_answered_once(peer, seen):
     assert seen.wait('SIPRequestDidFail', sender=request).data.code == 401
 
 
+def test_stale_nonce_is_replaced(peer, seen):
+    """RFC 7616 section 3.3: the credentials were right, only the nonce is too old."""
+    request = make_request(peer, credentials=Credentials('alice', 'secret'))
+    request.send()
+    for nonce, stale in (('one', ''), ('two', ', stale=true')):
+        peer.answer(peer.expect('OPTIONS'), 401, headers=f'WWW-Authenticate: Digest realm="example.com", nonce="{nonce}", qop="auth"{stale}\r\n')
+    last = peer.expect('OPTIONS')
+    assert 'nonce="two"' in last.get('authorization')
+    given, expected = digest_of(last.get('authorization'), 'OPTIONS', 'secret')
+    assert given == expected
+    peer.answer(last, 200)
+    seen.wait('SIPRequestDidSucceed', sender=request)
+
+
+def test_stale_nonces_have_an_end(peer, seen):
+    request = make_request(peer, credentials=Credentials('alice', 'secret'))
+    request.send()
+    for nonce in range(4):
+        peer.answer(peer.expect('OPTIONS'), 401, headers=f'WWW-Authenticate: Digest realm="example.com", nonce="{nonce}", stale=true\r\n')
+    assert seen.wait('SIPRequestDidFail', sender=request).data.code == 401
+
+
+def test_proxy_and_server_both_ask(peer, seen):
+    """RFC 3261 section 22.3: each gets the credentials for its realm, and the proxy's stay."""
+    request = make_request(peer, credentials=Credentials('alice', 'secret'))
+    request.send()
+    peer.answer(peer.expect('OPTIONS'), 407, headers='Proxy-Authenticate: Digest realm="proxy", nonce="one", qop="auth"\r\n')
+    peer.answer(peer.expect('OPTIONS'), 401, headers='WWW-Authenticate: Digest realm="server", nonce="two", qop="auth"\r\n')
+    last = peer.expect('OPTIONS')
+    for header in ('authorization', 'proxy-authorization'):
+        given, expected = digest_of(last.get(header), 'OPTIONS', 'secret')
+        assert given == expected
+    peer.answer(last, 200)
+    seen.wait('SIPRequestDidSucceed', sender=request)
+
+
 def test_challenge_without_credentials_or_with_empty_realm(peer, seen):
     for credentials in (None, Credentials('alice', 'x')):
         request = make_request(peer, credentials=credentials)

@@ -14,11 +14,13 @@
 #include "events.h"
 
 typedef struct request {
+enum { MAX_CHALLENGES = 4 };
+
     ss_object base;
     pj_pool_t *pool;
     pj_mutex_t *lock;
     pjsip_auth_clt_sess auth;
-    int has_auth, retried, done;        /* done: a final answer was posted */
+    int has_auth, challenges, done;     /* done: a final answer was posted */
     pjsip_transaction *tsx;             /* the one under way; a group lock reference is held */
     pj_timer_entry timer;
 } request;
@@ -147,9 +149,9 @@ static int answer_challenge(request *self, pjsip_transaction *tsx, pjsip_rx_data
     pjsip_transaction *old;
     pj_status_t status;
 
-    if (!rdata || !self->has_auth || self->retried || (tsx->status_code != 401 && tsx->status_code != 407))
+    if (!rdata || !self->has_auth || (tsx->status_code != 401 && tsx->status_code != 407)
+        || ++self->challenges > MAX_CHALLENGES || was_refused(tsx->last_tx->msg, rdata->msg_info.msg))
         return 0;
-    self->retried = 1;
     if (pjsip_auth_clt_reinit_req(&self->auth, rdata, tsx->last_tx, &tdata) != PJ_SUCCESS)
         return 0;
     /* RFC 3261 section 22.2: a new request, so the next CSeq. */
@@ -169,6 +171,28 @@ static int answer_challenge(request *self, pjsip_transaction *tsx, pjsip_rx_data
         pj_str_t reason;
 
         ss_strerror(status, text, sizeof text);
+/* True when the request had credentials for a realm of the challenge already, and these are not merely stale. */
+static int was_refused(const pjsip_msg *request, const pjsip_msg *response)
+{
+    const pjsip_hdr *sent, *challenge;
+
+    for (challenge = response->hdr.next; challenge != &response->hdr; challenge = challenge->next) {
+        const pjsip_www_authenticate_hdr *asked = (const pjsip_www_authenticate_hdr *)challenge;
+
+        if ((challenge->type != PJSIP_H_WWW_AUTHENTICATE && challenge->type != PJSIP_H_PROXY_AUTHENTICATE)
+            || pj_stricmp2(&asked->scheme, "digest") || asked->challenge.digest.stale)
+            continue;
+        for (sent = request->hdr.next; sent != &request->hdr; sent = sent->next) {
+            const pjsip_authorization_hdr *given = (const pjsip_authorization_hdr *)sent;
+
+            if ((sent->type == PJSIP_H_AUTHORIZATION || sent->type == PJSIP_H_PROXY_AUTHORIZATION)
+                && !pj_strcmp(&given->credential.digest.realm, &asked->challenge.digest.realm))
+                return 1;
+        }
+    }
+    return 0;
+}
+
         reason = pj_str(text);
         stop_timer(self);
         post_response(self->base.handle, 0, 0, NULL, &reason);
