@@ -214,13 +214,19 @@ class Request:
             _request.cancel(self._handle)
         elif self._state == 'EXPIRING':
             self._stop_timer()
-            self._state = 'TERMINATED'
+            self._terminate()
             _timers.call_later(0, self._post, 'SIPRequestDidEnd', NotificationData())
 
     # ---- events ------------------------------------------------------------------------------------------------
 
     def _post(self, name: str, data: NotificationData) -> None:
         NotificationCenter().post_notification(name, sender=self, data=data)
+
+    def _terminate(self) -> None:
+        self._state = 'TERMINATED'
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -274,7 +280,9 @@ class Request:
             if message is not None:
                 data = NotificationData(code=code, reason=text, headers=message.headers, body=message.body)
             self._post('SIPRequestDidFail', data)
-        if handle is not None:
+        if self._state == 'EXPIRING':
+            self._handle = handle       # it holds the connection, by which we can be reached as long as this lasts
+        elif handle is not None:
             handle.close()
         if self._state == 'TERMINATED':
             self._post('SIPRequestDidEnd', NotificationData())
@@ -293,7 +301,7 @@ class Request:
 
     def _expired(self) -> None:
         if self._state == 'EXPIRING':
-            self._state = 'TERMINATED'
+            self._terminate()
             self._post('SIPRequestDidEnd', NotificationData())
 
 

@@ -1,9 +1,10 @@
 /*
  * Requests outside dialogs: client transactions with digest authentication, and incoming requests that Python answers.
  *
- * A client request lives until its final response was posted; Python closes it then. The transaction holds the handle
- * in its module data. The one digest retry starts a new transaction under the same handle; responses of the first one
- * are over by then (a UAC transaction gives its user one final response).
+ * A client request lives until its final response was posted; Python closes it then, or when the time that a 2xx granted
+ * is over: so long it holds the connection that the 2xx came over. The transaction holds the handle in its module data. Each answer to a challenge starts a new transaction under the same handle; responses of the one
+ * before are over by then (a UAC transaction gives its user one final response). There may be several challenges: of a
+ * proxy and of the server behind it, and again when a nonce has become stale.
  */
 #include "engine.h"
 
@@ -22,6 +23,7 @@ enum { MAX_CHALLENGES = 4 };
     pjsip_auth_clt_sess auth;
     int has_auth, challenges, done;     /* done: a final answer was posted */
     pjsip_transaction *tsx;             /* the one under way; a group lock reference is held */
+    pjsip_transport *transport;         /* of a 2xx; a reference is held */
     pj_timer_entry timer;
 } request;
 
@@ -66,6 +68,32 @@ static void stop_timer(request *self)
         ss_object_release(self);        /* the timer's reference */
 }
 
+/*
+ * A connection without a reference is closed after half a minute. Who registered over it would be out of reach from then
+ * on, as the server can connect to nobody behind a NAT.
+ */
+static void hold_transport(request *self, pjsip_transport *transport)
+{
+    if (!(transport->flag & PJSIP_TRANSPORT_RELIABLE))
+        return;
+    pjsip_transport_add_ref(transport);
+    pj_mutex_lock(self->lock);
+    self->transport = transport;
+    pj_mutex_unlock(self->lock);
+}
+
+static void release_transport(request *self)
+{
+    pjsip_transport *transport;
+
+    pj_mutex_lock(self->lock);
+    transport = self->transport;
+    self->transport = NULL;
+    pj_mutex_unlock(self->lock);
+    if (transport)
+        pjsip_transport_dec_ref(transport);
+}
+
 static void kill_request(ss_object *object)
 {
     request *self = (request *)object;
@@ -79,6 +107,7 @@ static void kill_request(ss_object *object)
             pjsip_tsx_terminate(tsx, PJSIP_SC_REQUEST_TIMEOUT);
         pj_grp_lock_dec_ref(tsx->grp_lock);
     }
+    release_transport(self);
 }
 
 static void destroy_request(ss_object *object)
@@ -86,6 +115,7 @@ static void destroy_request(ss_object *object)
     request *self = (request *)object;
     pj_pool_t *pool = self->pool;
 
+    release_transport(self);            /* taken while it was killed */
     if (self->has_auth)
         pjsip_auth_clt_deinit(&self->auth);
     pj_mutex_destroy(self->lock);
@@ -225,6 +255,8 @@ void ss_request_on_tsx_state(pjsip_transaction *tsx, pjsip_event *event)
     cseq = tsx->cseq;
     if (!self->done && !answer_challenge(self, tsx, rdata) && claim_end(self)) {
         stop_timer(self);
+        if (rdata && tsx->status_code / 100 == 2)
+            hold_transport(self, rdata->tp_info.transport);
         post_response(handle, tsx->status_code, cseq, rdata, &tsx->status_text);
     }
     ss_object_release(self);
