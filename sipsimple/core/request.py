@@ -234,14 +234,14 @@ class Request:
             timer.cancel()
 
     def _expiry(self, headers: Any) -> int:
-        """Granted time of a 2xx: its Expires, else that of our Contact, else what we asked for."""
-        expires = headers.get('Expires')
-        if expires is not None:
-            return int(expires)
+        """Granted time of a 2xx: that of our Contact, which may differ from others', else its Expires, else what we asked for."""
         if self._contact_header is not None:
             for contact in headers.get('Contact', ()):
                 if contact.uri is not None and contact.expires is not None and contact.uri.matches(f'{self._contact_header.uri.user}@{self._contact_header.uri.host}'):
                     return int(contact.expires)
+        expires = headers.get('Expires')
+        if expires is not None:
+            return int(expires)
         for header in self._extra_headers:
             if header.name.lower() == 'expires':
                 try:
