@@ -686,7 +686,7 @@ def _certificate(fields: bytes, version: int) -> dict[str, Any] | None:
 def _on_verified(obj: None, event: _events.Event) -> None:
     base = _connection(event)
     Engine()._post('SIPEngineTransportDidVerifyCertificate', NotificationData(
-        **base, remote_hostname=_text(event.data[3]), remote_ip=base['remote_address'].rpartition(':')[0], tls_cipher=_text(event.data[4]),
+        **base, remote_hostname=_text(event.data[3]), remote_ip=base['remote_address'].rpartition(':')[0].strip('[]'), tls_cipher=_text(event.data[4]),
         verify_status=event.num[0], certificate=_certificate(event.data[5], event.num[2]), verified=bool(event.num[1])))
 
 

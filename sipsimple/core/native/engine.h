@@ -65,7 +65,11 @@ pj_status_t ss_add_fields_to_list(pj_pool_t *pool, pjsip_hdr *list, const ss_fie
 ss_blob ss_raw(const pjsip_rx_data *rdata);
 /* Bytes of a message that was sent; empty when it was not printed. */
 ss_blob ss_raw_sent(const pjsip_tx_data *tdata);
-pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri);
+/*
+ * Append a Route header for the URI; none when it is empty. Its parameter `tls_name`, which is for us and not for the wire, is taken out into
+ * `server_name` (empty without it): the name that the certificate of the next hop must carry, where PJSIP would take the host of the URI.
+ */
+pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri, pj_str_t *server_name);
 pjsip_msg_body *ss_body(pj_pool_t *pool, pj_str_t content_type, pj_str_t content);
 
 typedef struct ss_credentials {

@@ -194,7 +194,7 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
     pj_status_t status;
 
     pj_list_init(&routes);
-    status = ss_set_route(dialog->pool, (pjsip_hdr *)&routes, params->route);
+    status = ss_set_route(dialog->pool, (pjsip_hdr *)&routes, params->route, &dialog->initial_dest);
     if (status == PJ_SUCCESS && !pj_list_empty(&routes))
         status = pjsip_dlg_set_route_set(dialog, &routes);
     if (status == PJ_SUCCESS)

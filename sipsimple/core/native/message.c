@@ -68,18 +68,29 @@ ss_blob ss_raw_sent(const pjsip_tx_data *tdata)
     return blob;
 }
 
-pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri)
+pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri, pj_str_t *server_name)
 {
-    const pj_str_t name = { "Route", 5 };
+    const pj_str_t name = { "Route", 5 }, tls_name = { "tls_name", 8 };
     pj_str_t copy;
-    pjsip_hdr *header;
+    pjsip_route_hdr *header;
+    pjsip_sip_uri *target;
+    pjsip_param *parameter;
 
+    *server_name = (pj_str_t){ NULL, 0 };
     if (!uri.slen)
         return PJ_SUCCESS;
     pj_strdup_with_null(pool, &copy, &uri);
     header = pjsip_parse_hdr(pool, &name, copy.ptr, copy.slen, NULL);
     if (!header)
         return PJSIP_EINVALIDURI;
+    target = pjsip_uri_get_uri(header->name_addr.uri);
+    if (PJSIP_URI_SCHEME_IS_SIP(target) || PJSIP_URI_SCHEME_IS_SIPS(target)) {
+        parameter = pjsip_param_find(&target->other_param, &tls_name);
+        if (parameter) {
+            *server_name = parameter->value;
+            pj_list_erase(parameter);
+        }
+    }
     pj_list_push_back(list, header);
     return PJ_SUCCESS;
 }

@@ -14,9 +14,9 @@
 
 #include "events.h"
 
-typedef struct request {
 enum { MAX_CHALLENGES = 4 };
 
+typedef struct request {
     ss_object base;
     pj_pool_t *pool;
     pj_mutex_t *lock;
@@ -171,6 +171,28 @@ static pj_status_t start_transaction(request *self, pjsip_tx_data *tdata)
     return status;
 }
 
+/* True when the request had credentials for a realm of the challenge already, and these are not merely stale. */
+static int was_refused(const pjsip_msg *request, const pjsip_msg *response)
+{
+    const pjsip_hdr *sent, *challenge;
+
+    for (challenge = response->hdr.next; challenge != &response->hdr; challenge = challenge->next) {
+        const pjsip_www_authenticate_hdr *asked = (const pjsip_www_authenticate_hdr *)challenge;
+
+        if ((challenge->type != PJSIP_H_WWW_AUTHENTICATE && challenge->type != PJSIP_H_PROXY_AUTHENTICATE)
+            || pj_stricmp2(&asked->scheme, "digest") || asked->challenge.digest.stale)
+            continue;
+        for (sent = request->hdr.next; sent != &request->hdr; sent = sent->next) {
+            const pjsip_authorization_hdr *given = (const pjsip_authorization_hdr *)sent;
+
+            if ((sent->type == PJSIP_H_AUTHORIZATION || sent->type == PJSIP_H_PROXY_AUTHORIZATION)
+                && !pj_strcmp(&given->credential.digest.realm, &asked->challenge.digest.realm))
+                return 1;
+        }
+    }
+    return 0;
+}
+
 /* True when the challenge was answered by a new request. */
 static int answer_challenge(request *self, pjsip_transaction *tsx, pjsip_rx_data *rdata)
 {
@@ -201,28 +223,6 @@ static int answer_challenge(request *self, pjsip_transaction *tsx, pjsip_rx_data
         pj_str_t reason;
 
         ss_strerror(status, text, sizeof text);
-/* True when the request had credentials for a realm of the challenge already, and these are not merely stale. */
-static int was_refused(const pjsip_msg *request, const pjsip_msg *response)
-{
-    const pjsip_hdr *sent, *challenge;
-
-    for (challenge = response->hdr.next; challenge != &response->hdr; challenge = challenge->next) {
-        const pjsip_www_authenticate_hdr *asked = (const pjsip_www_authenticate_hdr *)challenge;
-
-        if ((challenge->type != PJSIP_H_WWW_AUTHENTICATE && challenge->type != PJSIP_H_PROXY_AUTHENTICATE)
-            || pj_stricmp2(&asked->scheme, "digest") || asked->challenge.digest.stale)
-            continue;
-        for (sent = request->hdr.next; sent != &request->hdr; sent = sent->next) {
-            const pjsip_authorization_hdr *given = (const pjsip_authorization_hdr *)sent;
-
-            if ((sent->type == PJSIP_H_AUTHORIZATION || sent->type == PJSIP_H_PROXY_AUTHORIZATION)
-                && !pj_strcmp(&given->credential.digest.realm, &asked->challenge.digest.realm))
-                return 1;
-        }
-    }
-    return 0;
-}
-
         reason = pj_str(text);
         stop_timer(self);
         post_response(self->base.handle, 0, 0, NULL, &reason);
@@ -309,7 +309,7 @@ static pj_status_t make_request(request *self, const ss_request_params *params, 
                                         params->contact.slen ? &params->contact : NULL,
                                         params->call_id.slen ? &params->call_id : NULL, params->cseq, NULL, tdata);
     if (status == PJ_SUCCESS)
-        status = ss_set_route((*tdata)->pool, &(*tdata)->msg->hdr, params->route);
+        status = ss_set_route((*tdata)->pool, &(*tdata)->msg->hdr, params->route, &(*tdata)->dest_info.name);
     if (status == PJ_SUCCESS)
         status = ss_add_fields((*tdata)->pool, (*tdata)->msg, params->fields, params->field_count);
     if (status == PJ_SUCCESS && params->content_type.slen) {

@@ -81,7 +81,7 @@ static void post_tls(pjsip_transport *transport, const pjsip_transport_state_inf
 static void on_transport_state(pjsip_transport *transport, pjsip_transport_state state,
                                const pjsip_transport_state_info *info)
 {
-    char type[32], local[PJ_INET6_ADDRSTRLEN + 10] = "", remote[160], reason[160];
+    char type[32], local[PJ_INET6_ADDRSTRLEN + 10] = "", remote[PJ_INET6_ADDRSTRLEN + 10], reason[160];
     ss_blob blobs[4];
     int64_t status = info->status;
     int is_tls = (transport->key.type & ~PJSIP_TRANSPORT_IPV6) == PJSIP_TRANSPORT_TLS;
@@ -92,8 +92,7 @@ static void on_transport_state(pjsip_transport *transport, pjsip_transport_state
     lower_case(type);
     if (pj_sockaddr_has_addr(&transport->local_addr))
         pj_sockaddr_print(&transport->local_addr, local, sizeof local, 3);
-    pj_ansi_snprintf(remote, sizeof remote, "%.*s:%d", (int)transport->remote_name.host.slen,
-                     transport->remote_name.host.ptr, transport->remote_name.port);
+    pj_sockaddr_print(&transport->key.rem_addr, remote, sizeof remote, 3);     /* remote_name is the one to verify */
     blobs[0] = (ss_blob){ type, strlen(type) };
     blobs[1] = (ss_blob){ local, strlen(local) };
     blobs[2] = (ss_blob){ remote, strlen(remote) };
