@@ -88,6 +88,15 @@ class Registration:
             self._ending = False
             self._post('SIPRegistrationDidNotEnd', code=0, reason=str(error))
 
+    def drop(self) -> None:
+        """Forget the binding without a word to the registrar, and a request that is under way; nothing is posted."""
+        request, self._request = self._request, None
+        if request is not None:
+            NotificationCenter().discard_observer(self, sender=request)
+            request.end()
+        self._drop_last()
+        self._ending = False
+
     # ---- internals ---------------------------------------------------------------------------------------------
 
     def _post(self, name: str, **data: Any) -> None:
@@ -131,27 +140,30 @@ class Registration:
             last.end()
 
     def _NH_SIPRequestDidSucceed(self, notification: Any) -> None:
-        request, data = notification.sender, notification.data
+        request: Request = notification.sender
+        data = notification.data
         if request is not self._request:
             return
         self._request = None
         self._cseq = max(self._cseq, request.cseq)
-        if self._ending or not data.expires:
-            ended = self._ending or self._last_request is not None
-            self._drop_last()
-            NotificationCenter().discard_observer(self, sender=request)
-            self._ending = False
-            if ended:
-                self._post('SIPRegistrationDidEnd', expired=False)
-            return
         self._drop_last()
+        if self._ending or not data.expires:
+            NotificationCenter().discard_observer(self, sender=request)
+            ending, self._ending = self._ending, False
+            if ending:
+                self._post('SIPRegistrationDidEnd', expired=False)
+            else:
+                self._post('SIPRegistrationDidFail', code=data.code, reason='The contact was not stored', route_header=request.route_header,
+                           min_expires=None, retry_after=None)
+            return
         self._last_request = request
         contacts = data.headers.get('Contact', [])
         self._post('SIPRegistrationDidSucceed', code=data.code, reason=data.reason, contact_header=request.contact_header,
                    contact_header_list=list(contacts), expires_in=data.expires, route_header=request.route_header)
 
     def _NH_SIPRequestDidFail(self, notification: Any) -> None:
-        request, data = notification.sender, notification.data
+        request: Request = notification.sender
+        data = notification.data
         NotificationCenter().discard_observer(self, sender=request)
         if request is not self._request:
             return
@@ -166,8 +178,10 @@ class Registration:
         if data.code == 0:
             self._post('SIPRegistrationDidFail', code=0, reason=data.reason, route_header=request.route_header)
         else:
+            retry_after = headers.get('Retry-After')
             self._post('SIPRegistrationDidFail', code=data.code, reason=data.reason, route_header=request.route_header,
-                       min_expires=headers.get('Min-Expires') if data.code == 423 else None)
+                       min_expires=headers.get('Min-Expires') if data.code == 423 else None,
+                       retry_after=retry_after.seconds if retry_after is not None else None)
 
     def _NH_SIPRequestWillExpire(self, notification: Any) -> None:
         if notification.sender is self._last_request and not self._ending:

@@ -219,9 +219,9 @@ def test_registration(peer, seen):
     assert sent.start == 'REGISTER sip:example.com SIP/2.0'
     assert sent.get('expires') == '100'
     assert sent.get('to') == '<sip:alice@example.com>'
-    peer.send(peer.response(sent, 200).replace(f'Contact: <{peer.uri}>\r\n', 'Contact: <sip:me@127.0.0.1:5999>;expires=90, <sip:other@example.com>;expires=5\r\n'))
+    peer.send(peer.response(sent, 200).replace(f'Contact: <{peer.uri}>\r\n', 'Contact: <sip:me@127.0.0.1:5999>;expires=90, <sip:other@example.com>;expires=5\r\nExpires: 60\r\n'))
     data = seen.wait('SIPRegistrationDidSucceed', sender=registration).data
-    assert data.expires_in == 90
+    assert data.expires_in == 90        # of our contact: other bindings have their own time
     assert [str(contact.uri) for contact in data.contact_header_list] == ['sip:me@127.0.0.1:5999', 'sip:other@example.com']
     assert registration.is_registered and 88 <= registration.expires_in <= 90
     assert registration.contact_uri.user == 'me'
@@ -239,9 +239,36 @@ def test_registration_failure(peer, seen):
     registration = register(peer)
     peer.answer(peer.expect('REGISTER'), 423, headers='Min-Expires: 700\r\n')
     data = seen.wait('SIPRegistrationDidFail', sender=registration).data
-    assert (data.code, data.min_expires) == (423, 700)
+    assert (data.code, data.min_expires, data.retry_after) == (423, 700, None)
     assert not registration.is_registered
     registration.end()                  # nothing to end
+
+
+def test_registration_that_has_to_wait(peer, seen):
+    registration = register(peer)
+    peer.answer(peer.expect('REGISTER'), 503, headers='Retry-After: 17 (maintenance);duration=3\r\n')
+    data = seen.wait('SIPRegistrationDidFail', sender=registration).data
+    assert (data.code, data.min_expires, data.retry_after) == (503, None, 17)
+
+
+def test_registration_that_is_granted_no_time(peer, seen):
+    registration = register(peer)
+    peer.answer(peer.expect('REGISTER'), 200, headers='Expires: 0\r\n')
+    assert seen.wait('SIPRegistrationDidFail', sender=registration).data.code == 200
+    assert not registration.is_registered
+
+
+def test_dropped_registration(peer, seen):
+    registration = register(peer)
+    sent = peer.expect('REGISTER')
+    registration.drop()
+    peer.answer(sent, 200, headers='Expires: 60\r\n')
+    registration = register(peer)
+    peer.answer(peer.expect('REGISTER'), 200, headers='Expires: 60\r\n')
+    seen.wait('SIPRegistrationDidSucceed', sender=registration)
+    registration.drop()
+    assert not registration.is_registered and peer.silent()
+    assert [past.name for past in seen.past if past.name.startswith('SIPRegistration')] == ['SIPRegistrationDidSucceed']
 
 
 def test_message(peer, seen):
