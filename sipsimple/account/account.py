@@ -198,7 +198,7 @@ class Account(AccountLife, SettingsObject):
         AccountManager().remove_account(self)
 
     _REREGISTER_ON = frozenset(('__id__', 'auth.username', 'auth.password', 'nat_traversal.use_ice', 'sip.outbound_proxy',
-                                'sip.transport_list', 'sip.register_interval'))
+                                'sip.tls_name', 'sip.register_interval'))
 
     def _NH_CFGSettingsObjectDidChange(self, notification: Notification) -> None:
         modified = notification.data.modified
@@ -208,8 +208,8 @@ class Account(AccountLife, SettingsObject):
             AccountManager().rename_account(self, modified['__id__'].old)
         if 'sip.register.enabled' in modified:
             call_in_green_thread(self._update_registrar)
-        elif self._REREGISTER_ON & modified.keys():
-            self.reregister()
+        elif 'enabled' not in modified and self._REREGISTER_ON & modified.keys():
+            self.reregister()       # not when it is only now activated, with these very settings
 
     def _update_registrar(self) -> None:
         with self._life_lock:

@@ -1,16 +1,20 @@
 """The registrar client of an account: registers, refreshes, retries, fails over, unregisters (RFC 3261 section 10).
 
 One green procedure per active account does everything; what happens outside comes to it as inputs through a queue.
-STATES says what it does with each input in each state; anything else is kept or ignored there.
+TRANSITIONS says what it does with each input in each state; anything else is ignored there.
 
     registering   routes are being tried
     registered    waits for the time to refresh
     waiting       the last attempt failed; waits for the retry time
     ended         stopped
+
+An attempt looks at one input only: STOP and REREGISTER interrupt it. What the registrar may have stored by then is waited for, a short time, so
+that it can be removed in order.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
@@ -19,7 +23,7 @@ from zope.interface import implementer
 
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.core import (
-    ContactHeader, FromHeader, Header, NoGRUU, PJSIPError, Registration, Route, RouteHeader, SIPCoreError, SIPURI)
+    ContactHeader, FromHeader, Header, NoGRUU, Registration, Route, RouteHeader, SIPCoreError, SIPURI)
 from sipsimple.lookup import DNSLookup, DNSLookupError
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
 from sipsimple.threading import call_in_twisted_thread, reactor
@@ -30,10 +34,29 @@ if TYPE_CHECKING:
 
 __all__ = ['Registrar', 'State']
 
+log = logging.getLogger('sipsimple.account')
+
 ATTEMPT_LIMIT = 30.0                    # seconds for all routes of one attempt
 ROUTE_LIMITS = (1.0, 10.0)              # seconds for one route
-UNREGISTER_LIMIT = 2.0
-MAX_BACKOFF = 30.0
+UNREGISTER_LIMIT = 2.0                  # seconds; also for the answer that an interrupted attempt still waits for
+# What failed -> between how many and how many seconds later comes the next attempt; random, as the accounts of a server all lose it at once.
+RETRY_AFTER = {
+    'no address': (60.0, 60.0),
+    'not made': (120.0, 120.0),
+    'not sent': (5.0, 5.0),
+    'too short': (60.0, 120.0),
+    'refused': (15.0, 40.0),
+    'expired': (1.0, 3.0),              # the machine slept, perhaps: nothing is wrong with the server
+}
+# The same where it grows with every failure in a row: the first and the last w, for a time in [w, 2w].
+BACKOFFS = {
+    'dns': (1.0, 30.0),
+    'routes': (1.0, 30.0),
+    'connection': (1.0, 30.0),
+    'authentication': (60.0, 1800.0),   # a wrong password does not get better, and servers lock out who insists
+}
+MAX_RETRY_AFTER = 3600.0                # what a server may ask for
+STABLE = 60.0                           # seconds that a connection lasts when it is not lost again and again
 
 
 class State(StrEnum):
@@ -46,9 +69,10 @@ class State(StrEnum):
 class Input(Enum):
     REFRESH = 1                         # the core says the registration is about to expire
     EXPIRED = 2                         # it did
-    RETRY = 3                           # the retry time is over
-    REREGISTER = 4                      # settings or the network changed
-    STOP = 5
+    DISCONNECTED = 3                    # the connection it was made over is gone, and with it the way to us
+    RETRY = 4                           # the retry time is over
+    REREGISTER = 5                      # settings or the network changed
+    STOP = 6
 
 
 # (state, input) -> the method that carries it out and the state during it
@@ -56,11 +80,12 @@ TRANSITIONS: dict[tuple[State, Input], tuple[str, State]] = {
     # State: registered
     (State.REGISTERED, Input.REFRESH): ('_refresh', State.REGISTERING),
     (State.REGISTERED, Input.EXPIRED): ('_expired', State.WAITING),
+    (State.REGISTERED, Input.DISCONNECTED): ('_disconnected', State.WAITING),
     (State.REGISTERED, Input.REREGISTER): ('_reregister', State.REGISTERING),
     (State.REGISTERED, Input.STOP): ('_unregister', State.ENDED),
     # State: waiting
     (State.WAITING, Input.RETRY): ('_attempt', State.REGISTERING),
-    (State.WAITING, Input.REREGISTER): ('_attempt', State.REGISTERING),
+    (State.WAITING, Input.REREGISTER): ('_reregister', State.REGISTERING),
     (State.WAITING, Input.STOP): ('_unregister', State.ENDED),
 }
 
@@ -68,25 +93,38 @@ TRANSITIONS: dict[tuple[State, Input], tuple[str, State]] = {
 class RegistrationError(Exception):
     """An attempt failed: what to report and when to try again (seconds)."""
 
-    def __init__(self, error: str, retry_after: float, min_expires: int | None = None) -> None:
+    def __init__(self, error: str, retry_after: float) -> None:
         super().__init__(error)
         self.error = error
         self.retry_after = retry_after
-        self.min_expires = min_expires
+
+
+class Interrupted(Exception):
+    """STOP or REREGISTER came during an attempt."""
+
+
+def _retry_after(what: str) -> float:
+    return random.uniform(*RETRY_AFTER[what])
+
+
+def _end_of(route: Route) -> str:
+    """The remote address of a connection, as the engine writes it."""
+    return f'[{route.address}]:{route.port}' if ':' in route.address else f'{route.address}:{route.port}'
 
 
 class Backoff:
-    """A waiting time that doubles up to MAX_BACKOFF; random in [w, 2w]."""
+    """A waiting time that doubles from `first` up to `last`; random in [w, 2w]."""
 
-    def __init__(self) -> None:
-        self.wait = 1.0
+    def __init__(self, first: float, last: float) -> None:
+        self.first, self.last = first, last
+        self.wait = first
 
     def next(self) -> float:
-        wait, self.wait = self.wait, min(self.wait * 2, MAX_BACKOFF)
+        wait, self.wait = self.wait, min(self.wait * 2, self.last)
         return random.uniform(wait, 2 * wait)
 
     def reset(self) -> None:
-        self.wait = 1.0
+        self.wait = self.first
 
 
 @implementer(IObserver)
@@ -98,15 +136,20 @@ class Registrar:
         self.state = State.ENDED
         self.registered = False
         self._inputs: Queue[Input] = Queue()
-        self._answers: Queue[tuple[str, Any]] = Queue()
+        self._answers: Queue[tuple[str, Any]] = Queue()     # what the present attempt waits for
+        self._interrupted = False                           # STOP or REREGISTER is among the inputs
         self._ended: Event[None] | None = None
         self._registration: Registration | None = None
-        self._min_expires: int | None = None
+        self._route: Route | None = None                    # the one that works
+        self._registered_at = 0.0                           # of the loop's clock
+        self._min_expires = 0                               # seconds; what the registrar says is the least
         self._retry_at: float | None = None
-        self._dns_backoff = Backoff()
-        self._route_backoff = Backoff()
+        self._certificate_errors: dict[int, str] = {}       # of the present attempt: port -> text
+        self._backoffs = {name: Backoff(*times) for name, times in BACKOFFS.items()}
 
     # ---- control -----------------------------------------------------------------------------------------------
+
+    OBSERVED = ('NetworkConditionsDidChange', 'SIPEngineTransportDidDisconnect', 'SIPEngineTransportGotCertificateError')
 
     @property
     def active(self) -> bool:
@@ -117,21 +160,34 @@ class Registrar:
         if self._ended is None:
             self._ended = Event()
             self._inputs = Queue()
-            NotificationCenter().add_observer(self, name='NetworkConditionsDidChange')
+            self._interrupted = False
+            self._min_expires = 0
+            self._backoffs = {name: Backoff(*times) for name, times in BACKOFFS.items()}
+            for name in self.OBSERVED:
+                NotificationCenter().add_observer(self, name=name)
             spawn(self._run, self._inputs, self._ended)
 
     def stop(self) -> None:
-        """Unregister and end; waits for it, for 2 s at most. Thread: a green thread."""
+        """Unregister and end; waits for it, for 5 s at most. Thread: a green thread."""
         ended, self._ended = self._ended, None
         if ended is not None:
-            NotificationCenter().discard_observer(self, name='NetworkConditionsDidChange')
-            self._inputs.put(Input.STOP)
-            self._answers.put(('stop', None))
+            for name in self.OBSERVED:
+                NotificationCenter().discard_observer(self, name=name)
+            self._interrupt(Input.STOP)
             ended.wait()
 
     def reregister(self) -> None:
         """Unregister and register anew, with the settings as they are now."""
-        call_in_twisted_thread(self._inputs.put, Input.REREGISTER)
+        call_in_twisted_thread(self._request_reregistration)
+
+    def _request_reregistration(self) -> None:
+        if self._ended is not None and not self._interrupted:       # one that waits will see the present settings as well
+            self._interrupt(Input.REREGISTER)
+
+    def _interrupt(self, what: Input) -> None:
+        self._interrupted = True
+        self._inputs.put(what)
+        self._answers.put(('interrupt', None))
 
     # ---- the procedure -----------------------------------------------------------------------------------------
 
@@ -158,49 +214,63 @@ class Registrar:
         if self.state is State.WAITING and self._retry_at is not None:
             timeout = max(0.0, self._retry_at - reactor.get_loop().time())
         try:
-            return inputs.get(timeout)
+            what = inputs.get(timeout)
         except QueueEmpty:
             return Input.RETRY
+        if what in (Input.STOP, Input.REREGISTER):
+            self._interrupted = False
+        return what
 
     def _attempt(self) -> None:
         """Register by the first route that does; leads to registered or waiting."""
-        if self._registration is None:
+        if self._registration is None and not self._interrupted:
             self._post('SIPAccountWillRegister')
         try:
             self._register()
+        except Interrupted:
+            self._retry_at = None
+            self._move(State.REGISTERED if self.registered else State.WAITING)      # the input is next
         except RegistrationError as failure:
-            if self._ended is None:     # interrupted by stop(): its input is next, and unregisters what there is
-                self._retry_at = None
-                self._move(State.WAITING)
-                return
-            self._min_expires = failure.min_expires
-            self._retry_at = reactor.get_loop().time() + failure.retry_after
-            self._forget()
-            self._move(State.WAITING)
-            self._post('SIPAccountRegistrationDidFail', error=failure.error, retry_after=float(failure.retry_after))
+            self._fail(failure.error, failure.retry_after)
+        except Exception:               # whatever it is, the account must not stay unregistered for it
+            log.exception('%s: an attempt to register failed', self.account.id)
+            self._fail('Internal error', _retry_after('no address'))
         else:
-            self._dns_backoff.reset()
-            self._route_backoff.reset()
             self._move(State.REGISTERED)
+
+    def _fail(self, error: str, retry_after: float) -> None:
+        """Forget the registration, tell, and wait."""
+        self._retry_at = reactor.get_loop().time() + retry_after
+        self._forget()
+        self._move(State.WAITING)
+        self._post('SIPAccountRegistrationDidFail', error=error, retry_after=float(retry_after))
 
     def _refresh(self) -> None:
         self._post('SIPAccountRegistrationWillRefresh')
         self._attempt()
 
     def _expired(self) -> None:
-        retry_after = random.uniform(60, 120)
-        self._forget()
-        self._retry_at = reactor.get_loop().time() + retry_after
-        self._post('SIPAccountRegistrationDidFail', error='Registration expired', retry_after=retry_after)
+        self._fail('Registration expired', _retry_after('expired'))
+
+    def _disconnected(self) -> None:
+        backoff = self._backoffs['connection']
+        if reactor.get_loop().time() > self._registered_at + STABLE:
+            backoff.reset()
+        self._fail('Connection lost', backoff.next())
 
     def _reregister(self) -> None:
+        """What is changed may be what stood in the way: nothing is left of earlier failures."""
         self._unregister()
-        if self._ended is None:
-            self._move(State.WAITING)
-        else:
-            self._attempt()
+        self._min_expires = 0
+        for backoff in self._backoffs.values():
+            backoff.reset()
+        self._attempt()
 
     # ---- one attempt -------------------------------------------------------------------------------------------
+
+    def _wait(self, limit: float | None = None) -> tuple[str, Any]:
+        """The next of what the attempt waits for. QueueEmpty: not within `limit` seconds."""
+        return ('interrupt', None) if self._interrupted else self._answers.get(limit)
 
     def _find_routes(self) -> list[Route]:
         account, settings = self.account, SIPSimpleSettings()
@@ -210,24 +280,31 @@ class Registrar:
             uri = SIPURI(host=proxy.host, port=proxy.port, parameters={'transport': proxy.transport})
         else:
             uri = SIPURI(host=account.id.domain)
-        try:
-            routes: list[Route] = DNSLookup().lookup_sip_proxy(uri, transports).wait()
-        except DNSLookupError as error:
-            raise RegistrationError(f'DNS lookup failed: {error}', self._dns_backoff.next()) from None
+        spawn(self._look_up, uri, transports, account.sip.tls_name, self._answers)
+        name, result = self._wait()
+        if name == 'interrupt':
+            raise Interrupted
+        if isinstance(result, DNSLookupError):
+            raise RegistrationError(f'DNS lookup failed: {result}', self._backoffs['dns'].next())
+        routes: list[Route] = result
         return routes
+
+    @staticmethod
+    def _look_up(uri: SIPURI, transports: list[str], tls_name: str | None, answers: Queue[tuple[str, Any]]) -> None:
+        """In a green thread of its own, as an interrupted attempt does not wait for name servers."""
+        try:
+            answers.put(('routes', DNSLookup().lookup_sip_proxy(uri, transports, tls_name=tls_name).wait()))
+        except DNSLookupError as error:
+            answers.put(('routes', error))
 
     def _make_registration(self) -> Registration:
         account = self.account
-        interval = account.sip.register_interval
-        if self._min_expires is not None:
-            interval = max(interval, self._min_expires)
         if self._registration is None:
             registration = Registration(
-                FromHeader(SIPURI.new(account.uri), account.display_name), credentials=account.credentials, duration=interval,
+                FromHeader(SIPURI.new(account.uri), account.display_name), credentials=account.credentials,
                 extra_headers=[Header('Supported', 'gruu')])
             NotificationCenter().add_observer(self, sender=registration)
             self._registration = registration
-        self._registration.duration = interval
         self._registration.credentials = account.credentials
         return self._registration
 
@@ -240,58 +317,94 @@ class Registrar:
 
     def _register(self) -> None:
         deadline = reactor.get_loop().time() + ATTEMPT_LIMIT
+        self._answers = Queue()
+        self._certificate_errors = {}
         routes = self._find_routes()
+        self._backoffs['dns'].reset()
         try:
             registration = self._make_registration()
         except (SIPCoreError, ValueError, TypeError) as error:
-            raise RegistrationError(f'Cannot create registration: {error}', 120) from None
-        tried = False
-        reason: tuple[int, str] | None = None
+            raise RegistrationError(f'Cannot create registration: {error}', _retry_after('not made')) from None
+        failure: tuple[str, float] | None = None
         for route in routes:
             left = deadline - reactor.get_loop().time()
-            if left <= 0 or self._ended is None:
+            if left <= 0:
                 break
             try:
                 contact = self._contact_header(route)
             except KeyError:
                 continue
-            tried = True
-            self._answers = Queue()
-            try:
-                registration.register(contact, RouteHeader(route.uri), timeout=min(max(left, ROUTE_LIMITS[0]), ROUTE_LIMITS[1]))
-            except PJSIPError:
-                raise RegistrationError('Internal error', 5) from None
-            name, data = self._answers.get()
-            if name == 'stop':
-                break
-            if name == 'SIPRegistrationDidSucceed':
-                self._succeeded(data, route)
+            data = self._try(registration, route, contact, left)
+            if data is None:
                 return
-            self._post_answer(data.code, data.reason, registration, route)
-            reason = (data.code, data.reason)
+            failure = self._reason(data, route), self._delay(data)
+        if failure is None:
+            raise RegistrationError('No IP address', _retry_after('no address'))
+        if deadline > reactor.get_loop().time():
+            raise RegistrationError(*failure)
+        raise RegistrationError('No more routes to try', self._backoffs['routes'].next())
+
+    def _try(self, registration: Registration, route: Route, contact: ContactHeader, limit: float) -> Any:
+        """Register by one route.
+
+        Returns:
+            None: it succeeded. Else the data of the failure, after which the next route may be tried.
+        Raises:
+            RegistrationError: the next route would not do any better. Interrupted.
+        """
+        while not self._interrupted:
+            registration.duration = max(1, self.account.sip.register_interval, self._min_expires)
+            self._answers = Queue()
+            registration.register(contact, RouteHeader(route.uri), timeout=min(max(limit, ROUTE_LIMITS[0]), ROUTE_LIMITS[1]))
+            name, data = self._answers.get()
+            while name == 'interrupt':
+                try:
+                    name, data = self._answers.get(UNREGISTER_LIMIT)        # the registrar may have our contact by now
+                except QueueEmpty:
+                    raise Interrupted from None
+            if name == 'SIPRegistrationDidSucceed':
+                self._succeeded(data, registration, route)
+                return None
+            self._post_answer(data.code or 503, data.reason, registration, route)       # RFC 3261 section 8.1.3.1: it could not be sent
+            min_expires = getattr(data, 'min_expires', None) or 0
+            if data.code == 423 and min_expires > registration.duration:
+                self._min_expires = min_expires         # RFC 3261 section 10.2.8
+                continue
             self._check_final(data)
-        if not tried:
-            raise RegistrationError('No IP address', 60)
-        if reason is not None and deadline > reactor.get_loop().time():
-            code, text = reason
-            raise RegistrationError('Request timeout' if code == 408 else text, random.uniform(15, 40))
-        raise RegistrationError('No more routes to try', self._route_backoff.next())
+            return data
+        raise Interrupted
+
+    def _check_final(self, data: Any) -> None:
+        """Raise RegistrationError for answers after which no other route is tried."""
+        if data.code in (401, 407):
+            raise RegistrationError('Authentication failed', self._backoffs['authentication'].next())
+        if data.code == 423:
+            raise RegistrationError('Interval too short', _retry_after('too short'))
+
+    def _reason(self, data: Any, route: Route) -> str:
+        """What to tell of a failure."""
+        if data.code == 408:
+            return 'Request timeout'
+        if route.transport == 'tls' and route.port in self._certificate_errors:
+            return f'Certificate refused: {self._certificate_errors[route.port]}'
+        return str(data.reason)
 
     @staticmethod
-    def _check_final(data: Any) -> None:
-        """Answers after which no other route is tried."""
+    def _delay(data: Any) -> float:
+        """How long to wait after a failure."""
         if data.code == 0:
-            raise RegistrationError('Internal error', 5)
-        if data.code in (401, 407):
-            raise RegistrationError('Authentication failed', random.uniform(60, 120))
-        if data.code == 423:
-            raise RegistrationError('Interval too short', random.uniform(60, 120), getattr(data, 'min_expires', None))
+            return _retry_after('not sent')
+        return max(_retry_after('refused'), min(data.retry_after or 0, MAX_RETRY_AFTER))
 
-    def _succeeded(self, data: Any, route: Route) -> None:
-        self._min_expires = None
+    def _succeeded(self, data: Any, registration: Registration, route: Route) -> None:
+        for name, backoff in self._backoffs.items():
+            if name != 'connection':
+                backoff.reset()
         self.registered = True
+        self._route = route
+        self._registered_at = reactor.get_loop().time()
         self._learn_gruu(data.contact_header_list)
-        self._post_answer(data.code, data.reason, self._registration, route)
+        self._post_answer(data.code, data.reason, registration, route)
         self._post('SIPAccountRegistrationDidSucceed', contact_header=data.contact_header,
                    contact_header_list=data.contact_header_list, expires=data.expires_in, registrar=route)
 
@@ -331,8 +444,10 @@ class Registrar:
     def _forget(self) -> None:
         registration, self._registration = self._registration, None
         self.registered = False
+        self._route = None
         if registration is not None:
             NotificationCenter().discard_observer(self, sender=registration)
+            registration.drop()
         self.account.contact.public_gruu = self.account.contact.temporary_gruu = None
 
     # ---- notifications -----------------------------------------------------------------------------------------
@@ -340,21 +455,28 @@ class Registrar:
     def _post(self, name: str, **data: Any) -> None:
         NotificationCenter().post_notification(name, sender=self.account, data=TimestampedNotificationData(**data))
 
-    def _post_answer(self, code: int, reason: str, registration: Registration | None, route: Route) -> None:
+    def _post_answer(self, code: int, reason: str, registration: Registration, route: Route) -> None:
         self._post('SIPAccountRegistrationGotAnswer', code=code, reason=reason, registration=registration, registrar=route)
 
     def handle_notification(self, notification: Any) -> None:
         call_in_twisted_thread(self._handle, notification)
 
     def _handle(self, notification: Any) -> None:
-        name = notification.name
+        name, data = notification.name, notification.data
         if name == 'NetworkConditionsDidChange':
-            self._inputs.put(Input.REREGISTER)
+            self._request_reregistration()
+        elif name == 'SIPEngineTransportGotCertificateError':
+            port = data.remote_address.rpartition(':')[2]
+            self._certificate_errors[int(port)] = ', '.join(data.certificate_errors) or data.reason
+        elif name == 'SIPEngineTransportDidDisconnect':
+            route = self._route
+            if self.state is State.REGISTERED and route is not None and (data.transport, data.remote_address) == (route.transport, _end_of(route)):
+                self._inputs.put(Input.DISCONNECTED)
         elif notification.sender is not self._registration:
             return
         elif name == 'SIPRegistrationWillExpire':
             self._inputs.put(Input.REFRESH)
-        elif name == 'SIPRegistrationDidEnd' and notification.data.expired:
+        elif name == 'SIPRegistrationDidEnd' and data.expired:
             self._inputs.put(Input.EXPIRED)
         elif name in ('SIPRegistrationDidSucceed', 'SIPRegistrationDidFail', 'SIPRegistrationDidEnd', 'SIPRegistrationDidNotEnd'):
-            self._answers.put((name, notification.data))
+            self._answers.put((name, data))

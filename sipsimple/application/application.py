@@ -34,6 +34,9 @@ log = logging.getLogger('sipsimple.application')
 
 ENGINE_STOP_LIMIT = 10.0                # seconds
 SERVICE_STOP_LIMIT = 10.0
+# What decides on our contact addresses, so that accounts must register anew.
+CONTACT_SETTINGS = frozenset(('sip.transport_list', 'sip.udp_port', 'sip.tcp_port', 'sip.tls_port', 'tls.ca_list', 'tls.certificate',
+                              'tls.verify_server'))
 
 # state -> states it may go to
 TRANSITIONS: dict[str | None, tuple[str | None, ...]] = {
@@ -400,7 +403,7 @@ class SIPApplication(metaclass=ApplicationMeta):
                 action()
             except Exception:
                 log.exception('a changed setting could not be applied')
-        if 'sip.transport_list' in modified:
+        if modified & CONTACT_SETTINGS:
             from sipsimple.account import AccountManager
             for account in AccountManager().get_accounts():
                 reregister = getattr(account, 'reregister', None)
