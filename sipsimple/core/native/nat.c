@@ -1,6 +1,7 @@
 /* NAT type detection by STUN (RFC 3489 section 10.1 as PJNATH does it). */
 #include "engine.h"
 
+#include <pthread.h>
 #include <pjnath.h>
 
 #include "events.h"
@@ -15,9 +16,23 @@ static void on_detected(void *user_data, const pj_stun_nat_detect_result *result
     ss_post(SS_EV_NAT_TYPE, 0, nums, 2, blobs, 2);
 }
 
+/* PJNATH's sessions keep the pointer for as long as they live, so what it points to must outlive them. */
+static const pj_stun_config *stun_config(void)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static pj_stun_config config;
+    pj_ioqueue_t *ioqueue = pjsip_endpt_get_ioqueue(ss_endpoint());
+    pj_timer_heap_t *timers = pjsip_endpt_get_timer_heap(ss_endpoint());
+
+    pthread_mutex_lock(&lock);
+    if (config.ioqueue != ioqueue || config.timer_heap != timers)       /* first use in this run of the engine */
+        pj_stun_config_init(&config, ss_pool_factory(), 0, ioqueue, timers);
+    pthread_mutex_unlock(&lock);
+    return &config;
+}
+
 pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id)
 {
-    pj_stun_config config;
     pj_sockaddr_in server;
     pj_str_t text = pj_str((char *)address);
     pj_status_t status;
@@ -25,7 +40,5 @@ pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id)
     status = pj_sockaddr_in_init(&server, &text, (pj_uint16_t)port);
     if (status != PJ_SUCCESS)
         return status;
-    pj_stun_config_init(&config, ss_pool_factory(), 0, pjsip_endpt_get_ioqueue(ss_endpoint()),
-                        pjsip_endpt_get_timer_heap(ss_endpoint()));
-    return pj_stun_detect_nat_type(&server, &config, (void *)(uintptr_t)id, &on_detected);
+    return pj_stun_detect_nat_type(&server, (pj_stun_config *)stun_config(), (void *)(uintptr_t)id, &on_detected);
 }
