@@ -24,7 +24,7 @@ cdef extern from "native/rtp_transport.h" nogil:
         int turn_transport
 
     ctypedef struct ss_rtp_info:
-        int state, ice_active, srtp_active
+        int state, ice_active, srtp_active, turn_failed
         char *local_address
         char *remote_address
         unsigned local_port, remote_port

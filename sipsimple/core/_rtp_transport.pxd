@@ -9,6 +9,9 @@ cdef class RTPTransport:
     cdef readonly bint use_ice
     cdef readonly object ice_stun_address
     cdef readonly int ice_stun_port
+    cdef readonly object turn_address
+    cdef readonly int turn_port
+    cdef readonly object turn_transport
     cdef readonly bint ipv6
     cdef object report
     cdef object __weakref__

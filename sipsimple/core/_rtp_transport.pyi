@@ -13,6 +13,9 @@ class RTPTransport:
     use_ice: bool
     ice_stun_address: str | None
     ice_stun_port: int
+    turn_address: str | None
+    turn_port: int
+    turn_transport: str
     ipv6: bool
     zrtp_active: bool
     zrtp_cipher: str | None
@@ -38,6 +41,8 @@ class RTPTransport:
     def srtp_cipher(self) -> str | None: ...
     @property
     def ice_active(self) -> bool: ...
+    @property
+    def turn_failed(self) -> bool: ...
     @property
     def local_rtp_candidate(self) -> ICECandidate | None: ...
     @property

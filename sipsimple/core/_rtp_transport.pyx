@@ -97,8 +97,8 @@ cdef class RTPTransport:
             'sdes_optional'). Anything else fails in set_INIT().
         use_ice: gather candidates and check connectivity (RFC 8445).
         ice_stun_address, ice_stun_port: server for the server-reflexive address; None = no STUN. Used with ICE only.
-        turn_address, turn_port, turn_transport, turn_username, turn_password: relay (RFC 8656), reached over 'udp', 'tcp' or 'tls'.
-            Used with ICE only.
+        turn_address, turn_port, turn_transport, turn_username, turn_password: relay (RFC 8656), reached over 'udp', 'tcp' or 'tls';
+            None = no relay. Used with ICE only. Without an answer from it within 4 seconds, there is no relayed candidate.
         ipv6: IPv6 instead of IPv4.
     Raises:
         SIPCoreError: the Engine is not running.
@@ -121,6 +121,9 @@ cdef class RTPTransport:
         self.use_ice = bool(use_ice)
         self.ice_stun_address = ice_stun_address
         self.ice_stun_port = _port(ice_stun_port, 'ice_stun_port')
+        self.turn_address = turn_address
+        self.turn_port = _port(turn_port, 'turn_port')
+        self.turn_transport = turn_transport
         self.ipv6 = bool(ipv6)
         if not ss_media_generation():
             raise SIPCoreError('the Engine is not running')
@@ -139,7 +142,7 @@ cdef class RTPTransport:
         params.stun_server = NULL if stun is None else <const char *>stun
         params.stun_port = self.ice_stun_port
         params.turn_server = NULL if turn is None else <const char *>turn
-        params.turn_port = _port(turn_port, 'turn_port')
+        params.turn_port = self.turn_port
         params.turn_transport = TURN_TRANSPORTS[turn_transport]
         params.turn_username = NULL if username is None else <const char *>username
         params.turn_password = NULL if password is None else <const char *>password
@@ -173,8 +176,8 @@ cdef class RTPTransport:
         Raises:
             SIPCoreError: an unknown encryption, or the transport has failed.
             PJSIPError: no free port in the Engine's range; it may be tried again.
-        Notifications: from NULL: RTPTransportDidInitialize, or RTPTransportDidFail with `reason` (no answer from the STUN or TURN
-            server); with ICE also RTPTransportICENegotiationStateDidChange.
+        Notifications: from NULL: RTPTransportDidInitialize, or RTPTransportDidFail with `reason` (no answer from the STUN server
+            within 4 seconds); with ICE also RTPTransportICENegotiationStateDidChange.
         """
         cdef ss_handle number = self.number()
         cdef pj_status_t status
@@ -373,6 +376,13 @@ cdef class RTPTransport:
         cdef ss_rtp_info info
         self.info(False, &info)
         return bool(info.ice_active)
+
+    @property
+    def turn_failed(self):
+        """Whether the TURN server gave no relay, or not in time: then there are no relayed candidates."""
+        cdef ss_rtp_info info
+        self.info(True, &info)
+        return bool(info.turn_failed)
 
     def _pair(self):
         report = self.report

@@ -17,30 +17,43 @@ from sipsimple.core import _handles
 from sipsimple.core.engine import Engine
 from sipsimple.notification import NotificationCenter
 
-PATIENCE = 5.0         # s; only a failing test waits that long
+PATIENCE = 20.0        # s; only a failing test waits that long
 
 
 class Inbox:
-    """Collects notifications; wait() takes the next one of a name."""
+    """Collects notifications; wait() takes the next one of a name and forgets those before it, or keeps them for later."""
 
     def __init__(self, name: str | None = None, sender: Any = None) -> None:
         self._queue: queue.Queue[Any] = queue.Queue()
+        self._kept: list[Any] = []
         self._key = (name, sender)
         NotificationCenter().add_observer(self, name=name, sender=sender)
 
     def handle_notification(self, notification: Any) -> None:
         self._queue.put(notification)
 
-    def wait(self, name: str | None = None, sender: Any = None) -> Any:
-        deadline = time.monotonic() + PATIENCE
+    def wait(self, name: str | None = None, sender: Any = None, keep: bool = False, timeout: float = PATIENCE) -> Any:
+        deadline = time.monotonic() + timeout
+
+        def fits(notification: Any) -> bool:
+            return (name is None or notification.name == name) and (sender is None or notification.sender is sender)
+        for index, notification in enumerate(self._kept):
+            if fits(notification):
+                self._kept[:index + 1] = self._kept[:index] if keep else []
+                return notification
+        if not keep:
+            self._kept.clear()
         while True:
             notification = self._queue.get(timeout=max(deadline - time.monotonic(), 0.001))
-            if (name is None or notification.name == name) and (sender is None or notification.sender is sender):
+            if fits(notification):
                 return notification
+            if keep:
+                self._kept.append(notification)
 
     def names(self) -> list[str]:
         """Names of what has come so far; forgets it."""
-        names = []
+        names = [notification.name for notification in self._kept]
+        self._kept.clear()
         while True:
             try:
                 names.append(self._queue.get_nowait().name)

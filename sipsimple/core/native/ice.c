@@ -19,6 +19,7 @@
 #include "mixer.h"
 
 #define COMPONENTS 2                    /* RTP, RTCP */
+#define GATHER_LIMIT_MS 4000            /* for servers to answer: six transmissions of a request over UDP */
 
 /*
  * PJMEDIA and PJNATH have no accessor for the check lists. These are the first fields of their private structures in 2.17
@@ -142,8 +143,23 @@ typedef struct completion {
     ss_handle handle;
     pj_ice_strans_op op;
     pj_status_t status;
+    unsigned gathering;                 /* that it belongs to: there may be a second one meanwhile */
     pj_timestamp when;
 } completion;
+
+/*
+ * While ICE works, packets count only from where it has checked. After it failed they come from the addresses of the SDP, or from
+ * wherever they do without ICE.
+ */
+static void check_sources(pj_ice_strans *strans, int check)
+{
+    pj_ice_sess_options options;
+
+    if (pj_ice_strans_get_options(strans, &options) == PJ_SUCCESS && options.check_src_addr != check) {
+        options.check_src_addr = check;
+        pj_ice_strans_set_options(strans, &options);
+    }
+}
 
 /* ops held. */
 static void negotiated(ss_rtp *self, const completion *done)
@@ -174,6 +190,7 @@ static void negotiated(ss_rtp *self, const completion *done)
             write_report(&text, session);
     } else {
         ss_strerror(done->status, error, sizeof error);
+        check_sources(strans, PJ_FALSE);
     }
     ss_rtp_set_ice_state(self, done->status == PJ_SUCCESS ? SS_ICE_RUNNING : SS_ICE_FAILED);
     {
@@ -185,6 +202,39 @@ static void negotiated(ss_rtp *self, const completion *done)
     free(text.text);
 }
 
+/* Which gathering is under way; `lock` is one that callbacks may take. */
+static unsigned gathering_of(ss_rtp *self)
+{
+    unsigned number;
+
+    pthread_mutex_lock(&self->lock);
+    number = self->gathering;
+    pthread_mutex_unlock(&self->lock);
+    return number;
+}
+
+static int uses_turn(const ss_rtp *self)
+{
+    return self->params.turn_server && !self->without_turn;
+}
+
+static unsigned relayed_of(ss_rtp *self)
+{
+    unsigned count;
+
+    pthread_mutex_lock(&self->lock);
+    count = self->relayed;
+    pthread_mutex_unlock(&self->lock);
+    return count;
+}
+
+/* ops held. */
+static void give_up_turn(ss_rtp *self)
+{
+    PJ_LOG(3, ("ice", "No relay from the TURN server %s, going on without", self->params.turn_server));
+    self->without_turn = 1;
+}
+
 static void complete(void *argument)
 {
     completion *done = argument;
@@ -192,7 +242,13 @@ static void complete(void *argument)
 
     if (self) {
         pthread_mutex_lock(&self->ops);
-        if (done->op == PJ_ICE_STRANS_OP_INIT) {
+        if (done->gathering != gathering_of(self)) {
+            /* of a transport that is closed */
+        } else if (done->op == PJ_ICE_STRANS_OP_INIT && ss_rtp_get_state(self) != SS_RTP_WAIT_STUN) {
+            /* a server that answers when nobody waits any more */
+        } else if (done->op == PJ_ICE_STRANS_OP_INIT) {
+            if (uses_turn(self) && relayed_of(self) < COMPONENTS)
+                give_up_turn(self);
             ss_rtp_set_ice_state(self, done->status == PJ_SUCCESS ? SS_ICE_GATHERING_COMPLETE : SS_ICE_FAILED);
             ss_rtp_initialized(self, done->status);
         } else {
@@ -207,20 +263,99 @@ static void complete(void *argument)
 /* callback: pjmedia_ice complete | thread: worker, or the caller of set_INIT | gil: no | locks: ICE group | lifetime: handle */
 static void on_ice_complete(pjmedia_transport *transport, pj_ice_strans_op op, pj_status_t status)
 {
+    ss_handle handle = (ss_handle)(uintptr_t)transport->user_data;
     completion *done;
+    ss_rtp *self;
 
     if (op != PJ_ICE_STRANS_OP_INIT && op != PJ_ICE_STRANS_OP_NEGOTIATION)
         return;                         /* a keep-alive that failed, an address that changed: the checks find out */
+    self = ss_object_acquire(handle, SS_T_RTP_TRANSPORT);
+    if (!self)
+        return;
     done = malloc(sizeof *done);
     if (!done) {
         SS_COUNT(out_of_memory);
+        ss_object_release(self);
         return;
     }
-    done->handle = (ss_handle)(uintptr_t)transport->user_data;
+    done->handle = handle;
+    done->gathering = gathering_of(self);
+    ss_object_release(self);
     done->op = op;
     done->status = status;
     pj_get_timestamp(&done->when);
     ss_worker_call(complete, done);
+}
+
+/* callback: pjmedia_ice candidate | thread: worker | gil: no | locks: ICE group | lifetime: handle */
+static void on_new_candidate(pjmedia_transport *transport, const pj_ice_sess_cand *candidate, pj_bool_t last)
+{
+    ss_rtp *self;
+
+    (void)last;
+    if (!candidate || candidate->type != PJ_ICE_CAND_TYPE_RELAYED)
+        return;
+    self = ss_object_acquire((ss_handle)(uintptr_t)transport->user_data, SS_T_RTP_TRANSPORT);
+    if (!self)
+        return;
+    pthread_mutex_lock(&self->lock);
+    self->relayed++;
+    pthread_mutex_unlock(&self->lock);
+    ss_object_release(self);
+}
+
+/* ---- the time a gathering may take -------------------------------------------------------------------------------- */
+
+/*
+ * A server that is down should not hold up a call for as long as a TCP connection takes to fail (minutes). Without its TURN server
+ * the call may still succeed, so then the gathering begins anew without; without its STUN server it is for the user of this object
+ * to try another.
+ *
+ * callback: pj_timer | thread: worker | gil: no | locks: none | lifetime: the timer's reference
+ */
+static void on_gather_timer(pj_timer_heap_t *heap, pj_timer_entry *entry)
+{
+    ss_rtp *self = entry->user_data;
+    pj_status_t status = PJ_ETIMEDOUT;
+
+    (void)heap;
+    pthread_mutex_lock(&self->ops);
+    self->gather_timer_runs = 0;
+    if (ss_rtp_get_state(self) == SS_RTP_WAIT_STUN) {
+        if (uses_turn(self) && relayed_of(self) < COMPONENTS) {
+            ss_rtp_close(self);
+            give_up_turn(self);
+            status = ss_rtp_open(self);
+        }
+        if (status != PJ_SUCCESS) {
+            ss_rtp_set_ice_state(self, SS_ICE_FAILED);
+            ss_rtp_initialized(self, status);
+        }
+    }
+    pthread_mutex_unlock(&self->ops);
+    ss_object_release(self);
+}
+
+static void start_gather_timer(ss_rtp *self)
+{
+    pj_time_val delay = { GATHER_LIMIT_MS / 1000, GATHER_LIMIT_MS % 1000 };
+
+    if (!ss_object_acquire(self->object.handle, SS_T_RTP_TRANSPORT))
+        return;
+    pj_timer_entry_init(&self->gather_timer, 0, self, on_gather_timer);
+    self->gather_timer_runs = pjsip_endpt_schedule_timer(ss_endpoint(), &self->gather_timer, &delay) == PJ_SUCCESS;
+    if (!self->gather_timer_runs)
+        ss_object_release(self);        /* the caller has one of its own */
+}
+
+void ss_ice_stop_gathering(ss_rtp *self)
+{
+    if (!self->gather_timer_runs)
+        return;
+    self->gather_timer_runs = 0;
+    /* When the heap has taken it out already, on_gather_timer() waits for `ops`, and gives its reference back. */
+    if (ss_endpoint() && pj_timer_heap_cancel(pjsip_endpt_get_timer_heap(ss_endpoint()), &self->gather_timer) > 0)
+        ss_object_release(self);
 }
 
 /* ---- creation ----------------------------------------------------------------------------------------------------- */
@@ -269,7 +404,7 @@ pj_status_t ss_ice_create(ss_rtp *self, pjmedia_transport **transport)
     const ss_rtp_params *params = &self->params;
     int family = params->ipv6 ? pj_AF_INET6() : pj_AF_INET();
     pj_str_t text = pj_str((char *)params->bind_address);
-    pjmedia_ice_cb callbacks = { .on_ice_complete = on_ice_complete };
+    pjmedia_ice_cb callbacks = { .on_ice_complete = on_ice_complete, .on_new_candidate = on_new_candidate };
     pj_ice_strans_cfg *config = malloc(sizeof *config);     /* some tens of kilobytes */
     pj_ice_strans_stun_cfg *stun;
     pj_sockaddr bound;
@@ -300,16 +435,22 @@ pj_status_t ss_ice_create(ss_rtp *self, pjmedia_transport **transport)
         stun->server = pj_str((char *)params->stun_server);
         stun->port = (pj_uint16_t)params->stun_port;
     }
-    if (params->turn_server) {
+    if (uses_turn(self)) {
         config->turn_tp_cnt = 1;
         configure_turn(&config->turn_tp[0], params, family, &bound);
     }
     ss_rtp_set_ice_state(self, SS_ICE_GATHERING);
+    pthread_mutex_lock(&self->lock);
+    self->gathering++;
+    self->relayed = 0;
+    pthread_mutex_unlock(&self->lock);
     status = pjmedia_ice_create3(ss_media_endpoint(), "ice%p", COMPONENTS, config, &callbacks, 0, (void *)(uintptr_t)self->object.handle,
                                  transport);
     free(config);
     if (status != PJ_SUCCESS)
         ss_rtp_set_ice_state(self, SS_ICE_NULL);
+    else if (params->stun_server || uses_turn(self))
+        start_gather_timer(self);
     return status;
 }
 
@@ -321,9 +462,22 @@ void ss_ice_media_starting(ss_rtp *self)
         return;
     /* The checks may end before the call that starts them returns: be ready for their result. */
     pthread_mutex_lock(&self->lock);
-    if (self->ice_state != SS_ICE_RUNNING)
-        pj_get_timestamp(&self->ice_started);
+    pj_get_timestamp(&self->ice_started);
     pthread_mutex_unlock(&self->lock);
+}
+
+/* Whether the session under `strans` is another one than before; it has a user fragment of its own then. */
+static int is_new_session(ss_rtp *self, pj_ice_strans *strans)
+{
+    pj_str_t ufrag = { NULL, 0 };
+    char text[sizeof self->ice_ufrag];
+
+    pj_ice_strans_get_ufrag_pwd(strans, &ufrag, NULL, NULL, NULL);
+    pj_ansi_snprintf(text, sizeof text, "%.*s", (int)ufrag.slen, ufrag.ptr ? ufrag.ptr : "");
+    if (strcmp(text, self->ice_ufrag) == 0)
+        return 0;
+    strcpy(self->ice_ufrag, text);
+    return 1;
 }
 
 void ss_ice_media_started(ss_rtp *self)
@@ -341,9 +495,9 @@ void ss_ice_media_started(ss_rtp *self)
             ss_rtp_set_ice_state(self, SS_ICE_GATHERING_COMPLETE);
         return;
     }
-    /* A result that is there already waits for `ops`, which the caller holds. */
-    if (before == SS_ICE_GATHERING_COMPLETE || (before >= SS_ICE_RUNNING && pj_ice_strans_sess_is_running(strans) &&
-                                               !pj_ice_strans_sess_is_complete(strans))) {
+    /* Begun just now, for the first time or because the peer wants it anew. A result that is there already waits for `ops`. */
+    if (is_new_session(self, strans)) {
+        check_sources(strans, PJ_TRUE);
         ss_rtp_set_ice_state(self, SS_ICE_NEGOTIATION_START);
         ss_rtp_set_ice_state(self, SS_ICE_NEGOTIATING);
     }

@@ -61,7 +61,7 @@ static int may_fire(ss_rtp *self, input in)
     return next != ILLEGAL;
 }
 
-static ss_rtp_state state_of(const ss_rtp *self)
+ss_rtp_state ss_rtp_get_state(const ss_rtp *self)
 {
     ss_rtp_state state;
 
@@ -73,7 +73,7 @@ static ss_rtp_state state_of(const ss_rtp *self)
 
 int ss_rtp_is_ready(const ss_rtp *self)
 {
-    ss_rtp_state state = state_of(self);
+    ss_rtp_state state = ss_rtp_get_state(self);
 
     return state == SS_RTP_LOCAL || state == SS_RTP_REMOTE || state == SS_RTP_ESTABLISHED;
 }
@@ -90,9 +90,9 @@ void ss_rtp_set_ice_state(ss_rtp *self, ss_ice_state state)
         ss_post_num(SS_EV_ICE_STATE, self->object.handle, before, state);
 }
 
-/* ops held. */
-static void close_transports(ss_rtp *self)
+void ss_rtp_close(ss_rtp *self)
 {
+    ss_ice_stop_gathering(self);
     if (self->srtp)
         pjmedia_transport_close(self->srtp);        /* and its member */
     else if (self->base)
@@ -105,6 +105,9 @@ void ss_rtp_initialized(ss_rtp *self, pj_status_t status)
     char text[PJ_ERR_MSG_SIZE] = "";
     pjmedia_sock_info info;
 
+    if (ss_rtp_get_state(self) != SS_RTP_WAIT_STUN)
+        return;
+    ss_ice_stop_gathering(self);
     if (status == PJ_SUCCESS)
         status = ss_rtp_sock_info(self, &info);
     if (status == PJ_SUCCESS) {
@@ -112,7 +115,7 @@ void ss_rtp_initialized(ss_rtp *self, pj_status_t status)
         self->local = info.rtp_addr_name;
         pthread_mutex_unlock(&self->lock);
     } else {
-        close_transports(self);
+        ss_rtp_close(self);
     }
     if (fire(self, status == PJ_SUCCESS ? IN_READY : IN_FAIL) == ILLEGAL)
         return;
@@ -132,7 +135,7 @@ static void rtp_kill(ss_object *object)
     if (self->leg)
         ss_leg_detach(self->leg);
     self->leg = NULL;
-    close_transports(self);
+    ss_rtp_close(self);
     pthread_mutex_unlock(&self->ops);
 }
 
@@ -255,8 +258,7 @@ static pj_status_t create_udp(ss_rtp *self, pjmedia_transport **transport)
     return status;
 }
 
-/* ops held. The transport exists, in state WAIT_STUN. */
-static pj_status_t open_transports(ss_rtp *self)
+pj_status_t ss_rtp_open(ss_rtp *self)
 {
     pj_status_t status;
 
@@ -266,7 +268,7 @@ static pj_status_t open_transports(ss_rtp *self)
     if (status == PJ_SUCCESS && self->params.encryption != SS_ENC_NONE)
         status = ss_srtp_create(self);
     if (status != PJ_SUCCESS)
-        close_transports(self);
+        ss_rtp_close(self);
     return status;
 }
 
@@ -338,7 +340,7 @@ pj_status_t ss_rtp_set_init(ss_handle handle)
         status = PJ_EINVALIDOP;
         break;
     case SS_RTP_NULL:
-        status = open_transports(self);
+        status = ss_rtp_open(self);
         if (status != PJ_SUCCESS) {
             fire(self, IN_RETRY);
         } else if (!self->params.use_ice) {
@@ -372,7 +374,7 @@ static pj_status_t set_offered(ss_rtp *self, input in, pj_pool_t *pool, const pj
 
     if (!may_fire(self, in))
         return PJ_EINVALIDOP;
-    if (state_of(self) != SS_RTP_INIT)
+    if (ss_rtp_get_state(self) != SS_RTP_INIT)
         return PJ_SUCCESS;
     status = media_create(self, pool, remote, index);
     if (status == PJ_SUCCESS && fire(self, in) == ILLEGAL)
@@ -414,7 +416,7 @@ pj_status_t ss_rtp_media_start(ss_rtp *self, pj_pool_t *pool, const pjmedia_sdp_
 
     if (!may_fire(self, IN_ESTABLISHED))
         return PJ_EINVALIDOP;
-    if (initial && state_of(self) == SS_RTP_ESTABLISHED)
+    if (initial && ss_rtp_get_state(self) == SS_RTP_ESTABLISHED)
         return PJ_SUCCESS;
     ss_ice_media_starting(self);
     status = pjmedia_transport_media_start(ss_rtp_top(self), pool, local, remote, index);
@@ -506,7 +508,7 @@ pj_status_t ss_rtp_rebind(ss_handle handle, const char *text, size_t length, uns
     if (!self)
         return PJ_EGONE;
     pool = ss_pool_create("sdp", 4000, 4000);
-    if (state_of(self) == SS_RTP_ESTABLISHED && self->leg)
+    if (ss_rtp_get_state(self) == SS_RTP_ESTABLISHED && self->leg)
         status = ss_sdp_parse(pool, text, length, index, &remote);
     if (status == PJ_SUCCESS)
         status = ss_leg_rebind_sdp(self->leg, remote, index);
@@ -530,19 +532,35 @@ static unsigned print_address(const pj_sockaddr *address, char *text)
     return pj_sockaddr_get_port(address);
 }
 
+/* PJMEDIA's ICE transport, after a failed negotiation, keeps to itself where packets come from. ops held. */
+static void get_ice_source(ss_rtp *self, pj_sockaddr *source)
+{
+    pjmedia_transport_info info;
+
+    pjmedia_transport_info_init(&info);
+    if (pjmedia_transport_get_info(self->base, &info) == PJ_SUCCESS)
+        *source = info.src_rtp_name;
+}
+
 void ss_rtp_get_info(ss_handle handle, int full, ss_rtp_info *info)
 {
     ss_rtp *self = ss_object_acquire(handle, SS_T_RTP_TRANSPORT);
+    pj_sockaddr source;
 
     memset(info, 0, sizeof *info);
+    memset(&source, 0, sizeof source);
     if (!self) {
         info->state = SS_RTP_INVALID;
         return;
     }
     if (full) {
         pthread_mutex_lock(&self->ops);
-        if (state_of(self) == SS_RTP_ESTABLISHED)
+        if (ss_rtp_get_state(self) == SS_RTP_ESTABLISHED) {
             info->srtp_active = ss_srtp_get_suite(self, info->srtp_suite, sizeof info->srtp_suite);
+            if (self->params.use_ice)
+                get_ice_source(self, &source);
+        }
+        info->turn_failed = self->without_turn;
         pthread_mutex_unlock(&self->ops);
     }
     pthread_mutex_lock(&self->lock);
@@ -550,7 +568,9 @@ void ss_rtp_get_info(ss_handle handle, int full, ss_rtp_info *info)
     info->ice_active = self->ice_state == SS_ICE_RUNNING;
     if (full && self->state != SS_RTP_INVALID && self->state > SS_RTP_WAIT_STUN) {
         info->local_port = print_address(info->ice_active ? &self->ice_local : &self->local, info->local_address);
-        info->remote_port = print_address(info->ice_active ? &self->ice_remote : &self->source, info->remote_address);
+        if (!pj_sockaddr_has_addr(&source))
+            source = self->source;
+        info->remote_port = print_address(info->ice_active ? &self->ice_remote : &source, info->remote_address);
     }
     pthread_mutex_unlock(&self->lock);
     ss_object_release(self);

@@ -42,7 +42,7 @@ typedef struct ss_rtp_params {
 #define SS_ADDRESS_SIZE (PJ_INET6_ADDRSTRLEN + 2)
 
 typedef struct ss_rtp_info {
-    int state, ice_active, srtp_active;
+    int state, ice_active, srtp_active, turn_failed;
     char local_address[SS_ADDRESS_SIZE], remote_address[SS_ADDRESS_SIZE];       /* "" = none */
     unsigned local_port, remote_port;
     char srtp_suite[40];                /* "" = none */
@@ -83,6 +83,12 @@ typedef struct ss_rtp {
     ss_rtp_state state;                 /* lock */
     ss_ice_state ice_state;             /* lock */
     pj_timestamp ice_started;           /* lock */
+    unsigned gathering;                 /* lock: number of the gathering under way */
+    unsigned relayed;                   /* lock: relayed candidates it has found */
+    int without_turn;                   /* ops: the TURN server gave no relay in time */
+    char ice_ufrag[PJ_ICE_UFRAG_LEN + 1];       /* ops: ours, in the negotiation last begun */
+    pj_timer_entry gather_timer;        /* ops; holds a reference while it runs */
+    int gather_timer_runs;              /* ops */
     pj_sockaddr local, ice_local, ice_remote;   /* lock; the ICE pair of the RTP component */
     pj_sockaddr source;                 /* lock: where the last accepted packet came from */
 } ss_rtp;
@@ -107,8 +113,16 @@ int ss_rtp_is_ready(const ss_rtp *self);        /* LOCAL, REMOTE or ESTABLISHED 
 void ss_rtp_initialized(ss_rtp *self, pj_status_t status);
 void ss_rtp_set_ice_state(ss_rtp *self, ss_ice_state state);
 
+/* Sockets, or the beginning of the gathering; from state WAIT_STUN, ops held. On failure nothing is left open. */
+pj_status_t ss_rtp_open(ss_rtp *self);
+void ss_rtp_close(ss_rtp *self);                /* ops held */
+ss_rtp_state ss_rtp_get_state(const ss_rtp *self);
+
 /* ---- ice.c ------------------------------------------------------------------------------------------------------ */
+/* Begin to gather; SS_EV_RTP_INIT follows, at the latest when the servers have had their time. ops held. */
 pj_status_t ss_ice_create(ss_rtp *self, pjmedia_transport **transport);
+/* The gathering ends. ops held. */
+void ss_ice_stop_gathering(ss_rtp *self);
 /* Around the start of media with new SDPs: do checks begin? ops held. */
 void ss_ice_media_starting(ss_rtp *self);
 void ss_ice_media_started(ss_rtp *self);
