@@ -114,7 +114,7 @@ class Agent:
             id='agent@127.0.0.1', uri=SIPURI('127.0.0.1', user='agent'), display_name='Agent', credentials=None,
             contact=None,
             rtp=SimpleNamespace(audio_codec_list=None, timeout=None, encryption=SimpleNamespace(enabled=False, key_negotiation='sdes_optional')),
-            nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None))
+            nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None, turn_server=None))
         self.quiet = False
 
     def say(self, **fields):

@@ -111,7 +111,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._local_sdp: Any = None
         self._remote_sdp: Any = None
         self._use_ice = False
-        self._stun_servers: list[ice.Server | None] = []
+        self._stun_servers: list[ice.Server | None] = []        # those to try yet; None: without
+        self._turn_server: ice.TURNServer | None = None
         self._hold_wish: bool | None = None     # hold() or unhold() was called, and the peer does not know yet
         self._failed = False
         self._deactivated = False
@@ -181,14 +182,15 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             if self._incoming_sdp is not None:
                 self._use_ice = self._use_ice and ice.offer_has_ice(self._incoming_sdp, self._incoming_index)
             if self._use_ice:
-                ice.find_stun_servers(self.account, self._gather)
+                ice.find_servers(self.account, self._gather)
             else:
                 self._open(None)
         except Exception as error:
             self._fail('initialize', error)
 
-    def _gather(self, servers: list[ice.Server]) -> None:
-        self._stun_servers = [*servers, None]
+    def _gather(self, servers: ice.Servers) -> None:
+        self._stun_servers = [*servers.stun, None]
+        self._turn_server = servers.turn
         self._next_server()
 
     def _next_server(self) -> None:
@@ -199,10 +201,10 @@ class RTPStream(metaclass=MediaStreamRegistrar):
                 self._fail('initialize', error)
 
     def _open(self, stun_server: ice.Server | None) -> None:
+        options: dict[str, Any] = {} if self._turn_server is None else self._turn_server.arguments
         if stun_server is not None:
-            transport = RTPTransport(self.encryption_policy, self._use_ice, stun_server[0], stun_server[1])
-        else:
-            transport = RTPTransport(self.encryption_policy, self._use_ice)
+            options.update(ice_stun_address=stun_server[0], ice_stun_port=stun_server[1])
+        transport = RTPTransport(self.encryption_policy, self._use_ice, **options)
         self.rtp_transport = transport
         NotificationCenter().add_observer(self, sender=transport)
         transport.set_INIT()
@@ -569,6 +571,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     def _NH_RTPTransportDidFail(self, notification: Notification) -> None:
         if self.state == RTPStreamState.INITIALIZING and self._stun_servers:
             self._forget(self.rtp_transport)
+            if self.rtp_transport.turn_failed:
+                self._turn_server = None            # it has had its time
             self._next_server()
         elif self.state == RTPStreamState.INITIALIZING:
             self._fail('initialize', notification.data.reason)

@@ -1,19 +1,49 @@
-"""ICE for RTP streams: which STUN servers to gather candidates with, and when the result has to be offered anew. RFC 8445, RFC 8839."""
+"""ICE for RTP streams: which servers to gather candidates with, and when the result has to be offered anew. RFC 8445, RFC 8839."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
-__all__ = ['find_stun_servers', 'offer_has_ice', 'reoffer_needed']
+__all__ = ['Servers', 'TURNServer', 'find_servers', 'offer_has_ice', 'reoffer_needed']
 
 log = logging.getLogger('sipsimple.streams')
 
-STUN_PORT = 3478
+PORTS = {'stun': 3478, 'turn': 3478, 'turns': 5349}
 
 Server = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class TURNServer:
+    """A relay, RFC 8656.
+
+    Attributes:
+        transport: how it is reached: 'udp', 'tcp' or 'tls'.
+    """
+
+    address: str
+    port: int
+    transport: str
+    username: str | None
+    password: str | None = field(repr=False)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `RTPTransport`."""
+        return {'turn_address': self.address, 'turn_port': self.port, 'turn_transport': self.transport, 'turn_username': self.username,
+                'turn_password': self.password}
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where to gather candidates: the STUN servers in the order in which to try them, and the relay."""
+
+    stun: list[Server]
+    turn: TURNServer | None = None
 
 
 def offer_has_ice(remote_sdp: Any, index: int) -> bool:
@@ -22,21 +52,35 @@ def offer_has_ice(remote_sdp: Any, index: int) -> bool:
     return bool((remote_sdp.has_ice_attributes or media.has_ice_attributes) and media.has_ice_candidates)
 
 
-def find_stun_servers(account: Any, found: Callable[[list[Server]], None]) -> None:
-    """Find the STUN servers for an account and hand them to `found`, in the order in which to try them. Reactor thread.
+def find_servers(account: Any, found: Callable[[Servers], None]) -> None:
+    """Find the servers for an account and hand them to `found`. Reactor thread.
 
-    The servers of the account's settings; without any, those of its domain (SRV, RFC 8489 §8); the Bonjour account has none.
+    STUN: the servers of the account's settings; without any, its TURN server, which is one as well (RFC 8656 §3); without that, those of its domain
+    (SRV, RFC 8489 §8); the Bonjour account has none. TURN: the server of the settings.
     """
-    servers: list[tuple[str, int | None]] = [(str(server.host), server.port) for server in account.nat_traversal.stun_server_list or ()]
-    if not servers:
+    nat = account.nat_traversal
+    stun: list[tuple[str, int | None]] = [(str(server.host), server.port) for server in nat.stun_server_list or ()]
+    turn = nat.turn_server
+    if not stun and turn is None:
         domain = getattr(getattr(account, 'id', None), 'domain', None)
         if domain is not None and domain != 'local':
-            servers = [(str(domain), None)]
-    if all(port is not None and _is_address(host) for host, port in servers):
-        found([(host, port or STUN_PORT) for host, port in servers])
+            stun = [(str(domain), None)]
+    hosts = [host for host, _ in stun] + ([str(turn.host)] if turn is not None else [])
+    if all(_is_address(host) for host in hosts) and all(port is not None for _, port in stun):
+        found(_servers(account, [(host, port or PORTS['stun']) for host, port in stun], (str(turn.host), turn.port) if turn is not None else None))
     else:
         from sipsimple.threading.green import call_in_green_thread
-        call_in_green_thread(_look_up, servers, found)
+        call_in_green_thread(_look_up_all, account, stun, turn, found)
+
+
+def _servers(account: Any, stun: list[Server], relay: Server | None) -> Servers:
+    if relay is None:
+        return Servers(stun)
+    nat = account.nat_traversal
+    turn = TURNServer(*relay, nat.turn_server.transport, nat.turn_username, nat.turn_password)
+    if not stun and turn.transport == 'udp':
+        stun = [relay]
+    return Servers(stun, turn)
 
 
 def _is_address(host: str) -> bool:
@@ -47,16 +91,30 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _look_up(names: list[tuple[str, int | None]], found: Callable[[list[Server]], None]) -> None:
+def _look_up_all(account: Any, stun: list[tuple[str, int | None]], turn: Any, found: Callable[[Servers], None]) -> None:
+    servers: list[Server] = []
+    for host, port in stun:
+        servers += _look_up('stun', host, port)
+    relays: list[Server] = []
+    if turn is not None:
+        relays = _look_up('turns' if turn.transport == 'tls' else 'turn', str(turn.host), turn.port)
+    found(_servers(account, servers, relays[0] if relays else None))
+
+
+def _look_up(service: str, host: str, port: int | None) -> list[Server]:
+    """The servers behind a name. A port of its own means that very host, the usual one may as well be that of a domain (RFC 8489 §8, RFC 5928 §3)."""
+    if port is not None and _is_address(host):
+        return [(host, port)]
     from sipsimple.core import SIPURI
     from sipsimple.lookup import DNSLookup
-    servers: list[Server] = []
-    for host, port in names:
-        try:
-            servers += [(address, port) for address, port in DNSLookup().lookup_service(SIPURI(host=host, port=port), 'stun').wait()]
-        except Exception as error:
-            log.info('no STUN server for %s: %s', host, error)
-    found(servers)
+    try:
+        if port is None or port == PORTS[service]:
+            return list(DNSLookup().lookup_service(SIPURI(host=host), service).wait())
+        # A URI with a port is a host to SIP as well, and so its address is looked up.
+        return [(route.address, port) for route in DNSLookup().lookup_sip_proxy(SIPURI(host=host, port=port), ['udp']).wait()]
+    except Exception as error:
+        log.info('no %s server for %s: %s', service.upper(), host, error)
+        return []
 
 
 def reoffer_needed(transport: Any, local_sdp: Any, remote_sdp: Any, index: int) -> bool:

@@ -22,14 +22,16 @@ ICE = (('ice-ufrag', 'abcd'), ('ice-pwd', 'abcdabcdabcdabcdabcdab'), ('candidate
 
 
 class FakeRTPTransport:
-    srtp_active = ice_active = False
+    srtp_active = ice_active = turn_failed = False
     srtp_cipher = None
     remote_rtp_address = remote_rtp_port = local_rtp_candidate = remote_rtp_candidate = None
     made = []
     broken = ()                 # STUN servers that do not answer
 
-    def __init__(self, encryption=None, use_ice=False, ice_stun_address=None, ice_stun_port=3478):
-        self.encryption, self.use_ice, self.stun = encryption, use_ice, ice_stun_address
+    def __init__(self, encryption=None, use_ice=False, ice_stun_address=None, ice_stun_port=3478, *, turn_address=None, turn_port=3478, turn_transport='udp',
+                 turn_username=None, turn_password=None, ipv6=False):
+        self.encryption, self.use_ice, self.stun, self.ipv6 = encryption, use_ice, ice_stun_address, ipv6
+        self.turn = turn_address and (turn_address, turn_port, turn_transport, turn_username, turn_password)
         self.state = 'NULL'
         self.local_rtp_address, self.local_rtp_port = '127.0.0.1', 20000
         self.made.append(self)
@@ -153,7 +155,7 @@ class World:
         self.account = SimpleNamespace(
             id='me@example.com',
             rtp=SimpleNamespace(audio_codec_list=None, timeout=None, encryption=SimpleNamespace(enabled=False, key_negotiation='opportunistic')),
-            nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None))
+            nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None, turn_server=None))
         self.session = SimpleNamespace(account=self.account, proposed_remote_sdp=None, local_identity=None, remote_identity=None)
         self.events = []
         self.mixer = FakeMixer()

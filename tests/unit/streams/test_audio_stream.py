@@ -227,6 +227,20 @@ def test_stun_servers_in_order(world, monkeypatch):
     assert stream.state == 'INITIALIZED' and world.rtp.use_ice and world.names == ['MediaStreamDidInitialize']
 
 
+@pytest.mark.parametrize('failed, expected', [(False, ['192.0.2.7'] * 3), (True, ['192.0.2.7', None, None])])
+def test_turn_server(world, monkeypatch, failed, expected):
+    """It is asked beside each STUN server, until it has had its time in vain."""
+    nat = world.account.nat_traversal
+    nat.use_ice, nat.turn_server = True, SimpleNamespace(host='192.0.2.7', port=5349, transport='tls')
+    nat.turn_username, nat.turn_password = 'alice', 'secret'
+    nat.stun_server_list = [SimpleNamespace(host=f'192.0.2.{n}', port=3478) for n in (1, 2)]
+    monkeypatch.setattr(world.RTPTransport, 'broken', ('192.0.2.1', '192.0.2.2'))
+    monkeypatch.setattr(world.RTPTransport, 'turn_failed', failed)
+    world.initialized()
+    assert [transport.turn and transport.turn[0] for transport in world.RTPTransport.made] == expected
+    assert world.RTPTransport.made[0].turn == ('192.0.2.7', 5349, 'tls', 'alice', 'secret')
+
+
 @pytest.mark.parametrize('result', ['DidSucceed', 'DidFail'])
 def test_ice(world, result):
     world.account.nat_traversal.use_ice = True

@@ -1,4 +1,4 @@
-"""Where the STUN servers of a stream come from."""
+"""Where the STUN and TURN servers of a stream come from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sipsimple.core import Route
 from sipsimple.streams.rtp import ice
 
 
@@ -13,46 +14,73 @@ from sipsimple.streams.rtp import ice
 def lookups(monkeypatch):
     """Name lookups without a network; what was asked for."""
     asked = []
-    answers = {'example.com': [('192.0.2.1', 3478), ('192.0.2.2', 3479)], 'stun.example.org': [('192.0.2.3', 4000)]}
+    services = {'example.com': [('192.0.2.1', 3478), ('192.0.2.2', 3479)]}
+    hosts = {'stun.example.org': '192.0.2.3'}
 
     class Lookup:
         def lookup_service(self, uri, service):
-            asked.append((uri.host, uri.port, service))
+            asked.append((uri.host, None, service))
+            return SimpleNamespace(wait=lambda: answer(services, uri.host))
 
-            def wait():
-                if uri.host not in answers:
-                    raise RuntimeError('no such domain')
-                return answers[uri.host]
-            return SimpleNamespace(wait=wait)
+        def lookup_sip_proxy(self, uri, transports):
+            asked.append((uri.host, uri.port, 'host'))
+            return SimpleNamespace(wait=lambda: [Route(answer(hosts, uri.host), port=uri.port)])
+
+    def answer(table, host):
+        if host not in table:
+            raise RuntimeError('no such domain')
+        return table[host]
     monkeypatch.setattr('sipsimple.lookup.DNSLookup', Lookup)
     monkeypatch.setattr('sipsimple.threading.green.call_in_green_thread', lambda function, *args: function(*args))
     return asked
 
 
-def account(*servers, domain='example.com'):
+def account(*servers, domain='example.com', turn=None):
     return SimpleNamespace(id=SimpleNamespace(domain=domain) if domain else 'bonjour@local', nat_traversal=SimpleNamespace(
-        stun_server_list=[SimpleNamespace(host=host, port=port) for host, port in servers] or None))
+        stun_server_list=[SimpleNamespace(host=host, port=port) for host, port in servers] or None,
+        turn_server=turn and SimpleNamespace(host=turn[0], port=turn[1], transport=turn[2]), turn_username='alice', turn_password='secret'))
+
+
+def servers_of(account):
+    found = []
+    ice.find_servers(account, found.append)
+    [servers] = found
+    return servers
 
 
 @pytest.mark.parametrize('servers, domain, expected, asked', [
     ([('192.0.2.9', 3478)], 'example.com', [('192.0.2.9', 3478)], []),
-    ([('192.0.2.9', 3478), ('stun.example.org', 4000)], None, [('192.0.2.9', 3478), ('192.0.2.3', 4000)], [('192.0.2.9', 3478), ('stun.example.org', 4000)]),
-    ([], 'example.com', [('192.0.2.1', 3478), ('192.0.2.2', 3479)], [('example.com', None)]),
-    ([], 'nowhere.example', [], [('nowhere.example', None)]),
+    ([('192.0.2.9', 3478), ('stun.example.org', 4000)], None, [('192.0.2.9', 3478), ('192.0.2.3', 4000)], [('stun.example.org', 4000, 'host')]),
+    # The usual port is what a domain has in the settings, too: then its SRV records count.
+    ([('example.com', 3478)], None, [('192.0.2.1', 3478), ('192.0.2.2', 3479)], [('example.com', None, 'stun')]),
+    ([], 'example.com', [('192.0.2.1', 3478), ('192.0.2.2', 3479)], [('example.com', None, 'stun')]),
+    ([], 'nowhere.example', [], [('nowhere.example', None, 'stun')]),
     ([], 'local', [], []),
     ([], None, [], []),
 ])
-def test_servers(lookups, servers, domain, expected, asked):
-    found = []
-    if servers:
-        # An address is answered by the lookup as it is.
-        import sipsimple.lookup
-        plain = sipsimple.lookup.DNSLookup.lookup_service
+def test_stun_servers(lookups, servers, domain, expected, asked):
+    assert servers_of(account(*servers, domain=domain)) == ice.Servers(expected)
+    assert lookups == asked
 
-        def lookup(self, uri, service):
-            waitable = plain(self, uri, service)
-            return SimpleNamespace(wait=lambda: [(uri.host, uri.port)]) if uri.host[0].isdigit() else waitable
-        sipsimple.lookup.DNSLookup.lookup_service = lookup
-    ice.find_stun_servers(account(*servers, domain=domain), found.extend)
-    assert found == expected
-    assert [each[:2] for each in lookups] == asked and {each[2] for each in lookups} <= {'stun'}
+
+def relay(address, port, transport='udp'):
+    return ice.TURNServer(address, port, transport, 'alice', 'secret')
+
+
+@pytest.mark.parametrize('servers, turn, expected, asked', [
+    # It is a STUN server as well, but over UDP only.
+    ([], ('192.0.2.8', 3478, 'udp'), ice.Servers([('192.0.2.8', 3478)], relay('192.0.2.8', 3478)), []),
+    ([], ('192.0.2.8', 3478, 'tcp'), ice.Servers([], relay('192.0.2.8', 3478, 'tcp')), []),
+    ([('192.0.2.9', 3478)], ('192.0.2.8', 4000, 'udp'), ice.Servers([('192.0.2.9', 3478)], relay('192.0.2.8', 4000)), []),
+    ([('192.0.2.9', 3478)], ('example.com', 3478, 'udp'), ice.Servers([('192.0.2.9', 3478)], relay('192.0.2.1', 3478)), [('example.com', None, 'turn')]),
+    ([], ('example.com', 5349, 'tls'), ice.Servers([], relay('192.0.2.1', 3478, 'tls')), [('example.com', None, 'turns')]),
+    ([], ('stun.example.org', 443, 'tls'), ice.Servers([], relay('192.0.2.3', 443, 'tls')), [('stun.example.org', 443, 'host')]),
+    ([('192.0.2.9', 3478)], ('nowhere.example', 3478, 'udp'), ice.Servers([('192.0.2.9', 3478)]), [('nowhere.example', None, 'turn')]),
+])
+def test_turn_server(lookups, servers, turn, expected, asked):
+    assert servers_of(account(*servers, turn=turn)) == expected
+    assert lookups == asked
+
+
+def test_password_is_not_printed():
+    assert 'secret' not in repr(relay('192.0.2.1', 3478)) and relay('192.0.2.1', 3478).arguments['turn_password'] == 'secret'
