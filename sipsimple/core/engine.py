@@ -201,6 +201,9 @@ class Engine:
         self._post('SIPEngineDidStart')
         failed = False
         try:
+            # These register what takes requests from the network; an application may never have named them. Events wait meanwhile.
+            import sipsimple.core.invitation
+            import sipsimple.core.request  # noqa: F401
             while not self._stopping:
                 _events.drain(self._post_exception)
         except BaseException:               # nothing of a handler gets here: the loop itself is broken
