@@ -18,7 +18,7 @@ from pathlib import Path
 from buildtools import requirements
 from buildtools.report import BuildError, run, say, step
 
-__all__ = ['main']
+__all__ = ['main', 'override']
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / '.venv'
@@ -173,7 +173,7 @@ def _sanitizer_environment(reports: Path) -> dict[str, str]:
             'UBSAN_OPTIONS': f'print_stacktrace=1:{log}'}
 
 
-def _override(flavour: str, shared_object: Path) -> dict[str, str]:
+def override(flavour: str, shared_object: Path) -> dict[str, str]:
     """The environment in which Python loads `shared_object` instead of the build in place, which other processes may be using."""
     search = [str(ROOT / 'buildtools' / 'override'), os.environ.get('PYTHONPATH', '')]
     return {'SIPSIMPLE_NATIVE': str(shared_object), 'SIPSIMPLE_FLAVOUR': flavour, 'PYTHONPATH': os.pathsep.join(filter(None, search))}
@@ -195,7 +195,7 @@ def launch(words: list[str], flavour: str, shared_object: Path) -> int:
     changed: dict[str, str] = {}
     reports = ROOT / 'build' / 'asan-reports'
     if flavour != 'develop':
-        changed.update(_override(flavour, shared_object))
+        changed.update(override(flavour, shared_object))
     if flavour == 'asan':
         shutil.rmtree(reports, ignore_errors=True)
         changed.update(_sanitizer_environment(reports))

@@ -23,7 +23,7 @@ from buildtools import pjsip_source
 from buildtools.report import BuildError, cache_folder, file_lock, jobs, run, say, step
 from buildtools.requirements import check_toolchain, compiler, has_header
 
-__all__ = ['FLAVOURS', 'FORBIDDEN_OBJECTS', 'SANITIZE', 'PJSIPBuild', 'build_apps', 'build_environment', 'ensure', 'forbidden_members']
+__all__ = ['FLAVOURS', 'FORBIDDEN_OBJECTS', 'SANITIZE', 'PJSIPBuild', 'build_apps', 'build_environment', 'build_program', 'ensure', 'forbidden_members']
 
 RECIPE = 1      # raise it when the same inputs must be built anew because this file builds differently
 
@@ -247,6 +247,18 @@ def forbidden_members(link_map: str) -> list[str]:
     """The objects of FORBIDDEN_OBJECTS that a linker map says were taken from PJSIP's archives."""
     taken = set(re.findall(r'^\S*/libpj[^/(]*\.a\((\w+)\.o\)', link_map, re.MULTILINE))
     return sorted(taken.intersection(FORBIDDEN_OBJECTS))
+
+
+def build_program(name: str, sources: Sequence[Path], folder: Path, flavour: str = 'release') -> Path:
+    """Compile a small C program that uses this build, when it is not there yet or older than its sources; returns it."""
+    build = ensure(flavour)
+    target = folder / f'{name}-{build.key}'
+    if not target.is_file() or any(path.stat().st_mtime > target.stat().st_mtime for path in sources):
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = target.with_suffix('.new')
+        run([*compiler(), *FLAVOURS[flavour], *build.cflags, '-o', scratch, *sources, *build.libraries], what=f'compilation of {name}')
+        scratch.replace(target)
+    return target
 
 
 def build_apps(flavour: str = 'release') -> dict[str, Path]:
