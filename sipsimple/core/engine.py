@@ -20,6 +20,7 @@ from sipsimple.__info__ import __version__
 from sipsimple.core import _diagnostics, _endpoint, _events, _handles, _media_endpoint, _sound_devices, _timers, helpers
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.messages import parse_message
+from sipsimple.core.tls_files import check_tls_files
 from sipsimple.notification import NotificationCenter, NotificationData
 
 __all__ = ['Engine', 'CORE_REVISION']
@@ -245,6 +246,7 @@ class Engine:
 
     def _start_tls(self) -> None:
         options = self._options
+        check_tls_files(options['tls_ca_file'], options['tls_cert_file'], options['tls_privkey_file'])
         self._ports['tls'] = _endpoint.start_tls(
             options['ip_address'], options['tls_port'], True, options['tls_verify_server'], options['tls_ca_file'],
             options['tls_cert_file'], options['tls_privkey_file'], options['tls_timeout'])
@@ -524,15 +526,20 @@ class Engine:
                 stop()
                 self._ports[name] = None
             elif self._ports[name] is None or value != self._ports[name]:
-                self._ports[name] = None
                 self._ports[name] = start(self._options['ip_address'], value, True)
 
     def set_udp_port(self, value: int | None) -> None:
-        """None closes UDP; a port (re)opens it, unless it is the bound one. ValueError, PJSIPError."""
+        """None closes UDP; a port (re)opens it, unless it is the bound one.
+
+        ValueError: not a port. PJSIPError: it could not be opened; what was open stays so.
+        """
         self._set_port('udp', value, _endpoint.start_udp, _endpoint.stop_udp)
 
     def set_tcp_port(self, value: int | None) -> None:
-        """None closes TCP; a port (re)opens it, unless it is the bound one. ValueError, PJSIPError."""
+        """None closes TCP; a port (re)opens it, unless it is the bound one.
+
+        ValueError: not a port. PJSIPError: it could not be opened; what was open stays so.
+        """
         self._set_port('tcp', value, _endpoint.start_tcp, _endpoint.stop_tcp)
 
     def set_tls_options(self, port: int | None = None, verify_server: bool = False, ca_file: str | None = None,
@@ -543,7 +550,7 @@ class Engine:
             timeout: limit of a handshake in milliseconds.
         Raises:
             ValueError: bad port or timeout, a file that does not exist.
-            PJSIPTLSError, PJSIPError: it could not be opened.
+            PJSIPTLSError: a file is not what it should be. PJSIPError: it could not be opened; TLS is off then.
         """
         import os
         self._check_running()
@@ -581,7 +588,7 @@ class Engine:
             number = self._nat_number
             self._nat_requests[number] = user_data
         try:
-            _endpoint.detect_nat_type(stun_server_address, stun_server_port, number)
+            _endpoint.detect_nat_type(str(stun_server_address), stun_server_port, number)
         except BaseException:
             self._nat_requests.pop(number, None)
             raise

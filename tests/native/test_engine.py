@@ -1,12 +1,18 @@
 """The Engine: life, options, transports, what it answers by itself."""
 
+import datetime
+import errno
 import socket
 import threading
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from sipsimple.core import Engine, FromHeader, Request, RouteHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import Engine, FromHeader, PJSIPError, PJSIPTLSError, Request, RouteHeader, SIPCoreError, SIPURI, ToHeader
 from sipsimple.core._handles import counters
 from sipsimple.core._timers import call_later
 from tests.support.engine import Seen, nothing_left, running_engine
@@ -69,6 +75,82 @@ def test_ports_can_be_changed(engine):
     socket.create_connection(('127.0.0.1', engine.tcp_port), 1).close()
     with pytest.raises(ValueError):
         engine.set_tcp_port(65536)
+
+
+@pytest.mark.parametrize('transport', ['udp', 'tcp', 'tls'])
+def test_a_port_in_use_is_told(engine, peer, transport):
+    """UDP and TCP stay open where they are then; TLS, which may have other settings too, is off."""
+    with socket.socket(type=socket.SOCK_DGRAM if transport == 'udp' else socket.SOCK_STREAM) as taken:
+        taken.bind(('127.0.0.1', 0))
+        if transport != 'udp':
+            taken.listen()
+        port = taken.getsockname()[1]
+        before = None if transport == 'tls' else getattr(engine, f'{transport}_port')
+        set_port = {'udp': engine.set_udp_port, 'tcp': engine.set_tcp_port, 'tls': lambda port: engine.set_tls_options(port=port)}[transport]
+        with pytest.raises(PJSIPError) as error:
+            set_port(port)
+        assert error.value.errno == errno.EADDRINUSE and getattr(engine, f'{transport}_port') == before
+    if transport == 'udp':
+        peer.send(peer.request('OPTIONS'))
+        assert peer.expect(200)
+    elif transport == 'tcp':
+        socket.create_connection(('127.0.0.1', before), 5).close()
+    set_port(port)
+    assert getattr(engine, f'{transport}_port') == port
+    engine.set_tls_options(port=None)
+
+
+@pytest.mark.parametrize('transport', ['tcp', 'tls'])
+def test_a_port_can_be_opened_again_at_once(engine, transport):
+    """Though connections that we closed linger there."""
+    def reopen(port):
+        if transport == 'tls':
+            engine.set_tls_options(port=port)
+        else:
+            engine.set_tcp_port(None)
+            engine.set_tcp_port(port)
+        return getattr(engine, f'{transport}_port')
+    port = reopen(0)
+    for _ in range(3):
+        with socket.create_connection(('127.0.0.1', port), 5) as connection:
+            assert reopen(port) == port
+            connection.settimeout(15)
+            if transport == 'tls':
+                with pytest.raises(OSError):
+                    connection.sendall(b'no handshake')
+                    while connection.recv(100):
+                        pass
+                    raise ConnectionResetError
+    engine.set_tls_options(port=None)
+
+
+def test_tls_files_are_read_before_the_start(engine, tmp_path):
+    """Missing ones are the caller's mistake; what is in the others decides whether TLS can be opened."""
+    names = {}
+    for name in ('good', 'other'):
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now, now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
+        pem = serialization.Encoding.PEM
+        plain, locked = serialization.NoEncryption(), serialization.BestAvailableEncryption(b'secret')
+        for kind, data in (('crt', certificate.public_bytes(pem)), ('key', key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)),
+                           ('locked', key.private_bytes(pem, serialization.PrivateFormat.PKCS8, locked))):
+            names[f'{name}.{kind}'] = str(tmp_path / f'{name}.{kind}')
+            (tmp_path / f'{name}.{kind}').write_bytes(data)
+    names['bad'] = str(tmp_path / 'bad')
+    (tmp_path / 'bad').write_text('-----BEGIN CERTIFICATE-----')
+    with pytest.raises(ValueError):
+        engine.set_tls_options(port=0, cert_file=str(tmp_path / 'missing'))
+    for status, options in ((171162, {'ca_file': 'bad'}), (171163, {'cert_file': 'bad'}), (171164, {'cert_file': 'good.crt'}),
+                            (171164, {'cert_file': 'good.crt', 'privkey_file': 'other.key'}),
+                            (171164, {'cert_file': 'good.crt', 'privkey_file': 'good.locked'})):
+        with pytest.raises(PJSIPTLSError) as error:
+            engine.set_tls_options(port=0, **{option: names[name] for option, name in options.items()})
+        assert error.value.status == status and engine.tls_port is None, (options, error.value)
+    engine.set_tls_options(port=0, ca_file=names['other.crt'], cert_file=names['good.crt'], privkey_file=names['good.key'])
+    assert engine.tls_port and engine.tls_cert_file == names['good.crt']
+    engine.set_tls_options(port=None)
 
 
 def test_options_is_answered_with_capabilities(peer):

@@ -135,11 +135,8 @@ static int is_ipv6(const char *host)
 
 /* ---- UDP ------------------------------------------------------------------------------------------------------ */
 
-static void close_udp(int family)
+static void close_udp(pjsip_transport *transport)
 {
-    pjsip_transport *transport = open_transports.udp[family];
-
-    open_transports.udp[family] = NULL;
     if (transport) {
         pjsip_transport_shutdown(transport);
         pjsip_transport_dec_ref(transport);     /* the one it was born with; open transactions hold their own */
@@ -163,19 +160,27 @@ static pj_status_t open_udp(int family, const char *host, unsigned port)
 
 void ss_udp_stop(void)
 {
-    close_udp(V4);
-    close_udp(V6);
+    for (int family = 0; family < FAMILIES; family++) {
+        close_udp(open_transports.udp[family]);
+        open_transports.udp[family] = NULL;
+    }
 }
 
 pj_status_t ss_udp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
 {
     int family = is_ipv6(host) ? V6 : V4;
+    pjsip_transport *old[FAMILIES];
     pj_status_t status;
 
-    ss_udp_stop();
+    memcpy(old, open_transports.udp, sizeof old);
+    pj_bzero(open_transports.udp, sizeof open_transports.udp);
     status = open_udp(family, host, port);
-    if (status != PJ_SUCCESS)
+    if (status != PJ_SUCCESS) {
+        memcpy(open_transports.udp, old, sizeof old);       /* better the old one than none */
         return status;
+    }
+    for (int other = 0; other < FAMILIES; other++)
+        close_udp(old[other]);
     *bound = pj_sockaddr_get_port(&open_transports.udp[family]->local_addr);
     if (ipv6 && !host)
         open_udp(V6, NULL, *bound);     /* a host without IPv6 is no error */
@@ -212,14 +217,18 @@ void ss_tcp_stop(void)
 pj_status_t ss_tcp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
 {
     int family = is_ipv6(host) ? V6 : V4;
+    pjsip_tpfactory *old[FAMILIES];
     pj_status_t status;
 
-    ss_tcp_stop();
+    memcpy(old, open_transports.tcp, sizeof old);
+    pj_bzero(open_transports.tcp, sizeof open_transports.tcp);
     status = open_tcp(family, host, port);
     if (status != PJ_SUCCESS) {
-        open_transports.tcp[family] = NULL;
+        memcpy(open_transports.tcp, old, sizeof old);
         return status;
     }
+    for (int other = 0; other < FAMILIES; other++)
+        close_factory(&old[other]);
     *bound = (unsigned)open_transports.tcp[family]->addr_name.port;
     if (ipv6 && !host && open_tcp(V6, NULL, *bound) != PJ_SUCCESS)
         open_transports.tcp[V6] = NULL;
