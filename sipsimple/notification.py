@@ -293,6 +293,10 @@ class NotificationQueue:
         """The next one; queue.Empty after `timeout` seconds."""
         return self._queue.get(timeout=timeout)
 
+    def empty(self) -> bool:
+        """True when get() would have to wait."""
+        return self._queue.empty()
+
     def start(self) -> None:
         NotificationCenter().add_observer(self, self.name, self.sender)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-from sipsimple.core import SIPCoreError, SIPURI
+from sipsimple.core import SIPCoreError
 from sipsimple.core.helpers import outgoing_ip_for
-from sipsimple.lookup import DNSLookup, DNSLookupError, DNSManager
+from sipsimple.lookup import DNSManager
 from sipsimple.notification import IObserver, NotificationCenter, NotificationData, TimestampedNotificationData
 from sipsimple.threading import call_in_twisted_thread, reactor
 from sipsimple.threading.green import Event, call_in_green_thread, sleep
@@ -102,7 +102,7 @@ class NetworkWatch:
                 port = engine.tcp_port
                 engine.set_tcp_port(None)
                 engine.set_tcp_port(port)
-            self.application._start_tls()
+            self.application._start_tls(keep_port=True)
         except (SIPCoreError, ValueError):
             log.exception('a transport could not be restarted')
         self._post_changed(changed)
@@ -117,37 +117,35 @@ class NetworkWatch:
 
     def _detect(self, number: int) -> None:
         while number == self._nat_round and self.application.running:
+            found = None
             servers = self._stun_servers()
             for address, port in servers:
                 result = self._ask(address, port)
                 if number != self._nat_round:
                     return
                 if result is not None and result.succeeded:
-                    self.application.local_nat_type = result.nat_type.lower()
-                    return
-            self.application.local_nat_type = 'unknown'
-            if not servers:
-                return                  # nobody to ask: settings or nameservers must change first
+                    found = result.nat_type.lower()
+                    if found != 'blocked':
+                        break           # else it may be that server alone that does not answer
+            self.application.local_nat_type = found or 'unknown'
+            if found or not servers:
+                return                  # with nobody to ask, settings or nameservers must change first
             sleep(NAT_RETRY)
 
     def _stun_servers(self) -> list[tuple[str, int]]:
         from sipsimple.account import Account, AccountManager
-        servers: list[tuple[str, int]] = []
+        from sipsimple.streams.rtp.ice import find_stun_servers
+        servers: dict[tuple[str, int], None] = {}
         for account in AccountManager().get_accounts():
-            if not account.enabled or not isinstance(account, Account):
-                continue
-            configured = account.nat_traversal.stun_server_list
-            if configured is not None:
-                servers += [(server.host, server.port) for server in configured]
-                continue
-            try:
-                servers += DNSLookup().lookup_service(SIPURI(host=account.id.domain), 'stun').wait()
-            except DNSLookupError:
-                continue
-        return servers
+            if account.enabled and isinstance(account, Account):
+                found: Event[list[tuple[str, int]]] = Event()
+                find_stun_servers(account, found.send)
+                servers.update(dict.fromkeys(found.wait() or ()))
+        return list(servers)
 
     def _ask(self, address: str, port: int) -> Any:
-        self._nat_result = result = Event()
+        result: Event[Any] = Event()
+        self._nat_result = result
         try:
             self.application.engine.detect_nat_type(address, port, user_data=result)
         except (SIPCoreError, ValueError):
