@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import traceback
 import uuid
 from collections.abc import Callable
 from operator import attrgetter
@@ -60,6 +62,10 @@ def _watched_settings() -> dict[str, Any]:
     return {name: attrgetter(name)(settings) for name in WATCHED}
 
 
+class EngineFailed(Exception):
+    """The Engine could not be started."""
+
+
 class Shared:
     """A class attribute with one value, from whichever subclass or instance it is read or set."""
 
@@ -74,7 +80,22 @@ class Shared:
 
 
 class ApplicationMeta(Singleton):
-    """Lets Shared attributes be set on the class too; one instance for the class and its subclasses."""
+    """Lets Shared attributes be set on the class too; one instance for the class and its subclasses.
+
+    The first class that is instantiated decides of which class the instance is. An application that has a subclass makes its instance before
+    anything else asks for one; until the application is started, the subclass still takes over.
+    """
+
+    _instance: ClassVar[Any] = None
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        with ApplicationMeta._lock:
+            instance = ApplicationMeta._instance
+            if instance is None or not isinstance(instance, cls):
+                if instance is not None and instance.state not in (None, 'stopped'):
+                    raise RuntimeError(f'the application runs as {type(instance).__name__} already')
+                instance = ApplicationMeta._instance = type.__call__(cls, *args, **kwargs)
+            return instance
 
     def __setattr__(cls, name: str, value: Any) -> None:
         for base in cls.__mro__:
@@ -89,13 +110,23 @@ class ApplicationMeta(Singleton):
 class SIPApplication(metaclass=ApplicationMeta):
     """A SIP user agent in one object (singleton); may be started again after it was stopped.
 
-    Attributes are shared by the class, its subclasses and its instance; consider them read-only.
+    Attributes are shared by the class, its subclasses and its instance; consider them read-only. Those of mixers, devices and bridges are None
+    while it does not run.
+
+    Attributes:
+        running: True from SIPApplicationDidStart until it is told to stop.
+        state: None, 'starting', 'started', 'stopping' or 'stopped'.
+        storage: what start() was given, an ISIPSimpleStorage.
+        engine, thread: the Engine; the SDK thread, a `threading.Thread`.
+        end_reason: 'application request', 'engine failed' or 'start failed'; None before the end.
+        local_nat_type: the type of the NAT in lower case, 'unknown' until it was found out.
+        alert_audio_mixer, alert_audio_device, alert_audio_bridge: for sounds to the user; the bridge contains the device.
+        voice_audio_mixer, voice_audio_device, voice_audio_bridge: for calls; the bridge contains the device.
+        video_device: None, there is no video.
     Notifications: SIPApplicationWillStart, SIPApplicationDidStart, SIPApplicationWillEnd, SIPApplicationDidEnd,
         SIPApplicationFailedToStartTLS(error); also SIPApplicationGotFatalError, TLSTransportHasChanged,
         NetworkConditionsDidChange(changed).
     """
-
-    _singleton_instance: ClassVar[Any]
 
     state: Any = Shared()
     storage: Any = Shared()
@@ -116,12 +147,16 @@ class SIPApplication(metaclass=ApplicationMeta):
     _network: NetworkWatch | None
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()                   # of the state, and of what decides about it: start() and stop() come from any thread
         self._stop_wanted = False
+        self._engine_failed = False
         self._engine_event: Event[str] | None = None
+        self._services: list[Callable[[], object]] = []     # how to stop those that were started
         self._devices = None
         self._network = None
 
     def _move(self, state: str | None) -> None:
+        """Change the state; with the lock held."""
         if state not in TRANSITIONS[self.state]:
             raise RuntimeError(f'SIPApplication cannot go from {self.state} to {state}')
         self.state = state
@@ -141,10 +176,11 @@ class SIPApplication(metaclass=ApplicationMeta):
         """
         if not ISIPSimpleStorage.providedBy(storage):
             raise TypeError(f'not a storage: {storage!r}')
-        if self.state not in (None, 'stopped'):
-            raise RuntimeError('SIPApplication is started already')
-        self._move('starting')
-        self._stop_wanted = False
+        with self._lock:
+            if self.state not in (None, 'stopped'):
+                raise RuntimeError('SIPApplication is started already')
+            self._move('starting')
+            self._stop_wanted = self._engine_failed = False
         self.end_reason = None
         self.storage = storage
         try:
@@ -152,12 +188,14 @@ class SIPApplication(metaclass=ApplicationMeta):
             ConfigurationManager().start()
             SIPSimpleSettings()
             reactor.start()
+            self.thread = reactor.get_thread()
             from sipsimple.account import AccountManager
             AccountManager().load()
         except BaseException:
             self._forget()
             self.storage = None
-            self.state = None
+            with self._lock:
+                self._move(None)
             raise
         call_in_green_thread(self._start)
 
@@ -171,30 +209,32 @@ class SIPApplication(metaclass=ApplicationMeta):
 
     def _start(self) -> None:
         """The asynchronous part. Thread: green."""
-        from sipsimple.core import Engine
         self._post('SIPApplicationWillStart')
-        settings = SIPSimpleSettings()
-        center = NotificationCenter()
-        self.engine = engine = Engine()
-        self._engine_event = Event()
-        center.add_observer(self, sender=engine)
         given = _watched_settings()
         try:
-            engine.start(**self._engine_options())
+            self._start_engine()
+            self._start_tls()
+            self._start_services()
+        except EngineFailed:
+            self._end('engine failed')
+            return
         except Exception as error:
-            log.exception('the engine cannot be started')
-            self._post('SIPApplicationGotFatalError', type=type(error), value=error, traceback='')
-            self._end('engine failed')
+            log.exception('the application cannot start')
+            self._post_fatal(error)
+            self._end('start failed')
             return
-        if self._engine_event.wait() != 'SIPEngineDidStart':
-            self._end('engine failed')
-            return
-        self._start_tls()
-        self._start_services()
+        settings = SIPSimpleSettings()
         if not settings.instance_id:
             settings.instance_id = uuid.uuid4().urn
             settings.save()
-        self._move('started')
+        with self._lock:
+            failed, stop_wanted = self._engine_failed, self._stop_wanted
+            if not failed:
+                self._move('started')
+        if failed:
+            self._end('engine failed')
+            return
+        center = NotificationCenter()
         center.add_observer(self, sender=settings)
         center.add_observer(self, name='DNSNameserversDidChange')
         # What was changed while the engine started: nobody was told of it.
@@ -202,8 +242,21 @@ class SIPApplication(metaclass=ApplicationMeta):
         self._post('SIPApplicationDidStart')
         if self._network is not None:
             self._network.detect_nat_type()
-        if self._stop_wanted:
+        if stop_wanted:
             self.stop()
+
+    def _start_engine(self) -> None:
+        """Start the Engine and wait for it. EngineFailed: it could not; why was posted."""
+        from sipsimple.core import Engine
+        self.engine = engine = Engine()
+        self._engine_event = Event()
+        NotificationCenter().add_observer(self, sender=engine)
+        engine.start(**self._engine_options())
+        if self._engine_event.wait() != 'SIPEngineDidStart':
+            raise EngineFailed
+
+    def _post_fatal(self, error: BaseException) -> None:
+        self._post('SIPApplicationGotFatalError', type=type(error), value=error, traceback=''.join(traceback.format_exception(error)))
 
     def _engine_options(self) -> dict[str, Any]:
         settings = SIPSimpleSettings()
@@ -231,10 +284,10 @@ class SIPApplication(metaclass=ApplicationMeta):
         self._devices.start()
         set_audio_context(self)
         self._network = NetworkWatch(self)
-        DNSManager().start()
-        self._network.start()
-        AccountManager().start()
-        SessionManager().start()
+        for start, stop in ((DNSManager().start, DNSManager().stop), (self._network.start, self._network.stop),
+                            (AccountManager().start, AccountManager().stop), (SessionManager().start, SessionManager().stop)):
+            self._services.append(stop)             # before: what was started half is stopped too
+            start()
 
     # ---- TLS ---------------------------------------------------------------------------------------------------
 
@@ -252,10 +305,16 @@ class SIPApplication(metaclass=ApplicationMeta):
             'timeout': settings.tls.timeout,
         }
 
-    def _start_tls(self) -> None:
-        """Open (or close) the TLS transport as the settings say; a failure leaves the application without TLS."""
+    def _start_tls(self, keep_port: bool = False) -> None:
+        """Open (or close) the TLS transport as the settings say; a failure leaves the application without TLS.
+
+        Args:
+            keep_port: a port that was picked automatically stays, because others may know it.
+        """
         from sipsimple.core import SIPCoreError
         options = self._tls_options()
+        if keep_port and options and not options['port'] and self.engine.tls_port is not None:
+            options['port'] = self.engine.tls_port
         try:
             self.engine.set_tls_options(**options)
         except (SIPCoreError, ValueError) as error:
@@ -265,47 +324,45 @@ class SIPApplication(metaclass=ApplicationMeta):
 
     def stop(self) -> None:
         """Begin to stop; returns at once. SIPApplicationDidEnd follows, also without a network. Thread: any."""
-        if self.state == 'starting':
-            self._stop_wanted = True
-        elif self.state == 'started':
+        with self._lock:
+            if self.state == 'starting':
+                self._stop_wanted = True            # carried out as soon as the start is through
+            if self.state != 'started':
+                return
             self._move('stopping')
-            call_in_green_thread(self._stop)
+        call_in_green_thread(self._end, 'application request')
 
-    def _stop(self) -> None:
-        from sipsimple.account import AccountManager
-        from sipsimple.lookup import DNSManager
-        from sipsimple.session import SessionManager
-        self._post('SIPApplicationWillEnd')
-        center = NotificationCenter()
-        center.discard_observer(self, sender=SIPSimpleSettings())
-        center.discard_observer(self, name='DNSNameserversDidChange')
-        if self._network is not None:
-            self._network.stop()
-        workers = [Worker.spawn(self._wait_stopped, SessionManager().stop), Worker.spawn(AccountManager().stop),
-                   Worker.spawn(self._wait_stopped, DNSManager().stop)]
+    def _stop_services(self) -> None:
+        """Stop what was started, all at once, and wait for it, but not for ever: what waits for the network may hang."""
+        services, self._services = self._services, []
+        workers = [Worker.spawn(self._wait_stopped, stop) for stop in services]
         try:
             with Timeout(SERVICE_STOP_LIMIT):
                 for worker in workers:
-                    worker.wait_ex()
+                    result = worker.wait_ex()
+                    if isinstance(result, BaseException):
+                        log.error('a service could not be stopped', exc_info=result)
         except Timeout:
             log.warning('the services did not stop in %s seconds', SERVICE_STOP_LIMIT)
-        self._end('application request')
 
     @staticmethod
-    def _wait_stopped(stop: Any) -> None:
+    def _wait_stopped(stop: Callable[[], object]) -> None:
         event = stop()
         if hasattr(event, 'wait'):
             event.wait()
 
     def _end(self, reason: str) -> None:
-        """The last part of every ending. Thread: green."""
+        """Every ending, of a start that failed too. Thread: green."""
         from sipsimple.streams.rtp import set_audio_context
-        if self.state != 'stopping':
-            self._post('SIPApplicationWillEnd')
-            self._move('stopping')
+        with self._lock:
+            if self.state != 'stopping':
+                self._move('stopping')
+        self._post('SIPApplicationWillEnd')
+        center = NotificationCenter()
+        center.discard_observer(self, sender=SIPSimpleSettings())
+        center.discard_observer(self, name='DNSNameserversDidChange')
         self.end_reason = reason
-        if self._network is not None:
-            self._network.stop()
+        self._stop_services()
         set_audio_context(None)
         if self._devices is not None:
             self._devices.stop()
@@ -315,11 +372,11 @@ class SIPApplication(metaclass=ApplicationMeta):
             engine.stop()
             self._engine_event.wait(ENGINE_STOP_LIMIT)
         if engine is not None:
-            NotificationCenter().discard_observer(self, sender=engine)
+            center.discard_observer(self, sender=engine)
         self._engine_event = None
         ThreadManager().stop_thread('device-io')
         self._devices = self._network = None
-        Worker.spawn(self._finish, reason).wait_ex()
+        self._finish(reason)
 
     def _finish(self, reason: str) -> None:
         done: Event[None] = Event()
@@ -328,11 +385,11 @@ class SIPApplication(metaclass=ApplicationMeta):
             self._forget()
             reactor.call_from_thread(done.send)
 
-        import threading
         threading.Thread(target=forget, name='thread-ops', daemon=True).start()     # joins workers: not on the SDK thread
         done.wait(5)
         self.local_nat_type = 'unknown'
-        self._move('stopped')
+        with self._lock:
+            self._move('stopped')
         self._post('SIPApplicationDidEnd', end_reason=reason)
 
     # ---- notifications -----------------------------------------------------------------------------------------
@@ -353,10 +410,15 @@ class SIPApplication(metaclass=ApplicationMeta):
         self._signal_engine(notification.name)
 
     def _NH_SIPEngineDidFail(self, notification: Notification) -> None:
-        if self.state == 'starting':
-            self._signal_engine(notification.name)
-        elif self.state == 'started':
+        with self._lock:
+            self._engine_failed = True              # a start that is under way looks at it
+            running = self.state == 'started'
+            if running:
+                self._move('stopping')
+        if running:
             call_in_green_thread(self._end, 'engine failed')
+        else:
+            self._signal_engine(notification.name)
 
     def _NH_SIPEngineGotException(self, notification: Notification) -> None:
         data = notification.data
@@ -383,13 +445,13 @@ class SIPApplication(metaclass=ApplicationMeta):
         engine, settings = self.engine, SIPSimpleSettings()
         if self._devices is not None:
             self._devices.settings_changed(modified)
-        actions = {
+        actions: dict[str, Callable[[], object]] = {
             'user_agent': lambda: setattr(engine, 'user_agent', settings.user_agent),
             'logs.trace_sip': lambda: setattr(engine, 'trace_sip', settings.logs.trace_sip),
             'rtp.port_range': lambda: setattr(engine, 'rtp_port_range', (settings.rtp.port_range.start, settings.rtp.port_range.end)),
-            'rtp.audio_codec_list': lambda: setattr(engine, 'codecs', list(settings.rtp.audio_codec_list)),
+            'rtp.audio_codec_list': lambda: setattr(engine, 'codecs', [name for name in settings.rtp.audio_codec_list if name in engine.available_codecs]),
         }
-        groups = {
+        groups: dict[tuple[str, ...], Callable[[], object]] = {
             ('logs.pjsip_level', 'logs.trace_pjsip'): lambda: setattr(
                 engine, 'log_level', settings.logs.pjsip_level if settings.logs.trace_pjsip else 0),
             ('sip.udp_port', 'sip.transport_list'): lambda: self._set_port('udp', settings.sip.udp_port, engine.udp_port, engine.set_udp_port),

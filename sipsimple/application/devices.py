@@ -22,6 +22,14 @@ VOICE_SLOTS = 2048
 """What the voice mixer has room for: a slot for each audio stream, player and recorder, two for each bridge in another one."""
 ALERT_SLOTS = 254
 
+Devices = tuple[str | None, str | None]
+
+
+def _choices(input_device: str | None, output_device: str | None) -> list[Devices]:
+    """What to try in order: these devices, the default ones, none; a direction that is not wanted stays out."""
+    default = 'system_default' if input_device is not None else None, 'system_default' if output_device is not None else None
+    return list(dict.fromkeys(((input_device, output_device), default, (None, None))))
+
 
 class AudioDevices:
     """Makes and keeps the voice and alert mixers; a machine without sound hardware gets mixers without a device.
@@ -58,12 +66,14 @@ class AudioDevices:
     @staticmethod
     def _mixer(input_device: str | None, output_device: str | None, rate: int, tail_length: int, slots: int) -> AudioMixer:
         """A mixer on these devices, else on the default ones, else on none."""
-        for devices in ((input_device, output_device), ('system_default', 'system_default')):
+        for devices in _choices(input_device, output_device):
             try:
                 return AudioMixer(devices[0], devices[1], rate, tail_length, slots)
             except SIPCoreError as error:
+                if devices == (None, None):
+                    raise
                 log.warning('the sound devices %s cannot be used: %s', devices, error)
-        return AudioMixer(None, None, rate, tail_length, slots)
+        raise AssertionError
 
     def stop(self) -> None:
         """Let everything go."""
@@ -105,8 +115,7 @@ class AudioDevices:
     def _set_devices(mixer: AudioMixer | None, input_device: str | None, output_device: str | None, tail_length: int) -> None:
         if mixer is None:
             return
-        for devices in ((input_device, output_device),
-                        ('system_default' if input_device else None, 'system_default' if output_device else None), (None, None)):
+        for devices in _choices(input_device, output_device):
             try:
                 mixer.set_sound_devices(devices[0], devices[1], tail_length)
                 return

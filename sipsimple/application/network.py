@@ -134,13 +134,14 @@ class NetworkWatch:
 
     def _stun_servers(self) -> list[tuple[str, int]]:
         from sipsimple.account import Account, AccountManager
-        from sipsimple.streams.rtp.ice import find_stun_servers
+        from sipsimple.streams.rtp.ice import Servers, find_servers
         servers: dict[tuple[str, int], None] = {}
         for account in AccountManager().get_accounts():
             if account.enabled and isinstance(account, Account):
-                found: Event[list[tuple[str, int]]] = Event()
-                find_stun_servers(account, found.send)
-                servers.update(dict.fromkeys(found.wait() or ()))
+                found: Event[Servers] = Event()
+                find_servers(account, found.send)
+                result = found.wait()
+                servers.update(dict.fromkeys(result.stun if result is not None else ()))
         return list(servers)
 
     def _ask(self, address: str, port: int) -> Any:

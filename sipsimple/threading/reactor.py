@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 if TYPE_CHECKING:
     from twisted.internet.asyncioreactor import AsyncioSelectorReactor
 
-__all__ = ['start', 'is_running', 'is_current', 'call_from_thread', 'call_later', 'get_loop', 'get_reactor']
+__all__ = ['start', 'is_running', 'is_current', 'call_from_thread', 'call_later', 'get_loop', 'get_reactor', 'get_thread']
 
 P = ParamSpec('P')
 _log = logging.getLogger('sipsimple.threading')
@@ -101,6 +101,13 @@ def is_running() -> bool:
 def is_current() -> bool:
     """True in the SDK thread, green threads included."""
     return _ident == threading.get_ident()
+
+
+def get_thread() -> threading.Thread:
+    """The SDK thread. RuntimeError before start()."""
+    if _thread is None:
+        raise RuntimeError('the SDK thread was not started')
+    return _thread
 
 
 def get_loop() -> asyncio.AbstractEventLoop:

@@ -8,6 +8,9 @@ import threading
 
 import pytest
 
+from tests.support.dns_server import ScriptedServer, answer
+
+ADDRESS = 'stun.test. 60 IN A 127.0.0.1'
 PORT = '''
 def free(kind=socket.SOCK_DGRAM):
     with socket.socket(type=kind) as probe:
@@ -271,17 +274,10 @@ class STUNServer:
 def test_the_type_of_the_nat(run):
     """Found out with the STUN servers of the accounts: the first is silent, the second has a name."""
     server = STUNServer()
-    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+    with socket.socket(type=socket.SOCK_DGRAM) as silent, ScriptedServer(lambda query, protocol: [answer(query, ADDRESS)]) as names:
         silent.bind(('127.0.0.1', 0))
         run('''
-from sipsimple.lookup import DNSLookup
-original = DNSLookup.lookup_service
-def lookup_service(self, uri, service, **options):
-    if uri.host == 'stun.test':
-        assert service == 'stun'
-        uri.host = '127.0.0.1'
-    return original(self, uri, service, **options)
-DNSLookup.lookup_service = lookup_service
+dns.nameservers = [('127.0.0.1', int(sys.argv.pop()))]
 storage = MemoryStorage()
 servers = [f'{host}:{port}' for host, port in zip(('127.0.0.1', 'stun.test'), sys.argv[1:])]
 storage.configuration_backend.data = {'Accounts': {'alice@example.com': {
@@ -295,6 +291,6 @@ found = wait('SIPEngineDetectedNATType').data
 assert found.succeeded and found.nat_type.lower() == app.local_nat_type and found.user_data is not None
 stop()
 assert app.local_nat_type == 'unknown'
-''', silent.getsockname()[1], server.port)
+''', silent.getsockname()[1], server.port, names.endpoint[1])
     assert server.requests
     server.socket.close()
