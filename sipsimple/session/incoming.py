@@ -96,6 +96,8 @@ async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra
     finally:
         if deadline is not None:
             deadline.cancel()
+    if not starter.started:
+        raise Failure('the peer accepted no stream', bye_reason='no stream accepted')
     starter.drop_refused()
     session.streams = starter.started
     established(session)

@@ -148,6 +148,8 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
         for deadline in (answer_deadline, start_deadline):
             if deadline is not None:
                 deadline.cancel()
+    if not starter.started:
+        raise Failure('the peer accepted no stream')
     starter.drop_refused()
     session.streams = starter.started
 

@@ -226,6 +226,14 @@ def test_negotiation_fails(world):
     assert world.recorder.one('SIPSessionDidFail').failure_reason == 'SDP negotiation failed: no codec'
 
 
+def test_peer_accepts_no_stream(world):
+    session = world.outgoing()
+    world.invitation.peer_answers([('audio', 0)])
+    assert world.invitation.methods[-1] == 'BYE' and session.state == 'terminated'
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.failure_reason) == ('local', 'the peer accepted no stream')
+
+
 def test_peer_hangs_up_while_streams_start(world):
     session = world.outgoing(world.Stream(script='slow-start'))
     world.invitation.peer_answers()
