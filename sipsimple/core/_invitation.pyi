@@ -5,6 +5,7 @@ from sipsimple.core._handles import Handle
 
 FLAG_REQUEST: int
 FLAG_LOCAL: int
+FLAG_MISSING_ACK: int
 STATE_DISCONNECTING: int
 
 def create() -> Handle: ...

@@ -6,12 +6,13 @@ from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_ensure_thread, ss_ha
 from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
 from sipsimple.core._handles cimport Handle
 from sipsimple.core._sip cimport (
-    SS_INV_DISCONNECTING, SS_INV_LOCAL, SS_INV_REQUEST, ss_inv_abort, ss_inv_answer, ss_inv_cancel_reinvite,
-    ss_inv_create, ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message, ss_inv_reinvite, ss_inv_transfer,
+    SS_INV_DISCONNECTING, SS_INV_LOCAL, SS_INV_MISSING_ACK, SS_INV_REQUEST, ss_inv_abort, ss_inv_answer,
+    ss_inv_cancel_reinvite, ss_inv_create, ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message, ss_inv_reinvite, ss_inv_transfer,
     ss_inv_transfer_notify, ss_inv_update, ss_invite_params)
 
 FLAG_REQUEST = SS_INV_REQUEST
 FLAG_LOCAL = SS_INV_LOCAL
+FLAG_MISSING_ACK = SS_INV_MISSING_ACK
 STATE_DISCONNECTING = SS_INV_DISCONNECTING
 
 

@@ -64,6 +64,7 @@ cdef extern from "native/invitation.h" nogil:
 
     int SS_INV_REQUEST
     int SS_INV_LOCAL
+    int SS_INV_MISSING_ACK
     int SS_INV_DISCONNECTING
 
     ss_handle ss_inv_create()

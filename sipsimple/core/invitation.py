@@ -30,7 +30,7 @@ TRANSITIONS: dict[str | None, frozenset[str]] = {
     'early': frozenset(('early', 'connecting', 'disconnecting', 'disconnected')),
     'connecting': frozenset(('connected', 'disconnecting', 'disconnected')),
     'connected': frozenset(('connected', 'disconnecting', 'disconnected')),     # connected: another sub-state
-    'disconnecting': frozenset(('disconnecting', 'disconnected')),
+    'disconnecting': frozenset(('disconnected',)),
     'disconnected': frozenset(),
 }
 
@@ -132,7 +132,7 @@ class Invitation:
         self._peer_address: EndpointAddress | None = None
         self._answered = False              # a final answer to the INVITE was handed to the native part
         self._ended = False                 # end() was called
-        self._sdp_failed = False
+        self._cause: tuple[int, str, str] | None = None     # code, reason, disconnect_reason when the core ends it by itself
         self.sdp = SDPPayloads()
         self._transfer_state: str | None = None
         self._transfer_incoming = False
@@ -475,27 +475,37 @@ class Invitation:
         if state == 'disconnected':
             self._disconnect(code, text, originator, is_request, bool(raw), message)
         else:
+            if state == 'disconnecting' and code:
+                self._cause = self._own_cause(code, text, bool(flags & _invitation.FLAG_MISSING_ACK))
             self._move(state, 'normal' if state == 'connected' else None, originator, message)
-            if state == 'connecting' and self._sdp_failed:
-                self._move('disconnecting', None, 'local', {'headers': {}, 'body': None})
+
+    @staticmethod
+    def _own_cause(code: int, text: str, missing_ack: bool) -> tuple[int, str, str]:
+        """Why the core sends a BYE without being asked."""
+        if missing_ack:
+            return code, text, 'missing ACK'
+        if code == 408:
+            return code, text, 'timeout'
+        return code, text, 'internal error' if code == 488 or code == 406 else text
 
     def _disconnect(self, code: int, text: str, originator: str | None, is_request: bool, has_message: bool, message: dict[str, Any]) -> None:
         why = _reason_text(message['headers']) if originator == 'remote' else None
+        if originator == 'remote' and not is_request and message['headers'].get('CSeq', (0, ''))[1] == 'BYE':
+            originator, why = 'local', None         # the peer only agrees with our BYE
         if originator == 'local' and code == 503 and not has_message:
             code, text = 408, 'Transport Error'
         if self._direction == 'incoming' and self._state in ('incoming', 'early') and code == 487 and not self._ended:
             originator, why = 'remote', why or 'user request'       # the 487 is ours, the CANCEL was the peer's
-        if why is None:
-            if self._ended and text != 'timeout':
+        if self._cause is not None and originator == 'local':
+            code, text, why = self._cause
+        elif why is None:
+            timed_out = code == 408 and not has_message and text != 'Transport Error'
+            if timed_out:
+                why = 'timeout'
+            elif self._ended:
                 why = 'user request'
-            elif self._sdp_failed:
-                why = 'internal error'
             elif originator == 'remote':
                 why = 'user request' if is_request else text
-            elif self._state == 'connecting' and self._direction == 'incoming':
-                why = 'missing ACK'
-            elif code == 408 and text != 'Transport Error':
-                why = 'timeout'
             elif self._answered and self._state != 'connected':
                 why = 'user request'
             else:
@@ -519,8 +529,6 @@ class Invitation:
             self._post('SIPInvitationGotSDPUpdate', NotificationData(
                 succeeded=True, local_sdp=self.sdp.active_local, remote_sdp=self.sdp.active_remote))
         else:
-            if self._state != 'connected':
-                self._sdp_failed = True
             self._post('SIPInvitationGotSDPUpdate', NotificationData(succeeded=False, error=error.decode('utf-8', 'replace')))
 
     def _move_sub(self, sub_state: str, originator: str | None, message: dict[str, Any]) -> None:

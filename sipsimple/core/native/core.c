@@ -213,8 +213,8 @@ static void enqueue(ss_event *event, unsigned limit)
     SS_COUNT(events_posted);
 }
 
-static void post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count, const ss_blob *blobs,
-                 unsigned blob_count, unsigned limit)
+ss_event *ss_event_make(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count, const ss_blob *blobs,
+                        unsigned blob_count)
 {
     size_t size = sizeof(ss_event);
     ss_event *event;
@@ -225,7 +225,7 @@ static void post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned 
     event = malloc(size);
     if (!event) {
         SS_COUNT(out_of_memory);
-        return;
+        return NULL;
     }
     event->next = NULL;
     event->kind = kind;
@@ -240,7 +240,21 @@ static void post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned 
             memcpy(cursor, blobs[i].ptr, event->blob_len[i]);
         cursor += event->blob_len[i];
     }
-    enqueue(event, limit);
+    return event;
+}
+
+void ss_event_queue(ss_event *event)
+{
+    enqueue(event, 0);
+}
+
+static void post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count, const ss_blob *blobs,
+                 unsigned blob_count, unsigned limit)
+{
+    ss_event *event = ss_event_make(kind, handle, nums, num_count, blobs, blob_count);
+
+    if (event)
+        enqueue(event, limit);
 }
 
 void ss_post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count, const ss_blob *blobs,

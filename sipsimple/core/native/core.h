@@ -93,6 +93,10 @@ typedef struct ss_event {
 /* Queue an event from any thread; copies everything; never blocks for long, never fails visibly (lost ones count). */
 void ss_post(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count,
              const ss_blob *blobs, unsigned blob_count);
+/* The two halves of ss_post(), for an event that must wait for another one: make (NULL when out of memory), queue later. */
+ss_event *ss_event_make(uint32_t kind, ss_handle handle, const int64_t *nums, unsigned num_count,
+                        const ss_blob *blobs, unsigned blob_count);
+void ss_event_queue(ss_event *event);
 /* Shorthands. A NULL text is an empty blob. */
 void ss_post_num(uint32_t kind, ss_handle handle, int64_t a, int64_t b);
 void ss_post_text(uint32_t kind, ss_handle handle, int64_t a, int64_t b, const char *text);

@@ -1,6 +1,7 @@
 /* What Python asks of an INVITE dialog. What happens to it by itself: invitation_events.c. */
 #include "invitation.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "events.h"
@@ -71,6 +72,7 @@ static void destroy_invitation(ss_object *object)
     ss_inv *self = (ss_inv *)object;
     pj_pool_t *pool = self->pool;
 
+    free(self->held);
     pj_mutex_destroy(self->lock);
     pj_pool_release(pool);
 }
@@ -102,6 +104,7 @@ void ss_inv_attach(ss_inv *self, pjsip_inv_session *inv)
     pjsip_inv_add_ref(inv);
     pj_grp_lock_add_ref(inv->dlg->grp_lock_);
     inv->mod_data[ss_ua_module.id] = (void *)(uintptr_t)self->base.handle;
+    pjsip_dlg_add_usage(inv->dlg, &ss_inv_ack_module, inv);
     pj_mutex_lock(self->lock);
     self->inv = inv;
     self->dialog_lock = inv->dlg->grp_lock_;
@@ -286,6 +289,7 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
     ss_inv *self = ss_inv_lock(handle, &inv);
     pjmedia_sdp_session *sdp = NULL, *for_answer;
     pjsip_tx_data *tdata = NULL;
+    pjsip_hdr *last = NULL;
     int own_offer;
     pj_status_t status;
 
@@ -298,10 +302,9 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
     status = parse_sdp(inv->pool_prov, sdp_text, &sdp);
     if (status == PJ_SUCCESS)
         status = set_contact(inv->dlg, contact);
-    own_offer = inv->neg && pjmedia_sdp_neg_get_state(inv->neg) == PJMEDIA_SDP_NEG_STATE_DONE
-                && inv->state == PJSIP_INV_STATE_CONFIRMED;
-    /* An answer given with a provisional response stands; the final one may not bring another. */
-    for_answer = own_offer || (inv->neg && pjmedia_sdp_neg_get_state(inv->neg) == PJMEDIA_SDP_NEG_STATE_DONE)
+    own_offer = inv->state == PJSIP_INV_STATE_CONFIRMED && !self->reinvite_offered;
+    /* What a provisional response said stands, answer or offer; the final one may not bring another (RFC 6337 section 2.2). */
+    for_answer = own_offer || (inv->neg && pjmedia_sdp_neg_get_state(inv->neg) != PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER)
                  ? NULL : sdp;
     if (status == PJ_SUCCESS)
         status = pjsip_inv_answer(inv, code, reason.slen ? &reason : NULL, for_answer, &tdata);
@@ -310,14 +313,20 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
     if (status == PJ_SUCCESS) {
         if (contact.slen)
             replace_contact(tdata, inv->dlg);
+        last = tdata->msg->hdr.prev;
         status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
+        if (status != PJ_SUCCESS)
+            pjsip_tx_data_dec_ref(tdata);
     }
     if (status == PJ_SUCCESS) {
-        const ss_blob none = { NULL, 0 };
-
         if (code >= 300 && inv->state < PJSIP_INV_STATE_CONNECTING)
-            ss_inv_post_state(handle, SS_INV_DISCONNECTING, 0, 1, 0, none, NULL, NULL);
+            ss_inv_post_disconnecting(self, 0, NULL);
+        pjsip_tx_data_add_ref(tdata);
         status = pjsip_inv_send_msg(inv, tdata);
+        /* The next answer is made from this one. What was added to this one is not meant for it. */
+        for (unsigned i = 0; i < count; i++)
+            pj_list_erase(last->next);
+        pjsip_tx_data_dec_ref(tdata);
     }
     ss_inv_unlock(self, inv);
     return status;
@@ -397,16 +406,19 @@ pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsig
     pjsip_inv_session *inv;
     ss_inv *self = ss_inv_lock(handle, &inv);
     pjsip_tx_data *tdata = NULL;
-    ss_blob none = { NULL, 0 };
     pj_status_t status;
 
     if (!self)
         return PJ_EGONE;
+    if (self->ending) {
+        ss_inv_unlock(self, inv);
+        return PJ_SUCCESS;
+    }
     status = pjsip_inv_end_session(inv, code, NULL, &tdata);
     if (status == PJ_SUCCESS && tdata)
         status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
     if (status == PJ_SUCCESS) {
-        ss_inv_post_state(handle, SS_INV_DISCONNECTING, 0, 1, 0, none, NULL, NULL);
+        ss_inv_post_disconnecting(self, 0, NULL);
         if (tdata)
             status = pjsip_inv_send_msg(inv, tdata);
     }
@@ -477,7 +489,15 @@ pj_status_t ss_invitation_init(pjsip_endpoint *endpoint)
 {
     pjsip_inv_callback callbacks;
 
+    pj_status_t status;
+
     pj_bzero(&callbacks, sizeof callbacks);
     ss_invitation_events_init(&callbacks);
-    return pjsip_inv_usage_init(endpoint, &callbacks);
+    ss_invitation_incoming_init();
+    status = pjsip_inv_usage_init(endpoint, &callbacks);
+    if (status == PJ_SUCCESS) {
+        ss_inv_ack_module.id = -1;
+        status = pjsip_endpt_register_module(endpoint, &ss_inv_ack_module);
+    }
+    return status;
 }

@@ -16,12 +16,21 @@ typedef struct ss_inv {
     const pjsip_transaction *initial;   /* compared only: the transaction that made the dialog */
     pjsip_evsub *transfer;              /* the call transfer under way, inside the dialog's lock */
     int transfer_incoming;
-    int reinvite_waits;                 /* answered with an offer of ours: over only with the ACK */
+    int reinvite_offered;               /* the peer's re-INVITE brought an offer */
+    int reinvite_waits;                 /* answered with an offer of ours: over only with the ACK; 2: the ACK's answer was seen */
+    int reinvite_cseq;                  /* of the one that waits */
+    int ack_missing;                    /* why we hang up */
+    int ending;                         /* `disconnecting` was posted: whatever PJSIP says, the session is on its way out */
+    int sdp_failed;                     /* the initial offer and answer do not fit: ended as soon as the ACK is done */
+    ss_event *held;                     /* a state change that must follow the SDP update of the same message */
 } ss_inv;
+
+#define SS_INV_SDP_SIZE 16384           /* longest session description that is passed on */
 
 /* flags of SS_EV_INV_STATE */
 #define SS_INV_REQUEST 1                /* the message that caused the change is a request */
 #define SS_INV_LOCAL 2                  /* ... and we sent it */
+#define SS_INV_MISSING_ACK 4            /* `disconnecting`: nobody acknowledged our 2xx */
 
 /* states of SS_EV_INV_STATE beyond pjsip_inv_state */
 #define SS_INV_DISCONNECTING 100
@@ -66,8 +75,15 @@ ss_handle ss_inv_handle(pjsip_inv_session *inv);
 void ss_inv_post_sdp(ss_handle handle, pjsip_inv_session *inv, pj_status_t status);
 void ss_inv_post_state(ss_handle handle, int state, int code, int originator, int flags, ss_blob raw,
                        const pj_str_t *reason, const pjsip_rx_data *rdata);
+/* Post `disconnecting`, once. code and reason: why, when it is not the application that ends. */
+void ss_inv_post_disconnecting(ss_inv *self, int code, const pj_str_t *reason);
+/* Send a BYE soon, from the worker and outside PJSIP's callbacks, also when Python has given the object up. */
+void ss_inv_hang_up(pjsip_inv_session *inv, int code, const char *reason);
+ss_blob ss_inv_print_sdp(const pjmedia_sdp_session *sdp, char *buffer, size_t size);
 void ss_inv_received_refer(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_data *rdata);
 void ss_inv_end_transfer(ss_inv *self);
 void ss_invitation_events_init(pjsip_inv_callback *callbacks);
+void ss_invitation_incoming_init(void);
+extern pjsip_module ss_inv_ack_module;  /* dialog usage that sees the ACK to a 2xx */
 
 #endif

@@ -4,17 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "events.h"
+#include <pjmedia/errno.h>
 
-#define SDP_TEXT_SIZE 16384
+#include "events.h"
 
 #define LOCAL 1
 #define REMOTE 2
 
 /* ---- posting ------------------------------------------------------------------------------------------------- */
 
-void ss_inv_post_state(ss_handle handle, int state, int code, int originator, int flags, ss_blob raw,
-                       const pj_str_t *reason, const pjsip_rx_data *rdata)
+static ss_event *make_state(ss_handle handle, int state, int code, int originator, int flags, ss_blob raw,
+                            const pj_str_t *reason, const pjsip_rx_data *rdata)
 {
     int64_t nums[5] = { state, code, originator, flags, rdata ? rdata->pkt_info.src_port : 0 };
     ss_blob blobs[4] = { raw, { NULL, 0 }, { NULL, 0 }, { NULL, 0 } };
@@ -27,10 +27,19 @@ void ss_inv_post_state(ss_handle handle, int state, int code, int originator, in
         blobs[2] = (ss_blob){ rdata->pkt_info.src_name, strlen(rdata->pkt_info.src_name) };
         blobs[3] = (ss_blob){ type, strlen(type) };
     }
-    ss_post(SS_EV_INV_STATE, handle, nums, 5, blobs, 4);
+    return ss_event_make(SS_EV_INV_STATE, handle, nums, 5, blobs, 4);
 }
 
-static ss_blob print_sdp(const pjmedia_sdp_session *sdp, char *buffer, size_t size)
+void ss_inv_post_state(ss_handle handle, int state, int code, int originator, int flags, ss_blob raw,
+                       const pj_str_t *reason, const pjsip_rx_data *rdata)
+{
+    ss_event *event = make_state(handle, state, code, originator, flags, raw, reason, rdata);
+
+    if (event)
+        ss_event_queue(event);
+}
+
+ss_blob ss_inv_print_sdp(const pjmedia_sdp_session *sdp, char *buffer, size_t size)
 {
     int length = sdp ? pjmedia_sdp_print(sdp, buffer, size) : 0;
     ss_blob blob = { buffer, length > 0 ? (size_t)length : 0 };
@@ -38,21 +47,44 @@ static ss_blob print_sdp(const pjmedia_sdp_session *sdp, char *buffer, size_t si
     return blob;
 }
 
+/* A stream that one side rejected has port 0 on both: copies of the media lines concerned, in `media`. */
+static void reject_alike(pjmedia_sdp_session *local, pjmedia_sdp_session *remote, pjmedia_sdp_media *media)
+{
+    for (unsigned i = 0; i < local->media_count && i < remote->media_count; i++) {
+        pjmedia_sdp_session *other = local->media[i]->desc.port == 0 ? remote : local;
+
+        if ((local->media[i]->desc.port == 0) == (remote->media[i]->desc.port == 0))
+            continue;
+        media[i] = *other->media[i];
+        media[i].desc.port = 0;
+        other->media[i] = &media[i];
+    }
+}
+
 void ss_inv_post_sdp(ss_handle handle, pjsip_inv_session *inv, pj_status_t status)
 {
-    char local_text[SDP_TEXT_SIZE], remote_text[SDP_TEXT_SIZE], error[160] = "";
+    char local_text[SS_INV_SDP_SIZE], remote_text[SS_INV_SDP_SIZE], error[160] = "";
     const pjmedia_sdp_session *local = NULL, *remote = NULL;
+    pjmedia_sdp_media media[PJMEDIA_MAX_SDP_MEDIA];
+    pjmedia_sdp_session local_copy, remote_copy;
     int64_t nums[1] = { status };
     ss_blob blobs[3];
 
     if (status == PJ_SUCCESS) {
         pjmedia_sdp_neg_get_active_local(inv->neg, &local);
         pjmedia_sdp_neg_get_active_remote(inv->neg, &remote);
+        if (local && remote) {
+            local_copy = *local;
+            remote_copy = *remote;
+            reject_alike(&local_copy, &remote_copy, media);
+            local = &local_copy;
+            remote = &remote_copy;
+        }
     } else {
         ss_strerror(status, error, sizeof error);
     }
-    blobs[0] = print_sdp(local, local_text, sizeof local_text);
-    blobs[1] = print_sdp(remote, remote_text, sizeof remote_text);
+    blobs[0] = ss_inv_print_sdp(local, local_text, sizeof local_text);
+    blobs[1] = ss_inv_print_sdp(remote, remote_text, sizeof remote_text);
     blobs[2] = (ss_blob){ error, strlen(error) };
     ss_post(SS_EV_INV_SDP, handle, nums, 1, blobs, 3);
 }
@@ -96,6 +128,51 @@ static cause find_cause(pjsip_event *event)
 
 /* ---- session state ------------------------------------------------------------------------------------------- */
 
+/*
+ * PJSIP reports the state that a response leads to before it looks at the session description inside. Python is told
+ * the other way round: what media is agreed on is known when the call is said to be early, connecting or connected. So
+ * such a change is held until the description is dealt with, or until anything else is to be said.
+ */
+static void flush_held(ss_inv *self)
+{
+    ss_event *event = self->held;
+
+    self->held = NULL;
+    if (event)
+        ss_event_queue(event);
+}
+
+void ss_inv_post_disconnecting(ss_inv *self, int code, const pj_str_t *reason)
+{
+    const ss_blob none = { NULL, 0 };
+
+    if (self->ending)
+        return;
+    self->ending = 1;
+    flush_held(self);
+    ss_inv_post_state(self->base.handle, SS_INV_DISCONNECTING, code, LOCAL, self->ack_missing ? SS_INV_MISSING_ACK : 0,
+                      none, reason, NULL);
+}
+
+/* The call is up. Is it one that may stay? */
+static int must_end(ss_inv *self, pjsip_inv_session *inv)
+{
+    if (self->ending)
+        return !inv->pending_bye;       /* cancelled too late; a BYE that waited for the ACK goes out by itself */
+    if (!self->sdp_failed && (!inv->neg || pjmedia_sdp_neg_get_state(inv->neg) != PJMEDIA_SDP_NEG_STATE_DONE)) {
+        self->sdp_failed = 1;           /* the ACK should have brought an answer */
+        ss_inv_post_sdp(self->base.handle, inv, PJMEDIA_SDPNEG_ENOACTIVE);
+    }
+    return self->sdp_failed;
+}
+
+static int is_own_bye(const pjsip_event *event)
+{
+    return event->type == PJSIP_EVENT_TSX_STATE && event->body.tsx_state.tsx
+           && event->body.tsx_state.tsx->role == PJSIP_ROLE_UAC
+           && event->body.tsx_state.tsx->method.id == PJSIP_BYE_METHOD;
+}
+
 /* callback: pjsip_inv on_state_changed | thread: any that sends, worker | gil: no | locks: dialog | lifetime: handle */
 static void on_state_changed(pjsip_inv_session *inv, pjsip_event *event)
 {
@@ -105,34 +182,94 @@ static void on_state_changed(pjsip_inv_session *inv, pjsip_event *event)
     cause found;
     int code = 0;
 
-    if (!handle || inv->state == PJSIP_INV_STATE_INCOMING)
+    if (inv->state == PJSIP_INV_STATE_INCOMING)
         return;                         /* incoming ones are announced by on_invite */
-    self = ss_object_acquire(handle, SS_T_INVITATION);
-    if (!self)
+    self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
+    if (!self) {
+        if (inv->state == PJSIP_INV_STATE_CONFIRMED && !inv->pending_bye)
+            ss_inv_hang_up(inv, PJSIP_SC_OK, NULL);     /* given up before it was answered */
         return;
+    }
     found = find_cause(event);
+    flush_held(self);
     if (inv->state == PJSIP_INV_STATE_CONNECTING && event->type == PJSIP_EVENT_TSX_STATE)
         self->initial = event->body.tsx_state.tsx;
-    if (inv->state == PJSIP_INV_STATE_DISCONNECTED) {
+    if (inv->state == PJSIP_INV_STATE_DISCONNECTED && !is_own_bye(event)) {
         code = inv->cause;
         reason = &inv->cause_text;
     } else if (event->type == PJSIP_EVENT_TSX_STATE && event->body.tsx_state.tsx) {
         code = event->body.tsx_state.tsx->status_code;
         reason = &event->body.tsx_state.tsx->status_text;
     }
-    ss_inv_post_state(handle, inv->state, code, found.originator, found.flags, found.raw, reason, found.rdata);
+    if (inv->state == PJSIP_INV_STATE_CONFIRMED && must_end(self, inv)) {
+        if (self->ending)
+            ss_inv_hang_up(inv, PJSIP_SC_OK, NULL);
+        else
+            ss_inv_hang_up(inv, PJSIP_SC_NOT_ACCEPTABLE_HERE, "SDP negotiation failed");
+    } else if (inv->state < PJSIP_INV_STATE_CONFIRMED && found.rdata && found.rdata->msg_info.msg->body) {
+        self->held = make_state(handle, inv->state, code, found.originator, found.flags, found.raw, reason, found.rdata);
+    } else {
+        ss_inv_post_state(handle, inv->state, code, found.originator, found.flags, found.raw, reason, found.rdata);
+    }
     if (inv->state == PJSIP_INV_STATE_DISCONNECTED)
         ss_inv_detach(self);
     ss_object_release(self);
+}
+
+typedef struct hang_up {
+    pjsip_inv_session *inv;             /* with a reference */
+    pj_grp_lock_t *dialog_lock;         /* with a reference */
+    int code;
+    const char *reason;                 /* a literal, or NULL */
+} hang_up;
+
+static void hang_up_in_worker(void *argument)
+{
+    hang_up *work = argument;
+    pj_str_t reason = pj_str((char *)(work->reason ? work->reason : ""));
+    pjsip_tx_data *tdata = NULL;
+
+    pj_grp_lock_acquire(work->dialog_lock);
+    if (work->inv->state == PJSIP_INV_STATE_CONFIRMED) {
+        if (pjsip_inv_end_session(work->inv, work->code, work->reason ? &reason : NULL, &tdata) != PJ_SUCCESS)
+            pjsip_inv_terminate(work->inv, PJSIP_SC_INTERNAL_SERVER_ERROR, PJ_TRUE);
+        else if (tdata)
+            pjsip_inv_send_msg(work->inv, tdata);
+    }
+    pjsip_inv_dec_ref(work->inv);
+    pj_grp_lock_release(work->dialog_lock);
+    pj_grp_lock_dec_ref(work->dialog_lock);
+    free(work);
+}
+
+void ss_inv_hang_up(pjsip_inv_session *inv, int code, const char *reason)
+{
+    hang_up *work = malloc(sizeof *work);
+
+    if (!work) {
+        SS_COUNT(out_of_memory);
+        return;
+    }
+    *work = (hang_up){ inv, inv->dlg->grp_lock_, code, reason };
+    pjsip_inv_add_ref(inv);
+    pj_grp_lock_add_ref(work->dialog_lock);
+    ss_worker_call(hang_up_in_worker, work);
 }
 
 /* callback: pjsip_inv on_media_update | thread: any that sends, worker | gil: no | locks: dialog | lifetime: handle */
 static void on_media_update(pjsip_inv_session *inv, pj_status_t status)
 {
     ss_handle handle = ss_inv_handle(inv);
+    ss_inv *self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
 
-    if (handle)
-        ss_inv_post_sdp(handle, inv, status);
+    if (!self)
+        return;
+    if (status != PJ_SUCCESS && inv->state < PJSIP_INV_STATE_CONFIRMED)
+        self->sdp_failed = 1;
+    if (self->reinvite_waits)
+        self->reinvite_waits = 2;       /* the answer is here */
+    ss_inv_post_sdp(handle, inv, status);
+    ss_object_release(self);
 }
 
 static void on_new_session(pjsip_inv_session *inv, pjsip_event *event)
@@ -147,22 +284,28 @@ static void on_new_session(pjsip_inv_session *inv, pjsip_event *event)
 static pj_status_t on_rx_reinvite(pjsip_inv_session *inv, const pjmedia_sdp_session *offer, pjsip_rx_data *rdata)
 {
     ss_handle handle = ss_inv_handle(inv);
-    char text[SDP_TEXT_SIZE];
+    char text[SS_INV_SDP_SIZE];
     pjsip_tx_data *tdata;
     int64_t nums[1] = { offer != NULL };
     ss_blob blobs[2] = { ss_raw(rdata), { NULL, 0 } };
 
-    if (!handle)
-        return PJ_EGONE;
+    ss_inv *self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
+    int gone = !self || self->ending;
+
+    if (self)
+        self->reinvite_offered = offer != NULL;
+    ss_object_release(self);
     if (inv->last_answer) {
         pjsip_tx_data_dec_ref(inv->last_answer);
         inv->last_answer = NULL;
     }
-    /* 100 at once; the application's answer is then a modification of it. */
-    if (pjsip_inv_initial_answer(inv, rdata, 100, NULL, NULL, &tdata) != PJ_SUCCESS)
+    /* 100 at once; the application's answer is then a modification of it. 481: our BYE is on its way (RFC 5407 section 3.1.3). */
+    if (pjsip_inv_initial_answer(inv, rdata, gone ? 481 : 100, NULL, NULL, &tdata) != PJ_SUCCESS)
         return PJ_EUNKNOWN;
     pjsip_inv_send_msg(inv, tdata);
-    blobs[1] = print_sdp(offer, text, sizeof text);
+    if (gone)
+        return PJ_SUCCESS;
+    blobs[1] = ss_inv_print_sdp(offer, text, sizeof text);
     ss_post(SS_EV_INV_REINVITE, handle, nums, 1, blobs, 2);
     return PJ_SUCCESS;
 }
@@ -242,6 +385,14 @@ static int has_ended(pjsip_transaction *tsx, pjsip_event *event)
            || (tsx->state == PJSIP_TSX_STATE_TERMINATED && previous < PJSIP_TSX_STATE_COMPLETED);
 }
 
+static void forget_offer(pjmedia_sdp_neg *negotiator)
+{
+    pjmedia_sdp_neg_state state = pjmedia_sdp_neg_get_state(negotiator);
+
+    if (state == PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER || state == PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER)
+        pjmedia_sdp_neg_cancel_offer(negotiator);
+}
+
 static void reinvite_ended(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event)
 {
     cause found = find_cause(event);
@@ -251,178 +402,107 @@ static void reinvite_ended(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
 
     if (ours && inv->invite_tsx && inv->invite_tsx != tsx)
         return;                         /* a challenge or 422, tried again by the session */
+    /* PJSIP forgets this after a challenge that we cannot answer and after a CANCEL; no later offer would work. */
+    if (tsx->status_code >= 300)
+        forget_offer(inv->neg);
     if (ours && found.originator == LOCAL)
         nums[1] = LOCAL;                /* timeout, transport error */
     if (!ours && tsx->status_code == 487)
         nums[1] = REMOTE;               /* cancelled */
+    self->reinvite_waits = 0;
     ss_post(SS_EV_INV_REINVITE_END, self->base.handle, nums, 3, blobs, 2);
+}
+
+static void invite_changed(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event)
+{
+    if (tsx == self->initial) {
+        if (tsx->state >= PJSIP_TSX_STATE_TERMINATED)
+            self->initial = NULL;       /* its memory may be the next transaction's */
+        return;
+    }
+    if (inv->state != PJSIP_INV_STATE_CONFIRMED)
+        return;
+    if (tsx->role == PJSIP_ROLE_UAS && tsx->state == PJSIP_TSX_STATE_TERMINATED
+        && tsx->status_code == PJSIP_SC_TSX_TIMEOUT) {
+        self->ack_missing = 1;          /* RFC 3261 section 14.2 */
+        ss_inv_hang_up(inv, PJSIP_SC_REQUEST_TIMEOUT, "ACK missing");
+    } else if (self->reinvite_waits && tsx->role == PJSIP_ROLE_UAS && tsx->state > PJSIP_TSX_STATE_COMPLETED) {
+        reinvite_ended(self, inv, tsx, event);
+    } else if (has_ended(tsx, event)) {
+        if (tsx->role == PJSIP_ROLE_UAS && tsx->status_code / 100 == 2
+            && pjmedia_sdp_neg_get_state(inv->neg) != PJMEDIA_SDP_NEG_STATE_DONE) {
+            self->reinvite_waits = 1;   /* for the ACK, which brings the answer */
+            self->reinvite_cseq = tsx->cseq;
+        } else {
+            reinvite_ended(self, inv, tsx, event);
+        }
+    }
+}
+
+/* A BYE goes out. Unless the application asked for it: a session timer ran out, the dialog is dead, the ACK did not come. */
+static void bye_sent(ss_inv *self, pjsip_inv_session *inv)
+{
+    if (inv->state == PJSIP_INV_STATE_CONNECTING && inv->role == PJSIP_ROLE_UAS && inv->cause == PJSIP_SC_REQUEST_TIMEOUT)
+        self->ack_missing = 1;
+    ss_inv_post_disconnecting(self, inv->cause, &inv->cause_text);
 }
 
 /* callback: pjsip_inv on_tsx_state_changed | thread: any that sends, worker | gil: no | locks: dialog | lifetime: handle */
 static void on_tsx_state_changed(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event)
 {
     ss_handle handle = ss_inv_handle(inv);
-    ss_inv *self;
+    ss_inv *self = handle && event->type == PJSIP_EVENT_TSX_STATE ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
 
-    if (!handle || event->type != PJSIP_EVENT_TSX_STATE)
-        return;
-    if (tsx->role == PJSIP_ROLE_UAS && tsx->state == PJSIP_TSX_STATE_TRYING
-        && event->body.tsx_state.type == PJSIP_EVENT_RX_MSG) {
-        self = ss_object_acquire(handle, SS_T_INVITATION);
-        if (self) {
-            received_request(self, inv, tsx, event->body.tsx_state.src.rdata);
-            ss_object_release(self);
-        }
-        return;
-    }
-    if (tsx->method.id != PJSIP_INVITE_METHOD)
-        return;
-    self = ss_object_acquire(handle, SS_T_INVITATION);
     if (!self)
         return;
-    if (tsx == self->initial) {
-        if (tsx->state >= PJSIP_TSX_STATE_TERMINATED)
-            self->initial = NULL;       /* its memory may be the next transaction's */
-    } else if (inv->state == PJSIP_INV_STATE_CONFIRMED) {
-        if (self->reinvite_waits && tsx->role == PJSIP_ROLE_UAS && tsx->state > PJSIP_TSX_STATE_COMPLETED) {
-            self->reinvite_waits = 0;
-            reinvite_ended(self, inv, tsx, event);
-        } else if (has_ended(tsx, event)) {
-            if (tsx->role == PJSIP_ROLE_UAS && tsx->status_code / 100 == 2
-                && pjmedia_sdp_neg_get_state(inv->neg) != PJMEDIA_SDP_NEG_STATE_DONE)
-                self->reinvite_waits = 1;
-            else
-                reinvite_ended(self, inv, tsx, event);
-        }
-    }
+    flush_held(self);
+    if (tsx->role == PJSIP_ROLE_UAS && tsx->state == PJSIP_TSX_STATE_TRYING
+        && event->body.tsx_state.type == PJSIP_EVENT_RX_MSG)
+        received_request(self, inv, tsx, event->body.tsx_state.src.rdata);
+    else if (tsx->method.id == PJSIP_INVITE_METHOD)
+        invite_changed(self, inv, tsx, event);
+    else if (tsx->method.id == PJSIP_BYE_METHOD && tsx->role == PJSIP_ROLE_UAC && tsx->state == PJSIP_TSX_STATE_CALLING)
+        bye_sent(self, inv);
     ss_object_release(self);
 }
 
-/* ---- incoming ------------------------------------------------------------------------------------------------ */
+/* ---- the ACK to a 2xx, which has no transaction ---------------------------------------------------------------- */
 
-/* Default contact: the request URI when its host is an address, else where the request arrived. */
-static pj_str_t make_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
+/* callback: pjsip_module on_rx_request | thread: worker | gil: no | locks: dialog | lifetime: handle */
+static pj_bool_t on_rx_ack(pjsip_rx_data *rdata)
 {
-    pjsip_uri *uri = pjsip_uri_get_uri(rdata->msg_info.msg->line.req.uri);
-    pjsip_transport *transport = rdata->tp_info.transport;
-    const char *type = transport->type_name;
-    pj_str_t contact = { buffer, 0 };
-    pj_sockaddr address;
-    pjsip_sip_uri *sip = NULL;
-    int length;
-
-    if (PJSIP_URI_SCHEME_IS_SIP(uri) || PJSIP_URI_SCHEME_IS_SIPS(uri))
-        sip = (pjsip_sip_uri *)uri;
-    if (sip && (pj_sockaddr_parse(pj_AF_INET(), 0, &sip->host, &address) == PJ_SUCCESS
-                || pj_sockaddr_parse(pj_AF_INET6(), 0, &sip->host, &address) == PJ_SUCCESS)) {
-        char text[PJSIP_MAX_URL_SIZE];
-        int used = pjsip_uri_print(PJSIP_URI_IN_CONTACT_HDR, uri, text, sizeof text - 1);
-
-        if (used > 0) {
-            length = pj_ansi_snprintf(buffer, size, "<%.*s>", used, text);
-            if (length > 0 && (size_t)length < size) {
-                contact.slen = length;
-                return contact;
-            }
-        }
-    }
-    {
-        char local[PJ_INET6_ADDRSTRLEN + 10];
-        const pj_str_t *user = sip ? &sip->user : NULL;
-
-        if (pj_sockaddr_has_addr(&transport->local_addr))
-            pj_sockaddr_print(&transport->local_addr, local, sizeof local, 3);
-        else
-            pj_ansi_snprintf(local, sizeof local, "%.*s:%d", (int)transport->local_name.host.slen,
-                             transport->local_name.host.ptr, transport->local_name.port);
-        length = pj_ansi_snprintf(buffer, size, "<sip:%.*s%s%s%s%s>", user && user->slen < 200 ? (int)user->slen : 0,
-                                  user && user->slen ? user->ptr : "", user && user->slen ? "@" : "", local,
-                                  pj_ansi_stricmp(type, "udp") == 0 ? "" : ";transport=",
-                                  pj_ansi_stricmp(type, "udp") == 0 ? "" : type);
-        contact.slen = length > 0 && (size_t)length < size ? length : 0;
-    }
-    return contact;
-}
-
-static void refuse(pjsip_rx_data *rdata, pjsip_tx_data *tdata, int code)
-{
-    pjsip_response_addr address;
-
-    if (!tdata) {
-        ss_ua_respond(rdata, code, NULL);
-        return;
-    }
-    if (pjsip_get_response_addr(tdata->pool, rdata, &address) != PJ_SUCCESS
-        || pjsip_endpt_send_response(ss_endpoint(), &address, tdata, NULL, NULL) != PJ_SUCCESS)
-        pjsip_tx_data_dec_ref(tdata);
-}
-
-/* handler of INVITE outside dialogs | thread: worker */
-static void on_invite(pjsip_rx_data *rdata)
-{
-    unsigned options = PJSIP_INV_SUPPORT_100REL | PJSIP_INV_SUPPORT_TIMER | PJSIP_INV_SUPPORT_UPDATE;
-    char contact_text[PJSIP_MAX_URL_SIZE + 16], sdp_text[SDP_TEXT_SIZE];
-    pjsip_rdata_sdp_info *sdp_info;
-    pjsip_dialog *dialog = NULL, *replaced = NULL;
-    pjsip_inv_session *inv = NULL;
-    pjsip_tx_data *tdata = NULL;
-    pjsip_timer_setting timer;
-    pj_str_t contact;
+    pjsip_dialog *dialog = pjsip_rdata_get_dlg(rdata);
+    pjsip_inv_session *inv;
     ss_inv *self;
-    pj_status_t status;
-    int64_t nums[1] = { rdata->pkt_info.src_port };
-    ss_blob blobs[6];
+    ss_handle handle;
 
-    status = pjsip_replaces_verify_request(rdata, &replaced, PJ_FALSE, &tdata);
-    if (status != PJ_SUCCESS) {
-        refuse(rdata, tdata, 500);
-        return;
+    if (!dialog || rdata->msg_info.msg->line.req.method.id != PJSIP_ACK_METHOD)
+        return PJ_FALSE;
+    inv = pjsip_dlg_get_inv_session(dialog);
+    handle = inv ? ss_inv_handle(inv) : 0;
+    self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
+    if (!self)
+        return PJ_FALSE;
+    if (self->reinvite_waits && self->reinvite_cseq == rdata->msg_info.cseq->cseq) {
+        int64_t nums[3] = { PJSIP_SC_OK, LOCAL, 0 };
+        const pj_str_t *reason = pjsip_get_status_text(PJSIP_SC_OK);
+        ss_blob blobs[2] = { { NULL, 0 }, { reason->ptr, (size_t)reason->slen } };
+
+        if (self->reinvite_waits == 1)
+            ss_inv_post_sdp(handle, inv, PJMEDIA_SDPNEG_ENOACTIVE);     /* no answer in it; the session goes on as it was */
+        self->reinvite_waits = 0;
+        ss_post(SS_EV_INV_REINVITE_END, handle, nums, 3, blobs, 2);
     }
-    sdp_info = pjsip_rdata_get_sdp_info(rdata);
-    status = pjsip_inv_verify_request2(rdata, &options, sdp_info->sdp, NULL, NULL, ss_endpoint(), &tdata);
-    if (status != PJ_SUCCESS) {
-        refuse(rdata, tdata, 500);
-        return;
-    }
-    contact = make_contact(rdata, contact_text, sizeof contact_text);
-    status = pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, contact.slen ? &contact : NULL, &dialog);
-    if (status != PJ_SUCCESS) {
-        refuse(rdata, NULL, 500);
-        return;
-    }
-    status = pjsip_inv_create_uas(dialog, rdata, NULL, options, &inv);
-    if (status != PJ_SUCCESS) {
-        if (pjsip_dlg_create_response(dialog, rdata, 500, NULL, &tdata) == PJ_SUCCESS)
-            pjsip_dlg_send_response(dialog, pjsip_rdata_get_tsx(rdata), tdata);
-        pjsip_dlg_dec_lock(dialog);
-        return;
-    }
-    self = ss_inv_new();
-    pjsip_timer_setting_default(&timer);
-    status = self ? pjsip_timer_init_session(inv, &timer) : PJ_ENOMEM;
-    if (status == PJ_SUCCESS) {
-        ss_inv_attach(self, inv);
-        status = pjsip_inv_initial_answer(inv, rdata, 100, NULL, NULL, &tdata);
-        if (status == PJ_SUCCESS)
-            status = pjsip_inv_send_msg(inv, tdata);
-    }
-    if (status != PJ_SUCCESS) {
-        inv->mod_data[ss_ua_module.id] = NULL;
-        pjsip_inv_terminate(inv, 500, PJ_FALSE);
-        if (self)
-            ss_object_close(self->base.handle);
-        pjsip_dlg_dec_lock(dialog);
-        return;
-    }
-    blobs[0] = ss_raw(rdata);
-    blobs[1] = (ss_blob){ rdata->pkt_info.src_name, strlen(rdata->pkt_info.src_name) };
-    blobs[2] = (ss_blob){ rdata->tp_info.transport->type_name, strlen(rdata->tp_info.transport->type_name) };
-    blobs[3] = (ss_blob){ dialog->local.info->tag.ptr, (size_t)dialog->local.info->tag.slen };
-    blobs[4] = (ss_blob){ contact.ptr, (size_t)contact.slen };
-    blobs[5] = print_sdp(sdp_info->sdp, sdp_text, sizeof sdp_text);
-    ss_post(SS_EV_INV_INCOMING, self->base.handle, nums, 1, blobs, 6);
-    pjsip_dlg_dec_lock(dialog);
+    ss_object_release(self);
+    return PJ_FALSE;
 }
+
+pjsip_module ss_inv_ack_module = {
+    .name = { "mod-invite-ack", 14 },
+    .id = -1,
+    .priority = PJSIP_MOD_PRIORITY_DIALOG_USAGE + 1,    /* behind PJSIP's own, which takes the answer out of the ACK */
+    .on_rx_request = &on_rx_ack,
+};
 
 void ss_invitation_events_init(pjsip_inv_callback *callbacks)
 {
@@ -432,5 +512,4 @@ void ss_invitation_events_init(pjsip_inv_callback *callbacks)
     callbacks->on_rx_offer2 = &on_rx_offer;
     callbacks->on_rx_reinvite = &on_rx_reinvite;
     callbacks->on_media_update = &on_media_update;
-    ss_ua_set_handler("INVITE", &on_invite);
 }

@@ -1,0 +1,135 @@
+/* An INVITE outside dialogs: checked, answered with 100, made a dialog and an Invitation. */
+#include "invitation.h"
+
+#include <string.h>
+
+#include "events.h"
+
+/* Default contact: the request URI when its host is an address, else where the request arrived. */
+static pj_str_t make_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
+{
+    pjsip_uri *uri = pjsip_uri_get_uri(rdata->msg_info.msg->line.req.uri);
+    pjsip_transport *transport = rdata->tp_info.transport;
+    const char *type = transport->type_name;
+    pj_str_t contact = { buffer, 0 };
+    pj_sockaddr address;
+    pjsip_sip_uri *sip = NULL;
+    int length;
+
+    if (PJSIP_URI_SCHEME_IS_SIP(uri) || PJSIP_URI_SCHEME_IS_SIPS(uri))
+        sip = (pjsip_sip_uri *)uri;
+    if (sip && (pj_sockaddr_parse(pj_AF_INET(), 0, &sip->host, &address) == PJ_SUCCESS
+                || pj_sockaddr_parse(pj_AF_INET6(), 0, &sip->host, &address) == PJ_SUCCESS)) {
+        char text[PJSIP_MAX_URL_SIZE];
+        int used = pjsip_uri_print(PJSIP_URI_IN_CONTACT_HDR, uri, text, sizeof text - 1);
+
+        if (used > 0) {
+            length = pj_ansi_snprintf(buffer, size, "<%.*s>", used, text);
+            if (length > 0 && (size_t)length < size) {
+                contact.slen = length;
+                return contact;
+            }
+        }
+    }
+    {
+        char local[PJ_INET6_ADDRSTRLEN + 10];
+        const pj_str_t *user = sip ? &sip->user : NULL;
+
+        if (pj_sockaddr_has_addr(&transport->local_addr))
+            pj_sockaddr_print(&transport->local_addr, local, sizeof local, 3);
+        else
+            pj_ansi_snprintf(local, sizeof local, "%.*s:%d", (int)transport->local_name.host.slen,
+                             transport->local_name.host.ptr, transport->local_name.port);
+        length = pj_ansi_snprintf(buffer, size, "<sip:%.*s%s%s%s%s>", user && user->slen < 200 ? (int)user->slen : 0,
+                                  user && user->slen ? user->ptr : "", user && user->slen ? "@" : "", local,
+                                  pj_ansi_stricmp(type, "udp") == 0 ? "" : ";transport=",
+                                  pj_ansi_stricmp(type, "udp") == 0 ? "" : type);
+        contact.slen = length > 0 && (size_t)length < size ? length : 0;
+    }
+    return contact;
+}
+
+static void refuse(pjsip_rx_data *rdata, pjsip_tx_data *tdata, int code)
+{
+    pjsip_response_addr address;
+
+    if (!tdata) {
+        ss_ua_respond(rdata, code, NULL);
+        return;
+    }
+    if (pjsip_get_response_addr(tdata->pool, rdata, &address) != PJ_SUCCESS
+        || pjsip_endpt_send_response(ss_endpoint(), &address, tdata, NULL, NULL) != PJ_SUCCESS)
+        pjsip_tx_data_dec_ref(tdata);
+}
+
+/* handler of INVITE outside dialogs | thread: worker */
+static void on_invite(pjsip_rx_data *rdata)
+{
+    unsigned options = PJSIP_INV_SUPPORT_100REL | PJSIP_INV_SUPPORT_TIMER | PJSIP_INV_SUPPORT_UPDATE;
+    char contact_text[PJSIP_MAX_URL_SIZE + 16], sdp_text[SS_INV_SDP_SIZE];
+    pjsip_rdata_sdp_info *sdp_info;
+    pjsip_dialog *dialog = NULL, *replaced = NULL;
+    pjsip_inv_session *inv = NULL;
+    pjsip_tx_data *tdata = NULL;
+    pjsip_timer_setting timer;
+    pj_str_t contact;
+    ss_inv *self;
+    pj_status_t status;
+    int64_t nums[1] = { rdata->pkt_info.src_port };
+    ss_blob blobs[6];
+
+    status = pjsip_replaces_verify_request(rdata, &replaced, PJ_FALSE, &tdata);
+    if (status != PJ_SUCCESS) {
+        refuse(rdata, tdata, 500);
+        return;
+    }
+    sdp_info = pjsip_rdata_get_sdp_info(rdata);
+    status = pjsip_inv_verify_request2(rdata, &options, sdp_info->sdp, NULL, NULL, ss_endpoint(), &tdata);
+    if (status != PJ_SUCCESS) {
+        refuse(rdata, tdata, 500);
+        return;
+    }
+    contact = make_contact(rdata, contact_text, sizeof contact_text);
+    status = pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, contact.slen ? &contact : NULL, &dialog);
+    if (status != PJ_SUCCESS) {
+        refuse(rdata, NULL, 500);
+        return;
+    }
+    status = pjsip_inv_create_uas(dialog, rdata, NULL, options, &inv);
+    if (status != PJ_SUCCESS) {
+        if (pjsip_dlg_create_response(dialog, rdata, 500, NULL, &tdata) == PJ_SUCCESS)
+            pjsip_dlg_send_response(dialog, pjsip_rdata_get_tsx(rdata), tdata);
+        pjsip_dlg_dec_lock(dialog);
+        return;
+    }
+    self = ss_inv_new();
+    pjsip_timer_setting_default(&timer);
+    status = self ? pjsip_timer_init_session(inv, &timer) : PJ_ENOMEM;
+    if (status == PJ_SUCCESS) {
+        ss_inv_attach(self, inv);
+        status = pjsip_inv_initial_answer(inv, rdata, 100, NULL, NULL, &tdata);
+        if (status == PJ_SUCCESS)
+            status = pjsip_inv_send_msg(inv, tdata);
+    }
+    if (status != PJ_SUCCESS) {
+        inv->mod_data[ss_ua_module.id] = NULL;
+        pjsip_inv_terminate(inv, 500, PJ_FALSE);
+        if (self)
+            ss_object_close(self->base.handle);
+        pjsip_dlg_dec_lock(dialog);
+        return;
+    }
+    blobs[0] = ss_raw(rdata);
+    blobs[1] = (ss_blob){ rdata->pkt_info.src_name, strlen(rdata->pkt_info.src_name) };
+    blobs[2] = (ss_blob){ rdata->tp_info.transport->type_name, strlen(rdata->tp_info.transport->type_name) };
+    blobs[3] = (ss_blob){ dialog->local.info->tag.ptr, (size_t)dialog->local.info->tag.slen };
+    blobs[4] = (ss_blob){ contact.ptr, (size_t)contact.slen };
+    blobs[5] = ss_inv_print_sdp(sdp_info->sdp, sdp_text, sizeof sdp_text);
+    ss_post(SS_EV_INV_INCOMING, self->base.handle, nums, 1, blobs, 6);
+    pjsip_dlg_dec_lock(dialog);
+}
+
+void ss_invitation_incoming_init(void)
+{
+    ss_ua_set_handler("INVITE", &on_invite);
+}

@@ -1,0 +1,716 @@
+"""Invitation against a scripted peer: every road through its states."""
+
+import gc
+
+import pytest
+
+from sipsimple.core import (
+    ContactHeader, Credentials, FromHeader, Header, Invitation, RouteHeader, SDPSession, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader)
+from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
+
+SDP_HEADERS = 'Content-Type: application/sdp\r\n'
+
+
+@pytest.fixture(scope='module')
+def engine():
+    with running_engine(tcp_port=0) as engine:
+        yield engine
+
+
+@pytest.fixture
+def seen():
+    seen = Seen()
+    yield seen
+    seen.stop()
+
+
+@pytest.fixture
+def peer(engine):
+    with UDPPeer(engine.udp_port) as peer:
+        yield peer
+
+
+class Outgoing:
+    """An INVITE of ours and the peer's view of it."""
+
+    def __init__(self, peer, seen, sdp=audio_sdp(4000), **kwargs):
+        self.peer, self.seen = peer, seen
+        self.invitation = Invitation()
+        uri = SIPURI(host='127.0.0.1', user='peer', port=peer.port)
+        self.invitation.send_invite(uri, FromHeader(SIPURI(host='example.com', user='alice'), 'Alice'), ToHeader(uri),
+                                    RouteHeader(SIPURI(host='127.0.0.1', port=peer.port)),
+                                    ContactHeader(SIPURI(host='127.0.0.1', user='alice', port=peer.engine[1])),
+                                    SDPSession.parse(sdp), **kwargs)
+        self.request = peer.expect('INVITE')
+
+    def state(self, state, **fields):
+        return self.seen.wait('SIPInvitationChangedState', sender=self.invitation, state=state, **fields).data
+
+    def answer(self, code, reason='Test', sdp=None, **kwargs):
+        if sdp is not None:
+            kwargs.update(headers=kwargs.get('headers', '') + SDP_HEADERS, body=sdp)
+        self.peer.answer(self.request, code, reason, **kwargs)
+
+    def connect(self):
+        self.answer(200, 'OK', sdp=audio_sdp(5000))
+        self.peer.expect('ACK')
+        self.state('connected', sub_state='normal')
+        return self
+
+    def in_dialog(self, method, cseq=1, **kwargs):
+        """A request of the peer inside the dialog."""
+        return self.peer.request(method, uri=f'sip:alice@127.0.0.1:{self.peer.engine[1]}', call_id=self.request.get('call-id'), cseq=cseq,
+                                 from_tag='peer-to', to_tag=tag_of(self.request.get('from')), to='sip:alice@example.com', **kwargs)
+
+    def end(self):
+        self.invitation.end()
+        bye = self.peer.expect('BYE')
+        self.peer.answer(bye, 200)
+        return self.state('disconnected')
+
+
+class Incoming:
+    """An INVITE of the peer."""
+
+    def __init__(self, peer, seen, headers='', body=None, **kwargs):
+        self.peer, self.seen = peer, seen
+        body = audio_sdp(5000) if body is None else body
+        self.text = peer.request('INVITE', headers=headers + (SDP_HEADERS if body else ''), body=body, **kwargs)
+        peer.send(self.text)
+        notification = seen.wait('SIPInvitationChangedState', state='incoming')
+        self.invitation, self.data = notification.sender, notification.data
+        self.call_id = self.invitation.call_id
+
+    def state(self, state, **fields):
+        return self.seen.wait('SIPInvitationChangedState', sender=self.invitation, state=state, **fields).data
+
+    def in_dialog(self, method, cseq, to_tag, **kwargs):
+        return self.peer.request(method, call_id=self.call_id, cseq=cseq, to_tag=to_tag, **kwargs)
+
+    def connect(self):
+        self.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000)))
+        self.ok = self.peer.expect(200)
+        self.tag = tag_of(self.ok.get('to'))
+        self.peer.send(self.in_dialog('ACK', 1, self.tag))
+        self.state('connected', sub_state='normal')
+        return self
+
+
+# ---- outgoing ------------------------------------------------------------------------------------------------------
+
+
+def test_call_and_hang_up(peer, seen):
+    call = Outgoing(peer, seen, extra_headers=[Header('X-Extra', 'yes')])
+    assert call.state('outgoing').originator == 'local'
+    assert call.request.get('x-extra') == 'yes'
+    assert call.request.get('from').startswith('"Alice" <sip:alice@example.com>;tag=')
+    assert call.request.get('contact') == f'<sip:alice@127.0.0.1:{peer.engine[1]}>'
+    assert call.request.get('route') == f'<sip:127.0.0.1:{peer.port};lr>'
+    call.answer(100)
+    call.answer(180, 'Ringing')
+    assert call.state('early').code == 180
+    call.answer(183, 'Progress')
+    assert call.state('early').code == 183          # every one is reported
+    call.answer(200, 'OK', sdp=audio_sdp(5000), headers='User-Agent: Peer 1.0\r\n')
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert update.succeeded and update.local_sdp.media[0].port == 4000 and update.remote_sdp.media[0].port == 5000
+    assert call.state('connecting').originator == 'remote'
+    peer.expect('ACK')
+    data = call.state('connected')
+    assert data.sub_state == 'normal' and call.invitation.sub_state == 'normal'
+    assert call.invitation.remote_user_agent == 'Peer 1.0'
+    assert call.invitation.remote_contact_header.uri.user == 'peer'
+    assert call.invitation.peer_address.port == peer.port
+    assert call.invitation.transport == 'udp'
+    identity = call.invitation.dialog_id
+    assert identity.call_id == call.request.get('call-id') and identity.remote_tag == 'peer-to'
+    call.invitation.end(extra_headers=[Header('X-Bye', '1')])
+    bye = peer.expect('BYE')
+    assert bye.get('x-bye') == '1'
+    assert call.state('disconnecting').originator == 'local'
+    peer.answer(bye, 200)
+    data = call.state('disconnected')
+    assert (data.code, data.disconnect_reason) == (200, 'user request')
+    call.invitation.end()               # no-op
+
+
+@pytest.mark.parametrize('code', [404, 486, 500, 603])
+def test_refused(peer, seen, code):
+    call = Outgoing(peer, seen)
+    call.answer(code, 'No thanks')
+    assert peer.expect('ACK')
+    data = call.state('disconnected')
+    assert (data.code, data.reason, data.disconnect_reason, data.originator) == (code, 'No thanks', 'No thanks', 'remote')
+
+
+def test_refused_with_reason_header(peer, seen):
+    call = Outgoing(peer, seen)
+    call.answer(486, headers='Reason: Q.850;cause=17;text="Line is busy"\r\n')
+    assert call.state('disconnected').disconnect_reason == 'Line is busy'
+
+
+def test_redirect_is_reported(peer, seen):
+    call = Outgoing(peer, seen)
+    peer.send(peer.response(call.request, 302, 'Moved').replace(f'Contact: <{peer.uri}>', 'Contact: <sip:elsewhere@example.com>'))
+    data = call.state('disconnected')
+    assert data.code == 302
+    assert str(data.headers['Contact'][0].uri) == 'sip:elsewhere@example.com'
+
+
+def test_cancel(peer, seen):
+    call = Outgoing(peer, seen)
+    call.answer(180)
+    call.state('early')
+    call.invitation.end()
+    cancel = peer.expect('CANCEL')
+    assert cancel.get('cseq').split()[0] == call.request.get('cseq').split()[0]
+    call.state('disconnecting')
+    peer.answer(cancel, 200)
+    call.answer(487, 'Request Terminated')
+    peer.expect('ACK')
+    data = call.state('disconnected')
+    assert (data.code, data.disconnect_reason) == (487, 'user request')
+
+
+def test_cancel_before_any_answer_waits_for_one(peer, seen):
+    call = Outgoing(peer, seen)
+    call.invitation.end()
+    call.state('disconnecting')
+    call.answer(100)
+    peer.answer(peer.expect('CANCEL'), 200)
+    call.answer(487)
+    assert call.state('disconnected').code == 487
+
+
+def test_cancel_crossing_a_200_ends_with_bye(peer, seen):
+    call = Outgoing(peer, seen)
+    call.answer(180)
+    call.state('early')
+    call.invitation.end()
+    cancel = peer.expect('CANCEL')
+    call.answer(200, sdp=audio_sdp(5000))
+    peer.answer(cancel, 200)
+    bye = peer.expect('BYE')
+    peer.answer(bye, 200)
+    assert call.state('disconnected').disconnect_reason == 'user request'
+
+
+def test_timeout_of_the_call(peer, seen):
+    call = Outgoing(peer, seen, timeout=0.2)
+    call.answer(100)
+    data = call.state('disconnected')
+    assert (data.code, data.reason, data.disconnect_reason) == (408, 'timeout', 'timeout')
+    assert peer.expect('CANCEL')
+
+
+def test_timeout_is_off_once_it_rings(peer, seen):
+    call = Outgoing(peer, seen, timeout=0.3)
+    call.answer(180)
+    call.state('early')
+    assert peer.silent(0.5)
+    call.connect()
+    call.end()
+
+
+def test_end_with_timeout(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation.end(timeout=0.2)
+    peer.expect('BYE')
+    data = call.state('disconnected')
+    assert (data.code, data.disconnect_reason) == (408, 'timeout')
+
+
+@pytest.mark.parametrize('algorithm', ['MD5', 'SHA-256'])
+def test_authentication(peer, seen, algorithm):
+    call = Outgoing(peer, seen, credentials=Credentials('alice', 'secret'))
+    call.answer(407, headers=f'Proxy-Authenticate: Digest realm="example.com", nonce="n", qop="auth", algorithm={algorithm}\r\n')
+    peer.expect('ACK')
+    again = peer.expect('INVITE')
+    assert f'algorithm={algorithm}' in again.get('proxy-authorization')
+    assert 'username="alice"' in again.get('proxy-authorization')
+    call.request = again
+    call.connect()
+    call.end()
+
+
+def test_early_media(peer, seen):
+    call = Outgoing(peer, seen)
+    call.answer(183, sdp=audio_sdp(5000))
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data.succeeded
+    call.state('early')
+    call.connect()
+    call.end()
+
+
+def test_reliable_provisional_response(peer, seen):
+    call = Outgoing(peer, seen)
+    assert '100rel' in call.request.get('supported')
+    call.answer(183, headers='Require: 100rel\r\nRSeq: 5\r\n', sdp=audio_sdp(5000))
+    prack = peer.expect('PRACK')
+    assert prack.get('rack') == f'5 {call.request.get("cseq")}'
+    peer.answer(prack, 200)
+    call.state('early')
+    call.answer(200)
+    peer.expect('ACK')
+    call.state('connected')
+    call.end()
+
+
+def test_failed_negotiation_ends_the_call(peer, seen):
+    call = Outgoing(peer, seen)
+    call.answer(200, sdp=audio_sdp(0))              # our only stream is refused: still an agreement
+    peer.expect('ACK')
+    call.state('connected')
+    call.end()
+    other = Outgoing(peer, seen)
+    other.answer(200, sdp=audio_sdp(5000).replace('m=audio', 'm=video'))
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=other.invitation).data.succeeded is False
+    peer.answer(peer.expect('BYE'), 200)
+    data = other.state('disconnected')
+    assert data.disconnect_reason == 'internal error'
+
+
+def test_answer_with_other_media_lines_keeps_both_sides_in_step(peer, seen):
+    line = 'm=message 2855 TCP/MSRP *\r\na=path:msrp://127.0.0.1:2855/x;tcp\r\na=accept-types:*\r\n'
+    call = Outgoing(peer, seen, sdp=audio_sdp(4000) + line)
+    head, media = audio_sdp(5000).split('m=')
+    call.answer(200, sdp=head + line + 'm=' + media)        # swapped: our audio is not answered, its audio was not offered
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert [(stream.media, stream.port) for stream in update.local_sdp.media] == [('audio', 0), ('message', 2855)]
+    assert [(stream.media, stream.port) for stream in update.remote_sdp.media] == [('audio', 0), ('message', 2855)]
+    call.state('connected')
+    call.end()
+
+
+def test_given_up_call_that_is_answered_all_the_same(peer, seen):
+    """Nobody is there any more, but the peer must not be left in a call."""
+    call = Outgoing(peer, seen)
+    call.state('outgoing')
+    call.invitation = None
+    seen.past.clear()                   # holds what was posted, and so the sender
+    gc.collect()
+    call.answer(200, sdp=audio_sdp(5000))
+    peer.expect('ACK')
+    peer.answer(peer.expect('BYE'), 200)
+
+
+def test_nobody_listens_on_tcp(engine, seen):
+    invitation = Invitation()
+    uri = SIPURI(host='127.0.0.1', user='peer', port=9, parameters={'transport': 'tcp'})
+    invitation.send_invite(uri, FromHeader(SIPURI(host='example.com')), ToHeader(uri), RouteHeader(uri),
+                           ContactHeader(SIPURI(host='127.0.0.1', port=engine.tcp_port)), SDPSession.parse(audio_sdp()))
+    data = seen.wait('SIPInvitationChangedState', sender=invitation, state='disconnected').data
+    assert (data.code, data.reason) == (408, 'Transport Error')
+
+
+def test_lost_2xx_is_acknowledged_again(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.answer(200, sdp=audio_sdp(5000))
+    assert peer.expect('ACK')
+    call.end()
+
+
+# ---- incoming ------------------------------------------------------------------------------------------------------
+
+
+def test_incoming_call(peer, seen):
+    call = Incoming(peer, seen, headers='User-Agent: Caller/2\r\nSubject: hello\r\n')
+    assert call.data.method == 'INVITE' and call.data.headers['Subject'].subject == 'hello'
+    invitation = call.invitation
+    assert invitation.direction == 'incoming' and invitation.remote_user_agent == 'Caller/2'
+    assert invitation.sdp.proposed_remote.media[0].port == 5000
+    assert invitation.remote_identity.uri.user == 'peer'
+    peer.expect(100)
+    invitation.send_response(180)
+    assert peer.expect(180)
+    assert call.state('early').originator == 'local'
+    call.connect()
+    assert call.ok.get('contact') == f'<sip:engine@127.0.0.1:{peer.engine[1]}>'
+    peer.send(call.in_dialog('BYE', 2, call.tag, headers='Reason: SIP;cause=200;text="bored"\r\n'))
+    assert peer.expect(200).get('cseq') == '2 BYE'
+    data = call.state('disconnected')
+    assert (data.originator, data.disconnect_reason) == ('remote', 'bored')
+
+
+@pytest.mark.parametrize('code', [180, 183])
+def test_session_description_in_a_provisional_response_stands(peer, seen, code):
+    call = Incoming(peer, seen)
+    call.invitation.send_response(code, sdp=SDPSession.parse(audio_sdp(4000)))
+    assert 'm=audio 4000' in peer.expect(code).body
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data.succeeded
+    call.state('early')
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4002)))
+    ok = peer.expect(200)
+    assert 'm=audio 4000' in ok.body
+    call.state('connecting')
+    peer.send(call.in_dialog('ACK', 1, tag_of(ok.get('to'))))
+    call.state('connected')
+    assert call.invitation.sdp.active_local.media[0].port == 4000
+
+
+def test_extra_headers_go_out_once(peer, seen):
+    call = Incoming(peer, seen)
+    call.invitation.send_response(180, extra_headers=[Header('X-One', '1'), Header('X-Both', '1')])
+    ringing = peer.expect(180)
+    assert (ringing.headers['x-one'], ringing.headers['x-both']) == (['1'], ['1'])
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp()), extra_headers=[Header('X-Both', '2')],
+                                  contact_header=ContactHeader(SIPURI(host='127.0.0.1', user='other', port=peer.engine[1])))
+    ok = peer.expect(200)
+    assert 'x-one' not in ok.headers and ok.headers['x-both'] == ['2']
+    assert ok.headers['contact'] == [f'<sip:other@127.0.0.1:{peer.engine[1]}>']
+    assert call.invitation.local_contact_header.uri.user == 'other'
+
+
+def test_all_streams_rejected_is_an_agreement(peer, seen):
+    call = Incoming(peer, seen)
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(0)))
+    ok = peer.expect(200)
+    assert 'm=audio 0' in ok.body
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert (update.local_sdp.media[0].port, update.remote_sdp.media[0].port) == (0, 0)
+    peer.send(call.in_dialog('ACK', 1, tag_of(ok.get('to'))))
+    call.state('connected')
+
+
+def test_reject(peer, seen):
+    call = Incoming(peer, seen)
+    call.invitation.send_response(486, 'Engaged')
+    assert peer.expect(486).start == 'SIP/2.0 486 Engaged'
+    call.state('disconnecting')
+    assert call.state('disconnected').code == 486
+
+
+def test_remote_cancel(peer, seen):
+    call = Incoming(peer, seen, branch='z9hG4bK-to-cancel', call_id='to-cancel')
+    call.invitation.send_response(180)
+    peer.expect(180)
+    peer.send(peer.request('CANCEL', branch='z9hG4bK-to-cancel', call_id='to-cancel'))
+    codes = {peer.receive().code, peer.receive().code}
+    assert codes == {200, 487}
+    data = call.state('disconnected')
+    assert (data.code, data.originator) == (487, 'remote')
+    with pytest.raises(SIPCoreError):
+        call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp()))
+
+
+def test_offerless_invite(peer, seen):
+    call = Incoming(peer, seen, body='')
+    assert call.invitation.sdp.proposed_remote is None
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000)))
+    ok = peer.expect(200)
+    assert 'm=audio 4000' in ok.body
+    call.state('connecting')
+    peer.send(call.in_dialog('ACK', 1, tag_of(ok.get('to')), headers=SDP_HEADERS, body=audio_sdp(5000)))
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert update.succeeded and update.remote_sdp.media[0].port == 5000
+    call.state('connected')
+
+
+def test_missing_sdp_in_ack_ends_the_call(peer, seen):
+    call = Incoming(peer, seen, body='')
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000)))
+    ok = peer.expect(200)
+    peer.send(call.in_dialog('ACK', 1, tag_of(ok.get('to'))))
+    peer.answer(peer.expect('BYE'), 200)
+    call.state('disconnected')
+
+
+@pytest.mark.parametrize('headers, body, code', [
+    ('Require: telepathy\r\n', None, 420),
+    ('Content-Type: text/plain\r\n', 'words', 415),
+    ('Content-Type: application/sdp\r\n', 'v=0\r\nnonsense', 400),
+    ('Replaces: nobody;from-tag=a;to-tag=b\r\n', None, 481),
+])
+def test_invite_that_the_engine_refuses(peer, headers, body, code):
+    if body is None:
+        headers, body = headers + SDP_HEADERS, audio_sdp()
+    peer.send(peer.request('INVITE', headers=headers, body=body))
+    answer = peer.receive()
+    while answer.code == 100:
+        answer = peer.receive()
+    assert answer.code in (code, 488) if code == 400 else answer.code == code
+
+
+def test_methods_in_the_wrong_state(peer, seen):
+    call = Incoming(peer, seen)
+    invitation = call.invitation
+    with pytest.raises(SIPCoreError):
+        invitation.end()
+    with pytest.raises(SIPCoreError):
+        invitation.send_reinvite()
+    with pytest.raises(SIPCoreError):
+        invitation.send_response(200)
+    with pytest.raises(SIPCoreError):
+        invitation.send_response(486, sdp=SDPSession.parse(audio_sdp()))
+    call.connect()
+    with pytest.raises(SIPCoreInvalidStateError):
+        invitation.send_response(180)
+    with pytest.raises(SIPCoreError):
+        invitation.cancel_reinvite()
+    with pytest.raises(SIPCoreError):
+        invitation.notify_transfer_progress(100)
+    with pytest.raises(SIPCoreError):
+        Invitation().end()
+
+
+# ---- inside the dialog ---------------------------------------------------------------------------------------------
+
+
+def test_local_reinvite(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, direction='sendonly', version=2)))
+    call.state('connected', sub_state='sent_proposal')
+    call.request = peer.expect('INVITE')
+    assert 'a=sendonly' in call.request.body
+    with pytest.raises(SIPCoreError):
+        call.invitation.send_reinvite()
+    call.answer(200, sdp=audio_sdp(5000, direction='recvonly', version=2))
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert update.local_sdp.media[0].direction == 'sendonly'
+    peer.expect('ACK')
+    data = call.state('connected', sub_state='normal')
+    assert (data.code, data.prev_sub_state, data.originator) == (200, 'sent_proposal', 'remote')
+    call.end()
+
+
+@pytest.mark.parametrize('code', [488, 491])
+def test_refused_reinvite_leaves_the_session_as_it_was(peer, seen, code):
+    call = Outgoing(peer, seen).connect()
+    before = call.invitation.sdp.active_local
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.request = peer.expect('INVITE')
+    call.answer(code)
+    peer.expect('ACK')
+    assert call.state('connected', sub_state='normal').code == code
+    assert call.invitation.sdp.active_local == before
+    call.end()
+
+
+def test_cancelled_reinvite(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation.send_reinvite()
+    call.state('connected', sub_state='sent_proposal')
+    call.request = peer.expect('INVITE')
+    call.answer(100)
+    call.invitation.cancel_reinvite()
+    peer.answer(peer.expect('CANCEL'), 200)
+    call.answer(487)
+    assert call.state('connected', sub_state='normal').code == 487
+    call.end()
+
+
+def test_remote_reinvite(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('INVITE', headers=SDP_HEADERS, body=audio_sdp(5002, direction='sendonly', version=2)))
+    data = call.state('connected', sub_state='received_proposal')
+    assert data.method == 'INVITE' and call.invitation.sdp.proposed_remote.media[0].port == 5002
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000, direction='recvonly', version=2)))
+    answer = peer.expect(200)
+    assert 'a=recvonly' in answer.body
+    assert call.state('connected', sub_state='normal').originator == 'local'
+    peer.send(call.in_dialog('ACK'))
+    call.end()
+
+
+def test_remote_reinvite_refused(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('INVITE', headers=SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    call.state('connected', sub_state='received_proposal')
+    call.invitation.send_response(488)
+    assert peer.expect(488)
+    peer.send(call.in_dialog('ACK'))
+    assert call.state('connected', sub_state='normal').code == 488
+    assert call.invitation.sdp.active_remote.media[0].port == 5000
+    call.end()
+
+
+def test_remote_reinvite_without_offer(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('INVITE'))
+    call.state('connected', sub_state='received_proposal_request')
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4004, version=2)))
+    answer = peer.expect(200)
+    assert 'm=audio 4004' in answer.body
+    peer.send(call.in_dialog('ACK', headers=SDP_HEADERS, body=audio_sdp(5004, version=2)))
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert (update.local_sdp.media[0].port, update.remote_sdp.media[0].port) == (4004, 5004)
+    call.state('connected', sub_state='normal')
+    call.end()
+
+
+def test_remote_reinvite_cancelled(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('INVITE', branch='z9hG4bK-re', headers=SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    call.state('connected', sub_state='received_proposal')
+    peer.send(call.in_dialog('CANCEL', branch='z9hG4bK-re'))
+    assert {peer.receive().code for _ in range(3)} == {100, 200, 487}
+    peer.send(call.in_dialog('ACK', branch='z9hG4bK-re'))
+    data = call.state('connected', sub_state='normal')
+    assert (data.code, data.originator) == (487, 'remote')
+    with pytest.raises(SIPCoreInvalidStateError):
+        call.invitation.send_response(488)
+    peer.send(call.in_dialog('INVITE', cseq=2, headers=SDP_HEADERS, body=audio_sdp(5004, version=3)))
+    call.state('connected', sub_state='received_proposal')
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000, version=2)))
+    assert peer.expect(200)
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data.remote_sdp.media[0].port == 5004
+    call.end()
+
+
+def test_reinvite_that_we_cannot_authenticate_leaves_the_next_one_possible(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    for _ in range(2):
+        call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+        call.state('connected', sub_state='sent_proposal')
+        call.request = peer.expect('INVITE')
+        call.answer(407, headers='Proxy-Authenticate: Digest realm="example.com", nonce="n"\r\n')
+        assert call.state('connected', sub_state='normal').code == 407
+    call.end()
+
+
+def test_remote_reinvite_without_offer_and_without_answer(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    before = call.invitation.sdp.active_local
+    peer.send(call.in_dialog('INVITE'))
+    call.state('connected', sub_state='received_proposal_request')
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4004, version=2)))
+    peer.expect(200)
+    peer.send(call.in_dialog('ACK'))
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation, succeeded=False).data.error
+    call.state('connected', sub_state='normal')
+    assert call.invitation.sdp.active_local == before
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4006, version=2)))
+    call.request = peer.expect('INVITE')
+    call.answer(200, sdp=audio_sdp(5000))
+    call.state('connected', sub_state='normal')
+    call.end()
+
+
+def test_reinvite_crossing_our_bye(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation.end()
+    bye = peer.expect('BYE')
+    peer.send(call.in_dialog('INVITE', headers=SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    assert peer.expect(481)
+    peer.answer(bye, 200)
+    data = call.state('disconnected')
+    assert (data.originator, data.disconnect_reason) == ('local', 'user request')
+    assert not [past for past in seen.past if getattr(past.data, 'sub_state', None) == 'received_proposal']
+
+
+def test_glare(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.request = peer.expect('INVITE')
+    peer.send(call.in_dialog('INVITE', headers=SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    assert peer.expect(491)
+    call.answer(491)
+    assert call.state('connected', sub_state='normal').code == 491
+    call.end()
+
+
+def test_update_both_ways(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('UPDATE', headers=SDP_HEADERS, body=audio_sdp(5006, direction='sendonly', version=2)))
+    answer = peer.expect(200)
+    assert answer.get('cseq') == '1 UPDATE' and 'a=recvonly' in answer.body
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert update.remote_sdp.media[0].port == 5006 and update.local_sdp.media[0].direction == 'recvonly'
+    call.invitation.send_update(sdp=SDPSession.parse(audio_sdp(4006, version=3)))
+    call.request = peer.expect('UPDATE')
+    call.answer(200, sdp=audio_sdp(5008, version=3))
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data.remote_sdp.media[0].port == 5008
+    assert call.invitation.sub_state == 'normal'
+    call.end()
+
+
+def test_message_and_options_inside_the_dialog(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('OPTIONS', cseq=1))
+    assert peer.expect(200).get('accept')
+    peer.send(call.in_dialog('MESSAGE', cseq=2, headers='Content-Type: text/plain\r\n', body='inside'))
+    assert peer.expect(200)
+    assert seen.wait('SIPInvitationGotMessage', sender=call.invitation).data.body == b'inside'
+    peer.send(call.in_dialog('INFO', cseq=3))
+    assert peer.expect(405)
+    call.invitation.send_message('text/plain', 'outside')
+    sent = peer.expect('MESSAGE')
+    assert sent.body == 'outside'
+    peer.answer(sent, 200)
+    call.end()
+
+
+def test_outgoing_transfer(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation.transfer(SIPURI(host='example.com', user='carol'))
+    refer = peer.expect('REFER')
+    assert refer.get('refer-to') == '<sip:carol@example.com>' and refer.get('referred-by') == '<sip:alice@example.com>'
+    peer.answer(refer, 202)
+    seen.wait('SIPInvitationTransferDidStart', sender=call.invitation)
+    for cseq, state, frag in ((1, 'active', 'SIP/2.0 100 Trying'), (2, 'terminated;reason=noresource', 'SIP/2.0 200 OK')):
+        peer.send(call.in_dialog('NOTIFY', cseq=cseq, headers=f'Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag;version=2.0\r\n',
+                                 body=frag))
+        assert peer.expect(200)
+        assert seen.wait('SIPInvitationTransferGotNotify', sender=call.invitation).data.body == frag.encode()
+    seen.wait('SIPInvitationTransferDidEnd', sender=call.invitation)
+    call.end()
+
+
+def test_refused_transfer_and_a_second_try(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    for code in (603, 500):
+        call.invitation.transfer(SIPURI(host='example.com', user='carol'))
+        peer.answer(peer.expect('REFER'), code)
+        assert seen.wait('SIPInvitationTransferDidFail', sender=call.invitation).data.code == code
+    call.end()
+
+
+def test_incoming_transfer(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('REFER', cseq=1))
+    assert peer.expect(400)
+    peer.send(call.in_dialog('REFER', cseq=2, headers='Refer-To: <tel:+1234>\r\n'))
+    assert peer.expect(400)
+    peer.send(call.in_dialog('REFER', cseq=3, headers='Refer-To: <sip:carol@example.com>\r\n'))
+    assert peer.expect(202)
+    data = seen.wait('SIPInvitationTransferNewIncoming', sender=call.invitation).data
+    assert data.headers['Refer-To'].uri == 'sip:carol@example.com'
+    notify = peer.expect('NOTIFY')
+    assert notify.body.startswith('SIP/2.0 100')
+    peer.answer(notify, 200)
+    peer.send(call.in_dialog('REFER', cseq=4, headers='Refer-To: <sip:dave@example.com>\r\n'))
+    assert peer.expect(480)
+    call.invitation.notify_transfer_progress(180)
+    notify = peer.expect('NOTIFY')
+    assert notify.body.startswith('SIP/2.0 180')
+    peer.answer(notify, 200)
+    call.invitation.notify_transfer_progress(200)
+    notify = peer.expect('NOTIFY')
+    assert notify.body.startswith('SIP/2.0 200') and 'terminated' in notify.get('subscription-state')
+    peer.answer(notify, 200)
+    seen.wait('SIPInvitationTransferDidEnd', sender=call.invitation)
+    call.end()
+
+
+# ---- lifetime ------------------------------------------------------------------------------------------------------
+
+
+def test_dropped_call_ends_silently(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation = None
+    seen.past.clear()
+    gc.collect()
+    peer.answer(peer.expect('BYE'), 200)
+
+
+def test_dropped_incoming_call_is_answered(peer, seen):
+    call = Incoming(peer, seen)
+    call.invitation = None
+    seen.past.clear()
+    gc.collect()
+    assert peer.expect(480)
+
+
+def test_nothing_is_left(engine):
+    assert nothing_left()
