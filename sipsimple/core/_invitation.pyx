@@ -7,7 +7,7 @@ from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
 from sipsimple.core._handles cimport Handle
 from sipsimple.core._sip cimport (
     SS_INV_DISCONNECTING, SS_INV_LOCAL, SS_INV_MISSING_ACK, SS_INV_REQUEST, ss_inv_abort, ss_inv_answer,
-    ss_inv_cancel_reinvite, ss_inv_create, ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message, ss_inv_reinvite, ss_inv_transfer,
+    ss_inv_cancel_reinvite, ss_inv_create, ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message, ss_inv_reinvite, ss_inv_set_session_timer, ss_inv_transfer,
     ss_inv_transfer_notify, ss_inv_update, ss_invite_params)
 
 FLAG_REQUEST = SS_INV_REQUEST
@@ -18,6 +18,11 @@ STATE_DISCONNECTING = SS_INV_DISCONNECTING
 
 cdef bytes _text(object sdp):
     return b'' if sdp is None else str(sdp).encode()
+
+
+def set_session_timer(unsigned int expires=1800, unsigned int minimum=90):
+    """Session interval to ask for and the smallest one to agree to, in seconds (RFC 4028). For tests."""
+    ss_inv_set_session_timer(expires, minimum)
 
 
 def create():

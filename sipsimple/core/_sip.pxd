@@ -13,6 +13,7 @@ cdef extern from "native/engine.h" nogil:
 
     pj_status_t ss_engine_start(const char **failed_step)
     void ss_engine_stop()
+    void ss_engine_set_sip_timers(unsigned t1, unsigned t2, unsigned t4, unsigned td)
     pj_status_t ss_engine_set_nameservers(const char *const *addresses, unsigned count)
     pj_status_t ss_udp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
     pj_status_t ss_tcp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
@@ -67,6 +68,7 @@ cdef extern from "native/invitation.h" nogil:
     int SS_INV_MISSING_ACK
     int SS_INV_DISCONNECTING
 
+    void ss_inv_set_session_timer(unsigned expires, unsigned minimum)
     ss_handle ss_inv_create()
     pj_status_t ss_inv_invite(ss_handle handle, const ss_invite_params *params)
     pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t contact, pj_str_t sdp,

@@ -557,6 +557,8 @@ class Invitation:
                 self._learn(parsed, origin == 1, False)
             else:
                 message.update(headers=parsed.headers, body=parsed.body)
+        elif code == 503 and origin == 1:
+            message.update(code=408, reason='Transport Error')
         self.sdp._set(proposed_local=None, proposed_remote=None)
         self._move_sub('normal', ORIGINATORS[origin], message)
 

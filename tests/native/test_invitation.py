@@ -7,9 +7,8 @@ import pytest
 from sipsimple.core import (
     ContactHeader, Credentials, FromHeader, Header, Invitation, RouteHeader, SDPSession, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader)
 from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
 from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
-
-SDP_HEADERS = 'Content-Type: application/sdp\r\n'
 
 
 @pytest.fixture(scope='module')
@@ -29,72 +28,6 @@ def seen():
 def peer(engine):
     with UDPPeer(engine.udp_port) as peer:
         yield peer
-
-
-class Outgoing:
-    """An INVITE of ours and the peer's view of it."""
-
-    def __init__(self, peer, seen, sdp=audio_sdp(4000), **kwargs):
-        self.peer, self.seen = peer, seen
-        self.invitation = Invitation()
-        uri = SIPURI(host='127.0.0.1', user='peer', port=peer.port)
-        self.invitation.send_invite(uri, FromHeader(SIPURI(host='example.com', user='alice'), 'Alice'), ToHeader(uri),
-                                    RouteHeader(SIPURI(host='127.0.0.1', port=peer.port)),
-                                    ContactHeader(SIPURI(host='127.0.0.1', user='alice', port=peer.engine[1])),
-                                    SDPSession.parse(sdp), **kwargs)
-        self.request = peer.expect('INVITE')
-
-    def state(self, state, **fields):
-        return self.seen.wait('SIPInvitationChangedState', sender=self.invitation, state=state, **fields).data
-
-    def answer(self, code, reason='Test', sdp=None, **kwargs):
-        if sdp is not None:
-            kwargs.update(headers=kwargs.get('headers', '') + SDP_HEADERS, body=sdp)
-        self.peer.answer(self.request, code, reason, **kwargs)
-
-    def connect(self):
-        self.answer(200, 'OK', sdp=audio_sdp(5000))
-        self.peer.expect('ACK')
-        self.state('connected', sub_state='normal')
-        return self
-
-    def in_dialog(self, method, cseq=1, **kwargs):
-        """A request of the peer inside the dialog."""
-        return self.peer.request(method, uri=f'sip:alice@127.0.0.1:{self.peer.engine[1]}', call_id=self.request.get('call-id'), cseq=cseq,
-                                 from_tag='peer-to', to_tag=tag_of(self.request.get('from')), to='sip:alice@example.com', **kwargs)
-
-    def end(self):
-        self.invitation.end()
-        bye = self.peer.expect('BYE')
-        self.peer.answer(bye, 200)
-        return self.state('disconnected')
-
-
-class Incoming:
-    """An INVITE of the peer."""
-
-    def __init__(self, peer, seen, headers='', body=None, **kwargs):
-        self.peer, self.seen = peer, seen
-        body = audio_sdp(5000) if body is None else body
-        self.text = peer.request('INVITE', headers=headers + (SDP_HEADERS if body else ''), body=body, **kwargs)
-        peer.send(self.text)
-        notification = seen.wait('SIPInvitationChangedState', state='incoming')
-        self.invitation, self.data = notification.sender, notification.data
-        self.call_id = self.invitation.call_id
-
-    def state(self, state, **fields):
-        return self.seen.wait('SIPInvitationChangedState', sender=self.invitation, state=state, **fields).data
-
-    def in_dialog(self, method, cseq, to_tag, **kwargs):
-        return self.peer.request(method, call_id=self.call_id, cseq=cseq, to_tag=to_tag, **kwargs)
-
-    def connect(self):
-        self.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000)))
-        self.ok = self.peer.expect(200)
-        self.tag = tag_of(self.ok.get('to'))
-        self.peer.send(self.in_dialog('ACK', 1, self.tag))
-        self.state('connected', sub_state='normal')
-        return self
 
 
 # ---- outgoing ------------------------------------------------------------------------------------------------------

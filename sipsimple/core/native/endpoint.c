@@ -110,6 +110,15 @@ void ss_engine_stop(void)
     __atomic_store_n(&endpoint, NULL, __ATOMIC_RELEASE);
 }
 
+void ss_engine_set_sip_timers(unsigned t1, unsigned t2, unsigned t4, unsigned td)
+{
+    pjsip_cfg()->tsx.t1 = t1;
+    pjsip_cfg()->tsx.t2 = t2;
+    pjsip_cfg()->tsx.t4 = t4;
+    pjsip_cfg()->tsx.td = td;
+    pjsip_tsx_initialize_timer_values();
+}
+
 pj_status_t ss_engine_set_nameservers(const char *const *addresses, unsigned count)
 {
     pj_str_t servers[MAX_NAMESERVERS];

@@ -13,6 +13,8 @@ pj_status_t ss_engine_start(const char **failed_step);
 /* Closes every object, the transports, the worker and the endpoint. Posts nothing. */
 void ss_engine_stop(void);
 pjsip_endpoint *ss_endpoint(void);      /* NULL while the engine is off */
+/* Timers of RFC 3261 table 4 in milliseconds: T1, T2, T4, and 64*T1 as timers B, D, F, H. For tests that cannot wait 32 s. */
+void ss_engine_set_sip_timers(unsigned t1, unsigned t2, unsigned t4, unsigned td);
 pj_status_t ss_engine_set_nameservers(const char *const *addresses, unsigned count);
 
 /* ---- transports.c -------------------------------------------------------------------------------------------- */

@@ -147,6 +147,22 @@ void ss_inv_unlock(ss_inv *self, pjsip_inv_session *inv)
     ss_object_release(self);
 }
 
+/* ---- session timers ------------------------------------------------------------------------------------------ */
+
+static pjsip_timer_setting session_timer = { .sess_expires = PJSIP_SESS_TIMER_DEF_SE, .min_se = 90 };
+
+void ss_inv_set_session_timer(unsigned expires, unsigned minimum)
+{
+    pjsip_timer_abs_min_se = minimum;
+    session_timer.min_se = minimum;
+    session_timer.sess_expires = expires;
+}
+
+pj_status_t ss_inv_start_session_timer(pjsip_inv_session *inv)
+{
+    return pjsip_timer_init_session(inv, &session_timer);
+}
+
 /* ---- helpers ------------------------------------------------------------------------------------------------- */
 
 static pj_status_t parse_sdp(pj_pool_t *pool, pj_str_t text, pjmedia_sdp_session **sdp)
@@ -191,7 +207,6 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
                                 pjsip_tx_data **tdata)
 {
     pjmedia_sdp_session *sdp;
-    pjsip_timer_setting timer;
     pjsip_inv_session *inv;
     pjsip_route_hdr routes;
     pj_status_t status;
@@ -209,8 +224,7 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
     if (status != PJ_SUCCESS)
         return status;
     ss_inv_attach(self, inv);
-    pjsip_timer_setting_default(&timer);
-    status = pjsip_timer_init_session(inv, &timer);
+    status = ss_inv_start_session_timer(inv);
     if (status == PJ_SUCCESS)
         status = pjsip_inv_invite(inv, tdata);
     if (status == PJ_SUCCESS) {
@@ -334,12 +348,6 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
 
 /* ---- within the dialog --------------------------------------------------------------------------------------- */
 
-/* event: the re-INVITE is about to go out */
-static void post_sent(ss_handle handle)
-{
-    ss_post(SS_EV_INV_REINVITE_SENT, handle, NULL, 0, NULL, 0);
-}
-
 typedef pj_status_t offer_function(pjsip_inv_session *, const pj_str_t *, const pjmedia_sdp_session *, pjsip_tx_data **);
 
 static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t contact, pj_str_t sdp_text,
@@ -362,12 +370,25 @@ static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t
     }
     if (status == PJ_SUCCESS)
         status = create(inv, contact.slen ? &contact : NULL, sdp, &tdata);
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
         status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
+        if (status != PJ_SUCCESS)
+            pjsip_tx_data_dec_ref(tdata);
+    }
     if (status == PJ_SUCCESS) {
         if (create == &pjsip_inv_reinvite)
-            post_sent(handle);
+            self->reinvite_sent = 1;
         status = pjsip_inv_send_msg(inv, tdata);
+    }
+    if (status == PJ_SUCCESS && create == &pjsip_inv_reinvite) {
+        if (self->reinvite_sent)
+            ss_post(SS_EV_INV_REINVITE_SENT, handle, NULL, 0, NULL, 0);
+        else
+            status = PJSIP_ERRNO_FROM_SIP_STATUS(PJSIP_SC_TSX_TRANSPORT_ERROR);     /* over before it began */
+    } else if (status != PJ_SUCCESS) {
+        self->reinvite_sent = 0;
+        if (!inv->invite_tsx)
+            ss_inv_forget_offer(inv->neg);
     }
     ss_inv_unlock(self, inv);
     return status;
@@ -415,8 +436,11 @@ pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsig
         return PJ_SUCCESS;
     }
     status = pjsip_inv_end_session(inv, code, NULL, &tdata);
-    if (status == PJ_SUCCESS && tdata)
+    if (status == PJ_SUCCESS && tdata) {
         status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
+        if (status != PJ_SUCCESS)
+            pjsip_tx_data_dec_ref(tdata);
+    }
     if (status == PJ_SUCCESS) {
         ss_inv_post_disconnecting(self, 0, NULL);
         if (tdata)

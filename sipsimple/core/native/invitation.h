@@ -16,6 +16,7 @@ typedef struct ss_inv {
     const pjsip_transaction *initial;   /* compared only: the transaction that made the dialog */
     pjsip_evsub *transfer;              /* the call transfer under way, inside the dialog's lock */
     int transfer_incoming;
+    int reinvite_sent;                  /* our own is under way */
     int reinvite_offered;               /* the peer's re-INVITE brought an offer */
     int reinvite_waits;                 /* answered with an offer of ours: over only with the ACK; 2: the ACK's answer was seen */
     int reinvite_cseq;                  /* of the one that waits */
@@ -42,6 +43,8 @@ typedef struct ss_invite_params {
     ss_credentials credentials;
 } ss_invite_params;
 
+/* Session interval that is asked for and the smallest one agreed to, in seconds (RFC 4028); for tests that cannot wait 90 s. */
+void ss_inv_set_session_timer(unsigned expires, unsigned minimum);
 /* Made first, so that Python knows the handle before the first event about it can come; 0 when out of memory. */
 ss_handle ss_inv_create(void);
 pj_status_t ss_inv_invite(ss_handle handle, const ss_invite_params *params);
@@ -64,6 +67,7 @@ pj_status_t ss_inv_transfer_notify(ss_handle handle, int code, pj_str_t reason);
 /* ---- between invitation.c and invitation_events.c, invitation_transfer.c ------------------------------------- */
 
 ss_inv *ss_inv_new(void);
+pj_status_t ss_inv_start_session_timer(pjsip_inv_session *inv);
 /* Tie object and session; the object then owns a reference of each. */
 void ss_inv_attach(ss_inv *self, pjsip_inv_session *inv);
 /* Object and session of a handle, the dialog locked; NULL when gone. Undo with ss_inv_unlock. */
@@ -79,6 +83,8 @@ void ss_inv_post_state(ss_handle handle, int state, int code, int originator, in
 void ss_inv_post_disconnecting(ss_inv *self, int code, const pj_str_t *reason);
 /* Send a BYE soon, from the worker and outside PJSIP's callbacks, also when Python has given the object up. */
 void ss_inv_hang_up(pjsip_inv_session *inv, int code, const char *reason);
+/* Make the negotiator ready for the next offer. */
+void ss_inv_forget_offer(pjmedia_sdp_neg *negotiator);
 ss_blob ss_inv_print_sdp(const pjmedia_sdp_session *sdp, char *buffer, size_t size);
 void ss_inv_received_refer(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_data *rdata);
 void ss_inv_end_transfer(ss_inv *self);

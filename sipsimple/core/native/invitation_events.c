@@ -385,9 +385,9 @@ static int has_ended(pjsip_transaction *tsx, pjsip_event *event)
            || (tsx->state == PJSIP_TSX_STATE_TERMINATED && previous < PJSIP_TSX_STATE_COMPLETED);
 }
 
-static void forget_offer(pjmedia_sdp_neg *negotiator)
+void ss_inv_forget_offer(pjmedia_sdp_neg *negotiator)
 {
-    pjmedia_sdp_neg_state state = pjmedia_sdp_neg_get_state(negotiator);
+    pjmedia_sdp_neg_state state = negotiator ? pjmedia_sdp_neg_get_state(negotiator) : PJMEDIA_SDP_NEG_STATE_NULL;
 
     if (state == PJMEDIA_SDP_NEG_STATE_LOCAL_OFFER || state == PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER)
         pjmedia_sdp_neg_cancel_offer(negotiator);
@@ -404,12 +404,14 @@ static void reinvite_ended(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
         return;                         /* a challenge or 422, tried again by the session */
     /* PJSIP forgets this after a challenge that we cannot answer and after a CANCEL; no later offer would work. */
     if (tsx->status_code >= 300)
-        forget_offer(inv->neg);
+        ss_inv_forget_offer(inv->neg);
     if (ours && found.originator == LOCAL)
         nums[1] = LOCAL;                /* timeout, transport error */
     if (!ours && tsx->status_code == 487)
         nums[1] = REMOTE;               /* cancelled */
     self->reinvite_waits = 0;
+    if (ours)
+        self->reinvite_sent = 0;
     ss_post(SS_EV_INV_REINVITE_END, self->base.handle, nums, 3, blobs, 2);
 }
 
@@ -442,6 +444,16 @@ static void invite_changed(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
 /* A BYE goes out. Unless the application asked for it: a session timer ran out, the dialog is dead, the ACK did not come. */
 static void bye_sent(ss_inv *self, pjsip_inv_session *inv)
 {
+    pjsip_transaction *tsx = inv->invite_tsx;
+
+    if (self->reinvite_sent && tsx && tsx->status_code >= 300) {
+        /* Our re-INVITE showed that the dialog is dead; of its end PJSIP tells only after the BYE. */
+        int64_t nums[3] = { tsx->status_code, tsx->state == PJSIP_TSX_STATE_COMPLETED ? REMOTE : LOCAL, 1 };
+        ss_blob blobs[2] = { { NULL, 0 }, { tsx->status_text.ptr, (size_t)tsx->status_text.slen } };
+
+        self->reinvite_sent = 0;
+        ss_post(SS_EV_INV_REINVITE_END, self->base.handle, nums, 3, blobs, 2);
+    }
     if (inv->state == PJSIP_INV_STATE_CONNECTING && inv->role == PJSIP_ROLE_UAS && inv->cause == PJSIP_SC_REQUEST_TIMEOUT)
         self->ack_missing = 1;
     ss_inv_post_disconnecting(self, inv->cause, &inv->cause_text);

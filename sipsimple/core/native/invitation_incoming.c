@@ -62,6 +62,16 @@ static void refuse(pjsip_rx_data *rdata, pjsip_tx_data *tdata, int code)
         pjsip_tx_data_dec_ref(tdata);
 }
 
+/* End a session that Python has not heard of. `tdata`: PJSIP's own negative answer (422), or NULL. */
+static void give_up(pjsip_inv_session *inv, pjsip_rx_data *rdata, pjsip_tx_data *tdata)
+{
+    inv->mod_data[ss_ua_module.id] = NULL;
+    if (!tdata && pjsip_dlg_create_response(inv->dlg, rdata, PJSIP_SC_INTERNAL_SERVER_ERROR, NULL, &tdata) != PJ_SUCCESS)
+        tdata = NULL;
+    if (!tdata || !inv->invite_tsx || pjsip_inv_send_msg(inv, tdata) != PJ_SUCCESS)
+        pjsip_inv_terminate(inv, PJSIP_SC_INTERNAL_SERVER_ERROR, PJ_FALSE);
+}
+
 /* handler of INVITE outside dialogs | thread: worker */
 static void on_invite(pjsip_rx_data *rdata)
 {
@@ -71,7 +81,6 @@ static void on_invite(pjsip_rx_data *rdata)
     pjsip_dialog *dialog = NULL, *replaced = NULL;
     pjsip_inv_session *inv = NULL;
     pjsip_tx_data *tdata = NULL;
-    pjsip_timer_setting timer;
     pj_str_t contact;
     ss_inv *self;
     pj_status_t status;
@@ -103,22 +112,17 @@ static void on_invite(pjsip_rx_data *rdata)
         return;
     }
     self = ss_inv_new();
-    pjsip_timer_setting_default(&timer);
-    status = self ? pjsip_timer_init_session(inv, &timer) : PJ_ENOMEM;
-    if (status == PJ_SUCCESS) {
-        ss_inv_attach(self, inv);
+    status = self ? ss_inv_start_session_timer(inv) : PJ_ENOMEM;
+    if (status == PJ_SUCCESS)
         status = pjsip_inv_initial_answer(inv, rdata, 100, NULL, NULL, &tdata);
-        if (status == PJ_SUCCESS)
-            status = pjsip_inv_send_msg(inv, tdata);
-    }
     if (status != PJ_SUCCESS) {
-        inv->mod_data[ss_ua_module.id] = NULL;
-        pjsip_inv_terminate(inv, 500, PJ_FALSE);
+        give_up(inv, rdata, tdata);
         if (self)
             ss_object_close(self->base.handle);
         pjsip_dlg_dec_lock(dialog);
         return;
     }
+    ss_inv_attach(self, inv);
     blobs[0] = ss_raw(rdata);
     blobs[1] = (ss_blob){ rdata->pkt_info.src_name, strlen(rdata->pkt_info.src_name) };
     blobs[2] = (ss_blob){ rdata->tp_info.transport->type_name, strlen(rdata->tp_info.transport->type_name) };
@@ -126,6 +130,9 @@ static void on_invite(pjsip_rx_data *rdata)
     blobs[4] = (ss_blob){ contact.ptr, (size_t)contact.slen };
     blobs[5] = ss_inv_print_sdp(sdp_info->sdp, sdp_text, sizeof sdp_text);
     ss_post(SS_EV_INV_INCOMING, self->base.handle, nums, 1, blobs, 6);
+    /* After the announcement: the send may fail at once, and that ends the session. */
+    if (pjsip_inv_send_msg(inv, tdata) != PJ_SUCCESS && inv->state < PJSIP_INV_STATE_DISCONNECTED)
+        pjsip_inv_terminate(inv, PJSIP_SC_TSX_TRANSPORT_ERROR, PJ_TRUE);
     pjsip_dlg_dec_lock(dialog);
 }
 
