@@ -14,8 +14,7 @@ from sipsimple.streams.registry import MediaStreamRegistrar, MediaStreamRegistry
 if TYPE_CHECKING:
     from sipsimple.streams.rtp.audio import AudioStream as AudioStream
 
-__all__ = ['AudioStream', 'ChatStream', 'DesktopSharingStream', 'FileTransferStream', 'IMediaStream', 'InvalidStreamError', 'MSRPStreamBase',
-           'MediaStreamRegistrar', 'MediaStreamRegistry', 'StreamError', 'UnknownStreamError']
+__all__ = ['AudioStream', 'IMediaStream', 'InvalidStreamError', 'MediaStreamRegistrar', 'MediaStreamRegistry', 'StreamError', 'UnknownStreamError']
 
 # Where each class is, and at the same time the modules that register the SDK's own types.
 _MODULES = {
