@@ -100,7 +100,8 @@ class Invitation:
 
     Dropping the last reference to a live one ends the dialog silently.
 
-    Notifications: SIPInvitationChangedState, SIPInvitationGotSDPUpdate, SIPInvitationGotMessage and the
+    Notifications: SIPInvitationChangedState, SIPInvitationGotSDPUpdate, SIPInvitationGotMessage, SIPInvitationGotProvisionalResponse (to a
+        re-INVITE of ours; those to the INVITE are changes of the state) and the
         SIPInvitationTransfer... family.
     Thread: methods may be called from any thread; notifications come on the Engine thread.
     """
@@ -546,6 +547,12 @@ class Invitation:
     def _on_reinvite_sent(self) -> None:
         self._move_sub('sent_proposal', 'local', {'headers': {}, 'body': None})
 
+    def _on_reinvite_progress(self, event: _events.Event) -> None:
+        response = parse_message(event.data[0])
+        if self._sub_state == 'sent_proposal' and isinstance(response, Response):
+            self._post('SIPInvitationGotProvisionalResponse', NotificationData(
+                code=response.code, reason=response.reason, headers=response.headers, body=response.body))
+
     def _on_reinvite_end(self, event: _events.Event) -> None:
         code, origin, _ = event.num[:3]
         raw, reason = event.data
@@ -671,6 +678,7 @@ _events.register(_events.INV_STATE, Invitation._on_state)
 _events.register(_events.INV_SDP, Invitation._on_sdp)
 _events.register(_events.INV_REINVITE, Invitation._on_reinvite)
 _events.register(_events.INV_REINVITE_SENT, lambda invitation, event: invitation._on_reinvite_sent())
+_events.register(_events.INV_REINVITE_PROGRESS, Invitation._on_reinvite_progress)
 _events.register(_events.INV_REINVITE_END, Invitation._on_reinvite_end)
 _events.register(_events.INV_MESSAGE, Invitation._on_message)
 _events.register(_events.INV_TRANSFER_IN, Invitation._on_transfer_in)

@@ -176,7 +176,7 @@ class SessionBase:
             case Kind.STREAM_INITIALIZED | Kind.STREAM_STARTED | Kind.STREAM_FAILED:
                 if source not in self._observed:
                     return
-            case Kind.MESSAGE | Kind.TRANSFER | Kind.HOLD:
+            case Kind.MESSAGE | Kind.PROGRESS | Kind.TRANSFER | Kind.HOLD:
                 # What is done about these at once needs no other procedure to be over.
                 if source is None or source is self._invitation:
                     self._run(self._handle_aside, event)

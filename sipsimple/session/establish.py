@@ -11,7 +11,7 @@ from sipsimple.session.states import Input, SessionState
 if TYPE_CHECKING:
     from sipsimple.session.session import Session
 
-__all__ = ['established', 'settings']
+__all__ = ['established', 'got_provisional', 'settings']
 
 
 def settings() -> Any:
@@ -29,3 +29,10 @@ def established(session: Session) -> None:
     session._held_remotely = hold.held_remotely(session)
     session._post('SIPSessionDidStart', streams=list(session.streams))
     session._settle_replacement()
+
+
+def got_provisional(session: Session, data: Any) -> None:
+    """The peer has answered an INVITE or re-INVITE of ours with a 1xx."""
+    if data.code == 180:
+        session._post('SIPSessionGotRingIndication')
+    session._post('SIPSessionGotProvisionalResponse', code=data.code, reason=data.reason)

@@ -37,6 +37,7 @@ class Kind(Enum):
     INVITATION = auto()             # SIPInvitationChangedState
     SDP = auto()                    # SIPInvitationGotSDPUpdate
     MESSAGE = auto()                # SIPInvitationGotMessage
+    PROGRESS = auto()               # SIPInvitationGotProvisionalResponse: to a re-INVITE
     TRANSFER = auto()               # SIPInvitationTransferNewIncoming
     STREAM_INITIALIZED = auto()
     STREAM_STARTED = auto()
@@ -47,6 +48,7 @@ NOTIFICATION_KINDS = {
     'SIPInvitationChangedState': Kind.INVITATION,
     'SIPInvitationGotSDPUpdate': Kind.SDP,
     'SIPInvitationGotMessage': Kind.MESSAGE,
+    'SIPInvitationGotProvisionalResponse': Kind.PROGRESS,
     'SIPInvitationTransferNewIncoming': Kind.TRANSFER,
     'MediaStreamDidInitialize': Kind.STREAM_INITIALIZED,
     'MediaStreamDidStart': Kind.STREAM_STARTED,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ContactHeader, FromHeader, Invitation, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
 from sipsimple.session import active, description, reinvite, streamset
-from sipsimple.session.establish import established, settings
+from sipsimple.session.establish import established, got_provisional, settings
 from sipsimple.session.inputs import DeadlineExpired, Disconnected, EndRequested, Failure, Kind, StreamFailed
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
             match event.kind:
                 case Kind.INVITATION if data.state == 'early':
                     provisional = True
-                    _got_provisional(session, data)
+                    got_provisional(session, data)
                 case Kind.INVITATION if data.state == 'connecting':
                     session._answered = True
                     session._final = (data.code, data.reason)
@@ -152,12 +152,6 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
         raise Failure('the peer accepted no stream')
     starter.drop_refused()
     session.streams = starter.started
-
-
-def _got_provisional(session: Session, data: Any) -> None:
-    if data.code == 180:
-        session._post('SIPSessionGotRingIndication')
-    session._post('SIPSessionGotProvisionalResponse', code=data.code, reason=data.reason)
 
 
 async def _reoffer_after_ice(session: Session) -> None:

@@ -7,13 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SIPCoreError, SubjectHeader
-from sipsimple.session import active, ending, hold, proposals
+from sipsimple.session import active, ending, establish, hold, proposals
 from sipsimple.session.base import SessionBase, log
 from sipsimple.session.incoming import proposed_streams, run_accept
+from sipsimple.session.focus import NoConferenceControl
 from sipsimple.session.inputs import Disconnected, EndRequested, Event, Kind
 from sipsimple.session.outgoing import ConnectRequest, forbidden_headers, run_connect
 from sipsimple.session.states import IllegalDirectionError, IllegalStateError, Input, SessionState
 from sipsimple.session.transfer import TransferHandler, TransferInfo, transfer_headers
+from sipsimple.util import Null, NullType
 
 if TYPE_CHECKING:
     from sipsimple.core import Invitation, Route, ToHeader
@@ -35,19 +37,19 @@ class Session(SessionBase):
         start_time, end_time: when the session started and ended, aware `datetime` objects, or None.
         local_focus, remote_focus: whether our, or the peer's, contact says `isfocus`: RFC 4579.
         subject: the subject of the session, or None.
-        conference: the conference control of the session, or None.
-        replaced_session: the session this incoming one takes the place of, or None.
+        conference: the conference control; this version has none, it is false and says so when it is used.
+        replaced_session: the session this incoming one takes the place of, or `Null`.
         transfer_handler: state of the transfer of this session, a `TransferHandler`.
-        transfer_info: how a transfer made this session, a `TransferInfo`, or None.
+        transfer_info: how a transfer made this session, a `TransferInfo`, or `Null`.
     """
 
     def __init__(self, account: Any) -> None:
         super().__init__(account)
         self.subject: str | None = None
-        self.conference: Any = None
-        self.replaced_session: Session | None = None
+        self.conference: Any = NoConferenceControl()
+        self.replaced_session: Session | NullType = Null
         self.transfer_handler = TransferHandler()
-        self.transfer_info: TransferInfo | None = None
+        self.transfer_info: TransferInfo | NullType = Null
         self._has_offer = False                 # the INVITE of the peer had one
         self._closing = False                   # the procedure that ends the session was started
 
@@ -143,7 +145,7 @@ class Session(SessionBase):
         self._fire(Input.CONNECT)
         self.direction = 'outgoing'
         self.subject = subject
-        self.transfer_info = transfer_info
+        self.transfer_info = transfer_info if transfer_info is not None else Null
         self.local_focus = is_focus
         self.proposed_streams = streams
         request = ConnectRequest(to_header, routes, list(streams), is_focus, headers)
@@ -396,7 +398,7 @@ class Session(SessionBase):
 
     def _settle_replacement(self) -> None:
         """The session has started: the one it replaces is not needed any more."""
-        if self.replaced_session is not None:
+        if self.replaced_session:
             self.replaced_session.end()
 
     def _idle(self, event: Event) -> None:
@@ -441,6 +443,8 @@ class Session(SessionBase):
             case Kind.MESSAGE:
                 data = event.data
                 self._post('SIPSessionGotMessage', method=data.method, request_uri=data.request_uri, headers=data.headers, body=data.body)
+            case Kind.PROGRESS:
+                establish.got_provisional(self, event.data)
             case Kind.TRANSFER:
                 # The core has told the peer that we are trying; without an end it would wait for one.
                 log.info('incoming transfer refused: this version cannot follow transfers')

@@ -98,6 +98,18 @@ def test_add_and_remove(pair):
         assert side.wait('SIPSessionDidRenegotiateStreams')['action'] == 'remove'
 
 
+def test_ringing_during_a_proposal(pair):
+    pair.connected('plain')
+    pair.caller.do('add', session='s', streams=['plain'])
+    pair.callee.wait('SIPSessionGotProposal')
+    pair.callee.call('send_ring_indication', 'in1')
+    assert pair.caller.wait('SIPSessionGotProvisionalResponse') == {'code': 180, 'reason': 'Ringing'}
+    assert pair.caller.names().count('GotRingIndication') == 1
+    pair.callee.do('accept_proposal', session='in1')
+    for side in (pair.caller, pair.callee):
+        side.wait('SIPSessionDidRenegotiateStreams')
+
+
 def test_proposal_cancelled(pair):
     pair.connected('plain')
     pair.caller.do('add', session='s', streams=['plain'])

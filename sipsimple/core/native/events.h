@@ -32,6 +32,7 @@ enum ss_event_kind {
     SS_EV_INV_TRANSFER_STATE,           /* pjsip_evsub_state, code | state name, raw, reason */
     SS_EV_INV_TRANSFER_NOTIFY,          /* | raw */
     SS_EV_INV_REINVITE_SENT,
+    SS_EV_INV_REINVITE_PROGRESS,        /* code | raw */
 
     /* media */
     SS_EV_RTP_INIT = 300,               /* SS_T_RTP_TRANSPORT; status | error text */

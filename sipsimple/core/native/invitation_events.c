@@ -428,6 +428,12 @@ static void invite_changed(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
         && tsx->status_code == PJSIP_SC_TSX_TIMEOUT) {
         self->ack_missing = 1;          /* RFC 3261 section 14.2 */
         ss_inv_hang_up(inv, PJSIP_SC_REQUEST_TIMEOUT, "ACK missing");
+    } else if (tsx->role == PJSIP_ROLE_UAC && tsx->state == PJSIP_TSX_STATE_PROCEEDING
+               && event->body.tsx_state.type == PJSIP_EVENT_RX_MSG && tsx->status_code > 100) {
+        int64_t code = tsx->status_code;
+        ss_blob raw = ss_raw(event->body.tsx_state.src.rdata);
+
+        ss_post(SS_EV_INV_REINVITE_PROGRESS, self->base.handle, &code, 1, &raw, 1);
     } else if (self->reinvite_waits && tsx->role == PJSIP_ROLE_UAS && tsx->state > PJSIP_TSX_STATE_COMPLETED) {
         reinvite_ended(self, inv, tsx, event);
     } else if (has_ended(tsx, event)) {

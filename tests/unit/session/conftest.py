@@ -212,6 +212,9 @@ class FakeInvitation:
         self.sdp.proposed_remote = FrozenSDPSession.new(offer) if offer is not None else None
         self.change('connected', 'remote', 'received_proposal' if offer is not None else 'received_proposal_request')
 
+    def peer_delays_reinvite(self, code, reason):
+        self._post('SIPInvitationGotProvisionalResponse', code=code, reason=reason, headers={}, body=None)
+
     def peer_answers_reinvite(self, code=200, reason='OK', remote=None):
         if code < 300:
             local = self.sdp.proposed_local

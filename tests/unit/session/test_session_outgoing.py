@@ -8,6 +8,7 @@ import pytest
 
 from sipsimple.core import Header, PJSIPError, SIPURI, ToHeader
 from sipsimple.session import IllegalStateError, Session, SessionManager
+from sipsimple.util import Null
 
 
 def test_call_that_works(world):
@@ -347,6 +348,16 @@ def test_internal_error_ends_the_session(world, monkeypatch):
     monkeypatch.setattr(session, '_negotiated', lambda data: 1 / 0)
     world.invitation.peer_answers()
     assert session.state == 'terminated' and world.recorder.one('SIPSessionDidFail').failure_reason == 'internal error'
+
+
+def test_what_is_not_there_is_null(world):
+    session = Session(world.account)
+    assert not session.replaced_session and not session.transfer_info and not session.conference
+    assert session.replaced_session.remote_identity is session.transfer_info.referred_by is Null
+    for method in (session.conference.add_participant, session.conference.remove_participant):
+        with pytest.raises(NotImplementedError):
+            method('sip:somebody@example.com')
+    assert world.outgoing().transfer_info is Null
 
 
 def test_what_needs_a_session(world):

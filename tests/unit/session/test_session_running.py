@@ -454,6 +454,17 @@ def test_add_accepted(world):
     assert text.calls == ['initialize outgoing', 'offer', 'start'] and audio.calls[-1] == 'update'
 
 
+def test_progress_of_a_proposal(world):
+    session, invitation = world.connected()
+    session.add_stream(world.Text())
+    invitation.peer_delays_reinvite(180, 'Ringing')
+    invitation.peer_delays_reinvite(183, 'Session Progress')
+    assert world.recorder.names == ['GotProposal', 'GotRingIndication', 'GotProvisionalResponse', 'GotProvisionalResponse']
+    assert [(data.code, data.reason) for data in world.recorder.all('SIPSessionGotProvisionalResponse')] == [(180, 'Ringing'), (183, 'Session Progress')]
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and len(session.streams) == 2
+
+
 def test_add_rejected(world):
     session, invitation = world.connected()
     text = world.Text()
