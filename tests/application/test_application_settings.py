@@ -121,6 +121,43 @@ stop()
 ''')
 
 
+def test_traces_in_files(run, tmp_path):
+    """A TraceLog runs all the time; the settings decide whether there is anything to write."""
+    run('''
+from sipsimple.logging import TraceLog
+log = TraceLog('traces')
+log.start()
+start()
+settings = SIPSimpleSettings()
+peer = socket.socket(type=socket.SOCK_DGRAM)
+peer.bind(('127.0.0.1', 0))
+peer.settimeout(10)
+for number, traced in enumerate((False, True, False)):
+    settings.logs.trace_sip = traced
+    settings.logs.trace_pjsip = traced
+    if number:
+        saved()
+    peer.sendto(f"""OPTIONS sip:x@127.0.0.1:{app.engine.udp_port} SIP/2.0
+Via: SIP/2.0/UDP 127.0.0.1:{peer.getsockname()[1]};branch=z9hG4bK{number}
+Max-Forwards: 70
+From: <sip:peer@127.0.0.1>;tag=1
+To: <sip:x@127.0.0.1>
+Call-ID: question-{number}
+CSeq: 1 OPTIONS
+Content-Length: 0
+
+""".replace('\\n', '\\r\\n').encode(), ('127.0.0.1', app.engine.udp_port))
+    assert peer.recv(4096).startswith(b'SIP/2.0 200')
+    app.engine.post_later('TestMark')               # behind the traces of this
+    wait('TestMark')
+log.stop()
+text = open('traces/sip.log').read()
+assert text.count('question-') == text.count('question-1') == 2 and 'RECEIVED UDP' in text and 'SENT UDP' in text, text
+assert os.path.getsize('traces/pjsip.log') and not os.path.getsize('traces/msrp.log')
+stop()
+''')
+
+
 def test_tls_is_opened_anew(run, tmp_path):
     make_certificate(tmp_path)
     run('''
