@@ -2,6 +2,7 @@ from collections.abc import Iterable
 
 PJ_VERSION: str
 LOG_MAX_LEVEL: int
+TLS_STATUS: range
 
 def start() -> None: ...
 def stop() -> None: ...

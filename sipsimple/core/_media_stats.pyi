@@ -1,8 +1,9 @@
-from typing import TypedDict
+from typing import TypedDict, type_check_only
 
 DIRECTION_FIELDS: tuple[str, ...]
 FIGURE_FIELDS: tuple[str, ...]
 
+@type_check_only
 class Figures(TypedDict):
     """Microseconds, except `count`."""
     count: int
@@ -11,6 +12,7 @@ class Figures(TypedDict):
     last: int
     avg: int
 
+@type_check_only
 class DirectionStatistics(TypedDict):
     packets: int
     bytes: int
@@ -23,6 +25,7 @@ class DirectionStatistics(TypedDict):
     random_loss: bool
     jitter: Figures
 
+@type_check_only
 class Statistics(TypedDict):
     rtt: Figures
     rx: DirectionStatistics

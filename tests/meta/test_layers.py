@@ -5,6 +5,7 @@ Imports inside functions count too: a lazy upward import is still a dependency. 
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,14 @@ def imports(tree, module, is_package):
     return found
 
 
+CYTHON_IMPORT = re.compile(r'^( *)(?:from +([\w.]+) +c?import|c?import +([\w.]+))', re.MULTILINE)
+
+
+def cython_imports(text):
+    """The same of a Cython module: import and cimport."""
+    return [(text.count('\n', 0, match.start()) + 1, match[2] or match[3], bool(match[1])) for match in CYTHON_IMPORT.finditer(text)]
+
+
 def part(module):
     """The layered part of a module's name: sipsimple.core.engine -> core; msrplib.x -> msrplib."""
     names = module.split('.')
@@ -113,6 +122,11 @@ def function():
     assert upward('sipsimple.util', 'sipsimple.core.helpers', False)
 
 
+def test_the_walk_sees_cython():
+    assert cython_imports('cimport cython\nfrom sipsimple.core._x cimport (\n    y)\ncdef f():\n    import sipsimple.session\nextern from "x.h"\n') == [
+        (1, 'cython', False), (2, 'sipsimple.core._x', False), (5, 'sipsimple.session', True)]
+
+
 def test_every_package_has_a_layer():
     assert {part(name) for name, _ in modules()} - {None} <= set(LEVEL)
 
@@ -123,6 +137,14 @@ def test_nothing_imports_upward():
         tree = ast.parse(path.read_text(encoding='utf-8'), str(path))
         for line, target, lazy in imports(tree, name, path.name == '__init__.py'):
             reason = upward(name, target, lazy)
+            if reason:
+                wrong.append(f'{path.relative_to(ROOT)}:{line}: {target}: {reason}')
+    native = sorted([*(ROOT / 'sipsimple').rglob('*.pyx'), *(ROOT / 'sipsimple').rglob('*.pxd')])
+    assert native
+    for path in native:
+        for line, target, _ in cython_imports(path.read_text(encoding='utf-8')):
+            # Not even in a function: what is native is low, and stays there.
+            reason = upward('.'.join(path.relative_to(ROOT).with_suffix('').parts), target, False)
             if reason:
                 wrong.append(f'{path.relative_to(ROOT)}:{line}: {target}: {reason}')
     assert not wrong, '\n'.join(wrong)
