@@ -32,6 +32,7 @@ from buildtools import cython_ext, pjsip, pjsip_source
 from buildtools.requirements import compiler
 
 UNPATCHED = 'SIPSIMPLE_TEST_PJSIP'      # tells the plug-in below which tree the programs of the tests are compiled with
+SRTP = '-DPJMEDIA_EXTERNAL_SRTP=2'       # what PJSIP's makefiles add by themselves: the system's libsrtp2
 ASSERTS = 'on a build with asserts'
 
 
@@ -40,6 +41,11 @@ def header(patch: Path, name: str) -> str:
     head = patch.read_text(encoding='utf-8').split('\n--- ', 1)[0].split('\ndiff ', 1)[0]
     found = re.search(rf'^{name}: (.*?)(?=^\w[\w ]*: |\n\n|\Z)', head, re.MULTILINE | re.DOTALL)
     return ' '.join(found[1].split()) if found else ''
+
+
+def touched(patch: Path) -> list[str]:
+    """The files that a patch changes."""
+    return re.findall(r'^\+\+\+ b/(\S+)', patch.read_text(encoding='utf-8'), re.MULTILINE)
 
 
 def tests_of(patch: Path) -> tuple[list[tuple[str, str]], bool]:
@@ -77,17 +83,27 @@ class Tree:
         shutil.copytree(self.original.folder, folder)
 
     def without(self, patch: Path, scratch: Path) -> Path:
-        """Take the patch out; returns the native core linked with the result."""
-        names = re.findall(r'^\+\+\+ b/(\S+)', patch.read_text(encoding='utf-8'), re.MULTILINE)
-        command = ['patch', '-p1', '-R', '--batch', '--no-backup-if-mismatch', '-r', '-', '-i', str(patch)]
-        subprocess.run(command, cwd=self.build.folder, check=True, stdout=subprocess.DEVNULL)
-        for name in names:
+        """Take the patch out; returns the native core linked with the result. Later patches that build on it go too."""
+        names = set(touched(patch))
+        later = [other for other in pjsip_source.patch_files() if other.name > patch.name and names & set(touched(other))]
+        for other in [*reversed(later), patch]:
+            self._patch('-R', other)
+        for other in later:
+            if self._patch('--dry-run', other, check=False):
+                self._patch('--forward', other)
+            else:
+                print(f'{patch.name}: taken out together with {other.name}, which builds on it', flush=True)
+        for name in sorted(names.union(*map(touched, later))):
             if name.endswith('.c'):
                 self._compile(name)
         return self._link(scratch)
 
-    def restore(self, patch: Path) -> None:
-        for name in re.findall(r'^\+\+\+ b/(\S+)', patch.read_text(encoding='utf-8'), re.MULTILINE):
+    def _patch(self, how: str, patch: Path, check: bool = True) -> bool:
+        command = ['patch', '-p1', how, '--batch', '--no-backup-if-mismatch', '-r', '-', '-i', str(patch)]
+        return subprocess.run(command, cwd=self.build.folder, check=check, stdout=subprocess.DEVNULL).returncode == 0
+
+    def restore(self) -> None:
+        for name in {name for other in pjsip_source.patch_files() for name in touched(other)}:
             shutil.copyfile(self.original.folder / name, self.build.folder / name)
         for archive in self.original.folder.glob('*/lib/*.a'):
             shutil.copyfile(archive, self.build.folder / archive.relative_to(self.original.folder))
@@ -95,7 +111,7 @@ class Tree:
     def _compile(self, name: str) -> None:
         source = self.build.folder / name
         for other in source.parent.glob('*.c'):         # transport_srtp_sdes.c and the like are parts of others
-            if f'#include "{source.name}"' in other.read_text(encoding='utf-8', errors='replace'):
+            if re.search(rf'^#\s*include\s*["<]{re.escape(source.name)}[">]', other.read_text(encoding='utf-8', errors='replace'), re.MULTILINE):
                 self._compile(other.relative_to(self.build.folder).as_posix())
                 return
         member = f'{source.stem}.o'
@@ -103,7 +119,7 @@ class Tree:
                     if member in subprocess.run(['ar', 't', path], capture_output=True, text=True, check=True).stdout.split()]
         assert len(archives) == 1, f'{member} is in {len(archives)} archives'
         output = source.with_suffix('.o')
-        subprocess.run([*compiler(), *pjsip.FLAVOURS[self.flavour], '-w', *self.build.cflags, '-c', source, '-o', output], check=True)
+        subprocess.run([*compiler(), *pjsip.FLAVOURS[self.flavour], '-w', *self.build.cflags, SRTP, '-c', source, '-o', output], check=True)
         subprocess.run(['ar', 'r', archives[0], output], check=True)
         output.unlink()
 
@@ -154,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f'{patch.name}: {file} ({expression}): {"fails" if failed else "DOES NOT FAIL"} without it: {summary}', flush=True)
                 if not failed:
                     wrong.append(patch.name)
-            trees[flavour].restore(patch)
+            trees[flavour].restore()
     if wrong:
         print(f'error: tests do not notice that these patches are missing: {", ".join(wrong)}', file=sys.stderr)
     return 1 if wrong else 0

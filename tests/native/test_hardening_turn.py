@@ -126,10 +126,15 @@ def oversize_channel_data(connection, transaction):
     connection.sendall(struct.pack('!HH', 0x4000, 0xFFFF) + bytes(100))
 
 
-@pytest.mark.parametrize('behaviour', [coalesced, fragments, stale_bytes, oversize_stun, oversize_channel_data])
+BAD_REQUEST = 370000 + 400      # PJ_STATUS_FROM_STUN_CODE
+TOO_BIG = 70017                 # PJ_ETOOBIG
+
+
+@pytest.mark.parametrize(('behaviour', 'status'), [(coalesced, BAD_REQUEST), (fragments, BAD_REQUEST), (stale_bytes, BAD_REQUEST), (oversize_stun, TOO_BIG),
+                                                   (oversize_channel_data, TOO_BIG)])
 @pytest.mark.parametrize('variant', VARIANTS)
-def test_stream(variant, behaviour):
-    assert client(variant, behaviour) == 'ended'
+def test_stream(variant, behaviour, status):
+    assert client(variant, behaviour) == f'ended {status}'
 
 
 # ---- connections to the peer (RFC 6062) ----

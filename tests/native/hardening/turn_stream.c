@@ -5,13 +5,17 @@
 #include "common.h"
 
 static pj_turn_state_t state;
-static int received, failed;
+static int received, failed, last_status;
 static char text[100];
 
 static void on_state(pj_turn_sock *sock, pj_turn_state_t old_state, pj_turn_state_t new_state)
 {
+    pj_turn_session_info info;
+
     (void)old_state;
     state = new_state;
+    if (new_state >= PJ_TURN_STATE_DEALLOCATED && pj_turn_sock_get_info(sock, &info) == PJ_SUCCESS && info.last_status)
+        last_status = info.last_status;
     if (new_state == PJ_TURN_STATE_DESTROYING)
         pj_turn_sock_set_user_data(sock, NULL);
 }
@@ -71,6 +75,6 @@ int main(int argc, char **argv)
     else if (failed)
         puts("failed");
     else
-        puts(state >= PJ_TURN_STATE_DEALLOCATED ? "ended" : pj_turn_state_name(state));
+        printf("%s %d\n", state >= PJ_TURN_STATE_DEALLOCATED ? "ended" : pj_turn_state_name(state), last_status);
     return 0;
 }
