@@ -74,6 +74,11 @@ def _stream(section: _Section, frozen: bool) -> Any:
     return stream
 
 
+def _words(text: str) -> list[str]:
+    """Split at spaces and tabs; str.split() would also do so at what bytes of other character sets look like."""
+    return [word for word in text.replace('\t', ' ').split(' ') if word]
+
+
 def parse_sdp(cls: type[S], text: str | bytes) -> S:
     """The session in `text`, of class `cls`; see BaseSDPSession.parse."""
     if isinstance(text, bytes):
@@ -121,7 +126,7 @@ def parse_sdp(cls: type[S], text: str | bytes) -> S:
             attribute._printed = None
             attributes.append(attribute)
         elif kind == 'm':
-            words = value.split()
+            words = _words(value)
             if len(words) < 3:
                 _fail(EINMEDIA, 'media', line)
             if len(sections) == sdp.MAX_MEDIA:
@@ -130,7 +135,7 @@ def parse_sdp(cls: type[S], text: str | bytes) -> S:
             attributes = section.attributes
             sections.append(section)
         elif kind == 'c':
-            words = value.split()
+            words = _words(value)
             if len(words) != 3:
                 _fail(EINCONN, 'connection', line)
             if section.connection is None:
@@ -146,13 +151,13 @@ def parse_sdp(cls: type[S], text: str | bytes) -> S:
             bandwidth_class = sdp.FrozenSDPBandwidthInfo if frozen else sdp.SDPBandwidthInfo
             section.bandwidth.append(bandwidth_class(key, _number(value.strip(), 2**32 - 1, EINBANDW, line)))
         elif kind == 'o' and origin is None:
-            origin = value.split()
+            origin = _words(value)
             if len(origin) != 6:
                 _fail(EINORIGIN, 'origin', line)
         elif kind == 's' and section is session:
             name = value or ' '
         elif kind == 't' and times is None:
-            times = value.split()
+            times = _words(value)
             if len(times) != 2:
                 _fail(EINTIME, 'time', line)
     if origin is None:

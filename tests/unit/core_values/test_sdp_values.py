@@ -300,3 +300,9 @@ def test_fuzz_bytes(data):
         FrozenSDPSession.parse(data)
     except SIPCoreError:
         pass
+
+
+def test_only_spaces_and_tabs_divide_words():
+    """What other character sets have for spaces is part of a word."""
+    sdp = SDPSession.parse('v=0\r\no=a\x85b 1 2 IN IP4\t192.0.2.1\r\ns= \r\nc=IN IP4 192.0.2.1\xa0\r\nt=0 0\r\n'.encode('latin-1'))
+    assert (sdp.user, sdp.address, sdp.connection.address) == ('a\x85b', '192.0.2.1', '192.0.2.1\xa0')
