@@ -63,6 +63,11 @@ def counters():
         'worker_wakeups': ss_counts.worker_wakeups,
         'worker_rounds': ss_counts.worker_rounds,
         'malformed': ss_counts.malformed,
+        'malformed_sdp': ss_counts.malformed_sdp,
+        'malformed_rtp': ss_counts.malformed_rtp,
+        'malformed_rtcp': ss_counts.malformed_rtcp,
+        'stranger_rtp': ss_counts.stranger_rtp,
+        'rejected_srtp': ss_counts.rejected_srtp,
     }
 
 

@@ -38,6 +38,12 @@ static pj_status_t init_ua(pjsip_endpoint *endpt)
     return ss_ua_start();
 }
 
+static pj_status_t init_malformed(pjsip_endpoint *endpt)
+{
+    (void)endpt;
+    return ss_malformed_start();
+}
+
 static pj_status_t init_transports(pjsip_endpoint *endpt)
 {
     (void)endpt;
@@ -61,6 +67,7 @@ static const struct { const char *name; init_function *function; } steps[] = {
     { "call transfer", &pjsip_xfer_init_module },
     { "media", &init_media },
     { "request handling", &init_ua },
+    { "checks of messages", &init_malformed },
     { "transports", &init_transports },
     { "worker thread", &init_worker },
 };

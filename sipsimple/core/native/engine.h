@@ -54,6 +54,9 @@ pj_status_t ss_trace_start(void);
 void ss_log_start(int level);
 void ss_log_set_level(int level);
 
+/* ---- malformed.c: counts and refuses messages that are not whole ---------------------------------------------- */
+pj_status_t ss_malformed_start(void);
+
 /* ---- message.c: small helpers on messages -------------------------------------------------------------------- */
 
 /* Header fields that come down from Python: name, body, name, body ... */

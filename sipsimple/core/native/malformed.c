@@ -1,0 +1,166 @@
+/*
+ * Received SIP messages that are not what they should be. What PJSIP drops is counted; what it would let pass is answered or dropped
+ * here, before a transaction or a dialog acts on it.
+ */
+#define _GNU_SOURCE
+#include "engine.h"
+
+#include <string.h>
+
+#include <pjmedia.h>
+#include <pjsip_ua.h>
+
+/* callback: pjsip_tpmgr dropped data | thread: worker | gil: no | locks: none | lifetime: the Engine's */
+static void on_dropped(pjsip_tp_dropped_data *dropped)
+{
+    if (dropped->status != PJ_EIGNORED)         /* line breaks that keep a connection alive */
+        SS_COUNT(malformed);
+}
+
+/* Where the body begins in a message of `size` bytes; NULL when its header does not end. */
+static const char *find_body(const char *message, size_t size)
+{
+    const char *found = memmem(message, size, "\r\n\r\n", 4), *bare = memmem(message, size, "\n\n", 2);
+
+    if (found && (!bare || found < bare))
+        return found + 4;
+    return bare ? bare + 2 : NULL;
+}
+
+/*
+ * A datagram that ends before its message does is an error, bytes after the message are not part of it (RFC 3261 section 18.3). Streams
+ * are divided by Content-Length already.
+ */
+static int is_whole(pjsip_rx_data *rdata)
+{
+    pjsip_msg_body *body = rdata->msg_info.msg->body;
+    const char *message = rdata->msg_info.msg_buf, *begin;
+    size_t size = (size_t)rdata->msg_info.len, there, length;
+
+    if (!(rdata->tp_info.transport->flag & PJSIP_TRANSPORT_DATAGRAM))
+        return 1;
+    begin = find_body(message, size);
+    if (!begin)
+        return 0;
+    if (!rdata->msg_info.clen)
+        return 1;
+    there = size - (size_t)(begin - message);
+    length = rdata->msg_info.clen->len < 0 ? 0 : (size_t)rdata->msg_info.clen->len;
+    if (length > there)
+        return 0;
+    if (length < there) {
+        rdata->msg_info.len = (int)(size - (there - length));
+        if (body && body->data == begin && body->len == there) {
+            body->len = (unsigned)length;
+            ((char *)body->data)[length] = '\0';        /* parsers stop there */
+            if (!length)
+                rdata->msg_info.msg->body = NULL;
+        }
+    }
+    return 1;
+}
+
+/* RFC 3261 section 8.1.1.5: the CSeq names the method of the request. */
+static int has_right_cseq(const pjsip_rx_data *rdata)
+{
+    return rdata->msg_info.msg->type != PJSIP_REQUEST_MSG
+           || pjsip_method_cmp(&rdata->msg_info.msg->line.req.method, &rdata->msg_info.cseq->method) == 0;
+}
+
+static unsigned count_words(const char *text, size_t length)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < length; i++) {
+        int is_space = text[i] == ' ' || text[i] == '\t';
+
+        count += !is_space && (i == 0 || text[i - 1] == ' ' || text[i - 1] == '\t');
+    }
+    return count;
+}
+
+/* `line` is without line break. */
+static int is_sdp_line(const char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)line[i];
+
+        if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+            return 0;
+    }
+    if (length == 0)
+        return 1;
+    if (length < 2 || line[1] != '=')
+        return 0;
+    switch (line[0]) {
+    case 'o': return count_words(line + 2, length - 2) == 6;
+    case 'c': return count_words(line + 2, length - 2) == 3;
+    case 't': return count_words(line + 2, length - 2) == 2;
+    case 'm': return count_words(line + 2, length - 2) >= 3;
+    case 'b': return memchr(line, ':', length) != NULL;
+    default: return 1;
+    }
+}
+
+/* PJMEDIA's parser lets NUL and other control characters pass, and looks for what a line lacks in the lines behind it. */
+static int is_sdp_text(const char *text, size_t size)
+{
+    while (size) {
+        const char *stop = memchr(text, '\n', size);
+        size_t whole = stop ? (size_t)(stop - text) + 1 : size, length = stop ? whole - 1 : whole;
+
+        if (length && text[length - 1] == '\r')
+            length--;
+        if (!is_sdp_line(text, length))
+            return 0;
+        text += whole;
+        size -= whole;
+    }
+    return 1;
+}
+
+/* Who acts on the SDP refuses it; it is parsed once for all who ask. */
+static int has_bad_sdp(pjsip_rx_data *rdata)
+{
+    pjsip_rdata_sdp_info *info;
+
+    if (!rdata->msg_info.msg->body)
+        return 0;
+    info = pjsip_rdata_get_sdp_info(rdata);
+    if (info->sdp && !is_sdp_text(info->body.ptr, (size_t)info->body.slen)) {
+        info->sdp = NULL;
+        info->sdp_err = PJMEDIA_SDP_EINSDP;
+    }
+    return info->sdp_err != PJ_SUCCESS;
+}
+
+/* callback: pjsip module rx | thread: worker | gil: no | locks: none | lifetime: the Engine's */
+static pj_bool_t on_rx(pjsip_rx_data *rdata)
+{
+    const pjsip_msg *msg = rdata->msg_info.msg;
+
+    if (is_whole(rdata) && has_right_cseq(rdata)) {
+        if (has_bad_sdp(rdata))
+            SS_COUNT(malformed_sdp);
+        return PJ_FALSE;
+    }
+    SS_COUNT(malformed);
+    if (msg->type == PJSIP_REQUEST_MSG && msg->line.req.method.id != PJSIP_ACK_METHOD)
+        ss_ua_respond(rdata, 400, NULL);
+    return PJ_TRUE;
+}
+
+static pjsip_module module = {
+    .name = { "mod-malformed", 13 },
+    .id = -1,
+    .priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER + 1,
+    .on_rx_request = &on_rx,
+    .on_rx_response = &on_rx,
+};
+
+pj_status_t ss_malformed_start(void)
+{
+    module.id = -1;
+    pjsip_tpmgr_set_drop_data_cb(pjsip_endpt_get_tpmgr(ss_endpoint()), &on_dropped);
+    return pjsip_endpt_register_module(ss_endpoint(), &module);
+}
