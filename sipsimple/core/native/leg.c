@@ -9,6 +9,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include <pjlib.h>
 
@@ -81,36 +82,80 @@ static pj_status_t leg_send_rtcp(pjmedia_transport *transport, const void *packe
     return leg_send_rtcp2(transport, NULL, 0, packet, size);
 }
 
+/* The stream must believe that packets come from where they should, or it would drop the first ones as those of a stranger. */
+static void tell_source(ss_leg *leg, const pj_sockaddr *source)
+{
+    pjmedia_stream_common *stream = leg->attached.user_data;
+
+    pj_sockaddr_cp(&stream->rem_rtp_addr, source);
+    stream->rem_rtp_flag = 0;
+    stream->rtp_src_cnt = 0;
+}
+
+/*
+ * Whether the packet is the peer's. `rem_switch` is set when media must go to its source from now on. ICE tells no source: it accepts
+ * packets by paths it has checked; and with SRTP the stream's own rule is enough, since a stranger's packets end before this.
+ */
+static int is_peers(ss_leg *leg, const pj_sockaddr *source, pj_bool_t *rem_switch)
+{
+    struct timespec now;
+
+    if (!source || leg->authenticated)
+        return 1;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    switch (ss_rtp_guard_judge(&leg->guard, &leg->attached.rem_addr, source, now.tv_sec * 1000000000LL + now.tv_nsec)) {
+    case SS_SOURCE_STRANGER:
+        SS_COUNT(stranger_rtp);
+        return 0;
+    case SS_SOURCE_CHANGED:
+        tell_source(leg, source);
+        if (pj_sockaddr_cmp(source, &leg->sent_to) != 0) {
+            leg->sent_to = *source;
+            *rem_switch = PJ_TRUE;
+        }
+        break;
+    case SS_SOURCE_CURRENT:
+        break;
+    }
+    return 1;
+}
+
 /* callback: pjmedia_transport rtp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
 static void on_rtp(pjmedia_tp_cb_param *param)
 {
     ss_leg *leg = param->user_data;
     pjmedia_tp_cb_param inner = *param;
     const pj_sockaddr *source = param->src_addr;
+    size_t size = param->size > 0 ? (size_t)param->size : 0;
+    pj_bool_t rem_switch = PJ_FALSE;
 
     if (!leg || !__atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
         return;
     if (source && source->addr.sa_family != pj_AF_INET() && source->addr.sa_family != pj_AF_INET6())
         source = NULL;                  /* reset under the receiver's feet */
-    if (param->size > 0) {
+    if (__atomic_exchange_n(&leg->rebound, 0, __ATOMIC_ACQ_REL)) {
+        tell_source(leg, &leg->attached.rem_addr);
+        memset(&leg->guard, 0, sizeof leg->guard);
+        leg->sent_to = leg->attached.rem_addr;
+    }
+    if (size) {
+        if (!(ss_is_rtcp(param->pkt, size) ? ss_rtcp_is_valid : ss_rtp_is_valid)(param->pkt, size)) {
+            if (!ss_is_keep_alive(param->pkt, size))
+                SS_COUNT(malformed_rtp);
+            return;
+        }
+        if (!is_peers(leg, source, &rem_switch))
+            return;
         __atomic_add_fetch(&leg->packets, 1, __ATOMIC_RELAXED);
         if (source && pj_sockaddr_cmp(source, &leg->source) != 0) {
             leg->source = *source;
             ss_rtp_set_source(leg->rtp, source);
         }
     }
-    if (__atomic_exchange_n(&leg->rebound, 0, __ATOMIC_ACQ_REL)) {
-        /* Else the stream would drop the new source's first packets as those of a stranger. */
-        pjmedia_stream_common *stream = leg->attached.user_data;
-
-        pj_sockaddr_cp(&stream->rem_rtp_addr, &leg->attached.rem_addr);
-        stream->rem_rtp_flag = 0;
-        stream->rtp_src_cnt = 0;
-    }
     inner.user_data = leg->attached.user_data;
     inner.src_addr = (pj_sockaddr_t *)source;
     leg->attached.rtp_cb2(&inner);
-    param->rem_switch = inner.rem_switch;
+    param->rem_switch = inner.rem_switch || rem_switch;
 }
 
 /* callback: pjmedia_transport rtcp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
@@ -118,8 +163,14 @@ static void on_rtcp(void *user, void *packet, pj_ssize_t size)
 {
     ss_leg *leg = user;
 
-    if (leg && __atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
-        leg->attached.rtcp_cb(leg->attached.user_data, packet, size);
+    if (!leg || !__atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
+        return;
+    if (size > 0 && !ss_rtcp_is_valid(packet, (size_t)size)) {
+        if (!ss_is_keep_alive(packet, (size_t)size))
+            SS_COUNT(malformed_rtcp);
+        return;
+    }
+    leg->attached.rtcp_cb(leg->attached.user_data, packet, size);
 }
 
 static pj_status_t attach_to_top(ss_leg *leg)
@@ -137,10 +188,13 @@ static pj_status_t attach_to_top(ss_leg *leg)
 static pj_status_t leg_attach2(pjmedia_transport *transport, pjmedia_transport_attach_param *param)
 {
     ss_leg *leg = (ss_leg *)transport;
+    char suite[40];
     pj_status_t status;
 
     leg->top = ss_rtp_top(leg->rtp);
     leg->attached = *param;
+    leg->sent_to = param->rem_addr;
+    leg->authenticated = ss_srtp_get_suite(leg->rtp, suite, sizeof suite);
     leg->top_lock = leg->top->grp_lock;
     if (leg->top_lock)
         pj_grp_lock_add_ref(leg->top_lock);

@@ -10,6 +10,7 @@
 #include <pjmedia.h>
 
 #include "core.h"
+#include "rtp_guard.h"
 #include "rtp_transport.h"
 
 struct ss_leg {
@@ -25,7 +26,10 @@ struct ss_leg {
     int sending;                        /* atomic: threads inside a send */
     unsigned packets;                   /* atomic */
     pjmedia_transport_attach_param attached;    /* callbacks and signalled addresses */
-    pj_sockaddr source;                 /* receiving thread only */
+    pj_sockaddr source;                 /* receiving thread only, as what follows */
+    ss_rtp_guard guard;
+    pj_sockaddr sent_to;                /* where the transport sends to, by the last change of source */
+    int authenticated;                  /* SRTP: who has the key is the peer, wherever it is */
     int rebound;                        /* atomic: the receiving thread must tell the stream of a new remote address */
 };
 

@@ -38,6 +38,14 @@ static void set_suites(pjmedia_srtp_setting *setting, const char *const *names, 
     }
 }
 
+/* callback: pjmedia_srtp rx rejected | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: no object */
+static void on_rejected(pjmedia_transport *transport, pj_bool_t is_rtcp)
+{
+    (void)transport;
+    (void)is_rtcp;
+    SS_COUNT(rejected_srtp);
+}
+
 static void fill(pjmedia_srtp_setting *setting, pjmedia_srtp_use use, int answering)
 {
     pjmedia_srtp_setting_default(setting);
@@ -45,6 +53,7 @@ static void fill(pjmedia_srtp_setting *setting, pjmedia_srtp_use use, int answer
     setting->close_member_tp = PJ_TRUE;
     setting->keying_count = 1;
     setting->keying[0] = PJMEDIA_SRTP_KEYING_SDES;
+    setting->cb.on_srtp_rx_rejected = on_rejected;
     if (answering)
         set_suites(setting, accepted, PJ_ARRAY_SIZE(accepted));
     else
