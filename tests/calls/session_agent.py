@@ -107,7 +107,7 @@ class Agent:
     def __init__(self):
         self.sessions = {}
         self.count = 0
-        self.auto = None                # what to do with incoming sessions: 'accept', 'ring+accept'
+        self.auto = None                # what to do with incoming sessions: 'accept', 'ring+accept', 'reject', 'chaos'
         self.lock = threading.Lock()
         self.mixer = None
         self.account = SimpleNamespace(
@@ -116,6 +116,7 @@ class Agent:
             rtp=SimpleNamespace(audio_codec_list=None, timeout=None, encryption=SimpleNamespace(enabled=False, key_negotiation='sdes_optional')),
             nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None, turn_server=None))
         self.quiet = False
+        self.errors = []
 
     def say(self, **fields):
         with self.lock:
@@ -132,7 +133,9 @@ class Agent:
 
     def handle_notification(self, notification):
         name, sender, data = notification.name, notification.sender, notification.data
-        if name == 'SIPSessionNewIncoming' and self.auto == 'chaos':
+        if name == 'SIPSessionNewIncoming' and self.auto == 'reject':
+            sender.reject(486)
+        elif name == 'SIPSessionNewIncoming' and self.auto == 'chaos':
             call_in_twisted_thread(chaos_answer, sender, data.streams)
         elif name == 'SIPSessionNewIncoming' and self.auto:
             if self.auto == 'ring+accept':
@@ -224,6 +227,39 @@ class Agent:
                 value = value[int(part)] if part.isdigit() else getattr(value, part)
             result[name] = simple(value)
         return result
+
+    def do_tone(self, session, frequency, seconds):
+        """Let the peer of a session hear a tone."""
+        from sipsimple.core import ToneGenerator
+        self.tone = ToneGenerator(self.mixer)
+        self.tone.start()
+        self.mixer.connect_slots(self.tone.slot, self.sessions[session].streams[0].consumer_slot)
+        while seconds > 0:
+            self.tone.play_tones([(frequency, 0, min(seconds, 30) * 1000)])
+            seconds -= 30
+
+    def do_record(self, session, path):
+        """Record what the peer of a session says; without a path, end that."""
+        from sipsimple.core import RecordingWaveFile
+        if path is None:
+            self.recorder.stop()
+        else:
+            self.recorder = RecordingWaveFile(self.mixer, path)
+            self.recorder.start()
+            self.mixer.connect_slots(self.sessions[session].streams[0].producer_slot, self.recorder.slot)
+
+    def do_counters(self):
+        """The counters of the native core, and what was logged as an error, if that is counted."""
+        from sipsimple.core._handles import counters
+        return {'counters': counters(), 'errors': self.errors}
+
+    def do_count_errors(self):
+        import logging
+
+        class Handler(logging.Handler):
+            def emit(handler, record):
+                self.errors.append(record.getMessage() if record.exc_info is None else f'{record.getMessage()}: {record.exc_info[1]!r}')
+        logging.getLogger().addHandler(Handler(logging.ERROR))
 
     def do_sessions(self):
         return {'count': len(SessionManager().sessions)}
