@@ -33,7 +33,8 @@ class SIPSettings(SettingsGroup):
     register_interval = Setting(type=NonNegativeInteger, default=600)   # seconds, the next two as well
     subscribe_interval = Setting(type=NonNegativeInteger, default=600)
     publish_interval = Setting(type=NonNegativeInteger, default=600)
-    tls_name = Setting(type=str, default=None, nillable=True)
+    tls_name = Setting(type=str, default=None, nillable=True)           # in the certificate of the next hop; None: its host
+    use_gruu = Setting(type=bool, default=False)                        # as contact in dialogs, RFC 5627
 
 
 class EncryptionSettings(SettingsGroup):

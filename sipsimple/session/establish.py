@@ -11,13 +11,18 @@ from sipsimple.session.states import Input, SessionState
 if TYPE_CHECKING:
     from sipsimple.session.session import Session
 
-__all__ = ['established', 'got_provisional', 'settings']
+__all__ = ['established', 'got_provisional', 'settings', 'uses_gruu']
 
 
 def settings() -> Any:
     """Return the general settings."""
     from sipsimple.configuration.settings import SIPSimpleSettings
     return SIPSimpleSettings()
+
+
+def uses_gruu(account: Any) -> bool:
+    """Return whether the account wants its GRUU, if it has one, as the contact of dialogs."""
+    return bool(getattr(getattr(account, 'sip', None), 'use_gruu', False))
 
 
 def established(session: Session) -> None:

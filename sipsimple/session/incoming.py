@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ContactHeader, PublicGRUU, SIPCoreError, SIPURI, sip_status_messages
 from sipsimple.session import description, ending, streamset
-from sipsimple.session.establish import established, settings
+from sipsimple.session.establish import established, settings, uses_gruu
 from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, StreamFailed
 from sipsimple.streams import MediaStreamRegistry, UnknownStreamError
 
@@ -109,6 +109,8 @@ def _contact(session: Session, is_focus: bool) -> ContactHeader | None:
     assert invitation is not None
     default = invitation.local_contact_header
     try:
+        if not uses_gruu(session.account):
+            raise KeyError
         uri = SIPURI.new(session.account.contact[PublicGRUU, invitation.transport])
     except KeyError:
         if default is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sipsimple.core import ContactHeader, FromHeader, Invitation, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import ContactHeader, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
 from sipsimple.session import active, description, reinvite, streamset
-from sipsimple.session.establish import established, got_provisional, settings
+from sipsimple.session.establish import established, got_provisional, settings, uses_gruu
 from sipsimple.session.inputs import DeadlineExpired, Disconnected, EndRequested, Failure, Kind, StreamFailed
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def run_connect(session: Session, request: ConnectRequest) -> None:
 def _contact(session: Session, request: ConnectRequest, route: Route) -> tuple[ContactHeader, str]:
     """Return the contact and the media address for a route."""
     try:
-        uri = session.account.contact[PublicGRUUIfAvailable, route]
+        uri = session.account.contact[PublicGRUUIfAvailable if uses_gruu(session.account) else NoGRUU, route]
     except KeyError as error:
         raise Failure('could not find a contact for the route', 480, response=480) from error
     # A GRUU names a server; every other contact has our address on this route.
