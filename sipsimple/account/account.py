@@ -197,24 +197,19 @@ class Account(AccountLife, SettingsObject):
         from sipsimple.account.manager import AccountManager
         AccountManager().remove_account(self)
 
-    _REREGISTER_ON = frozenset(('__id__', 'auth.username', 'auth.password', 'nat_traversal.use_ice', 'sip.outbound_proxy',
-                                'sip.tls_name', 'sip.register_interval'))
-
     def _NH_CFGSettingsObjectDidChange(self, notification: Notification) -> None:
         modified = notification.data.modified
         super()._NH_CFGSettingsObjectDidChange(notification)
         if '__id__' in modified:
             from sipsimple.account.manager import AccountManager
             AccountManager().rename_account(self, modified['__id__'].old)
-        if 'sip.register.enabled' in modified:
-            call_in_green_thread(self._update_registrar)
-        elif 'enabled' not in modified and self._REREGISTER_ON & modified.keys():
-            self.reregister()       # not when it is only now activated, with these very settings
+        call_in_green_thread(self._update_registrar)        # after the activation, which has the lock by now
 
     def _update_registrar(self) -> None:
         with self._life_lock:
             if self._active and self.sip.register.enabled:
                 self._registrar.start()
+                self._registrar.update()
             else:
                 self._registrar.stop()
 

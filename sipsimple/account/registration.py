@@ -140,6 +140,7 @@ class Registrar:
         self._interrupted = False                           # STOP or REREGISTER is among the inputs
         self._ended: Event[None] | None = None
         self._registration: Registration | None = None
+        self._parameters: tuple[Any, ...] | None = None     # the settings of the last attempt
         self._route: Route | None = None                    # the one that works
         self._registered_at = 0.0                           # of the loop's clock
         self._min_expires = 0                               # seconds; what the registrar says is the least
@@ -161,6 +162,7 @@ class Registrar:
             self._ended = Event()
             self._inputs = Queue()
             self._interrupted = False
+            self._parameters = None
             self._min_expires = 0
             self._backoffs = {name: Backoff(*times) for name, times in BACKOFFS.items()}
             for name in self.OBSERVED:
@@ -179,6 +181,16 @@ class Registrar:
     def reregister(self) -> None:
         """Unregister and register anew, with the settings as they are now."""
         call_in_twisted_thread(self._request_reregistration)
+
+    def update(self) -> None:
+        """Register anew if settings have changed since the last attempt began. Thread: the SDK thread."""
+        if self._parameters not in (None, self._current_parameters()):
+            self._request_reregistration()
+
+    def _current_parameters(self) -> tuple[Any, ...]:
+        account = self.account
+        return (account.id, account.auth.username, account.auth.password, account.nat_traversal.use_ice, str(account.sip.outbound_proxy),
+                account.sip.tls_name, account.sip.register_interval)
 
     def _request_reregistration(self) -> None:
         if self._ended is not None and not self._interrupted:       # one that waits will see the present settings as well
@@ -217,8 +229,10 @@ class Registrar:
             what = inputs.get(timeout)
         except QueueEmpty:
             return Input.RETRY
-        if what in (Input.STOP, Input.REREGISTER):
+        if what is Input.STOP:
             self._interrupted = False
+        elif what is Input.REREGISTER:
+            self._interrupted = self._ended is None         # a STOP may have come after it
         return what
 
     def _attempt(self) -> None:
@@ -317,6 +331,7 @@ class Registrar:
 
     def _register(self) -> None:
         deadline = reactor.get_loop().time() + ATTEMPT_LIMIT
+        self._parameters = self._current_parameters()
         self._answers = Queue()
         self._certificate_errors = {}
         routes = self._find_routes()

@@ -155,6 +155,19 @@ def test_stop_during_an_attempt(sdk, registrar):
     sdk.wait('SIPAccountRegistrationDidEnd', NAME)
 
 
+def test_stop_right_after_other_settings(sdk, registrar):
+    """The attempt with the new settings is not waited for."""
+    add(sdk, registrar)
+    success(sdk)
+    registrar.script = [granted(60), granted(60), silence]
+    with ScriptedRegistrar() as silent:
+        silent.script = [silence]
+        sdk.do('evaluate', expression=f'''[agent.assign(AccountManager().get_account({NAME!r}), values)
+            for values in ({{"sip.outbound_proxy": {silent.proxy!r}}}, {{"enabled": False}})]''')
+        sdk.wait('SIPAccountDidDeactivate', NAME, timeout=8)
+        sdk.wait('SIPAccountRegistrationDidEnd', NAME)
+
+
 def test_stop_during_an_attempt_that_is_not_answered(sdk, registrar):
     registrar.script = [silence]
     add(sdk, registrar)

@@ -32,7 +32,8 @@ class Authority:
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, first_day: int = -2, last_day: int = 2,
                  issuer: x509.Name | None = None) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
-        return x509.CertificateBuilder(issuer or self._name, subject, key.public_key(), x509.random_serial_number(), now + first_day * DAY, now + last_day * DAY)
+        return x509.CertificateBuilder(issuer or self._name, subject, key.public_key(), x509.random_serial_number(), now + first_day * DAY,
+                                       now + last_day * DAY)
 
     def issue(self, name: str, *names: str, expired: bool = False, self_signed: bool = False) -> Path:
         """Make name.pem and name.key for these host names and addresses; returns the path without an ending."""

@@ -26,7 +26,7 @@ from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.core import Engine, FromHeader, Header, Message, Route, RouteHeader, SIPURI, ToHeader
 from sipsimple.lookup import DNSLookup, DNSManager
 from sipsimple.notification import IObserver, NotificationCenter
-from sipsimple.session import Session
+from sipsimple.session import Session, SessionManager
 from sipsimple.storage import FileStorage, MemoryStorage
 from sipsimple.streams import AudioStream
 
@@ -53,6 +53,7 @@ def simple(value: Any) -> Any:
 class Agent:
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.session_manager = SessionManager()
         self.objects: dict[str, Any] = {}
         self.incoming = 0
         self.seen: dict[str, threading.Event] = {'SIPApplicationDidStart': threading.Event(), 'SIPApplicationDidEnd': threading.Event()}
@@ -69,7 +70,7 @@ class Agent:
 
     def find(self, path: str) -> Any:
         name, *rest = path.split('/')
-        if name in self.objects:
+        if name in self.objects and not AccountManager().has_account(name):
             value = self.objects[name]
         elif name == 'settings':
             value = SIPSimpleSettings()
@@ -91,7 +92,16 @@ class Agent:
             value = value[int(part)] if part.lstrip('-').isdigit() else getattr(value, part)
         return value
 
+    def stream_of(self, session: str) -> Any:
+        """The audio of a session; before the answer it is among the proposed ones."""
+        found = self.find(session)
+        return [*found.streams, *(found.proposed_streams or ())][0]
+
     def name_of(self, value: Any) -> str:
+        if isinstance(value, Account):
+            return str(value.id)
+        if isinstance(value, BonjourAccount):
+            return 'bonjour'
         for name, known in list(self.objects.items()):
             if known is value:
                 return name
@@ -100,10 +110,6 @@ class Agent:
             name = f'in{self.incoming}'
             self.objects[name] = value
             return name
-        if isinstance(value, Account):
-            return str(value.id)
-        if isinstance(value, BonjourAccount):
-            return 'bonjour'
         session = getattr(value, 'session', None)
         if isinstance(session, Session):
             return self.name_of(session)
@@ -171,7 +177,12 @@ class Agent:
 
     def do_account(self, name: str, values: dict[str, Any]) -> None:
         """Make an account or change it."""
-        account = BonjourAccount() if name == 'bonjour' else AccountManager().get_account(name) if AccountManager().has_account(name) else Account(name)
+        if name == 'bonjour':
+            account: Any = BonjourAccount()
+        elif AccountManager().has_account(name):
+            account = AccountManager().get_account(name)
+        else:
+            account = self.objects[name] = Account(name)        # it is known to the manager a moment after it was saved
         self.assign(account, values)
 
     def do_set(self, target: str, values: dict[str, Any]) -> None:
@@ -227,14 +238,14 @@ class Agent:
 
     def do_play(self, player: str, session: str, filename: str, loop_count: int = 1) -> None:
         """Play a .wav file to the peer."""
-        stream = self.find(session).streams[0]
+        stream = self.stream_of(session)
         self.objects[player] = new = WavePlayer(stream.mixer, filename, loop_count=loop_count)
         stream.bridge.add(new)
         new.start()
 
     def do_record(self, recorder: str, session: str, filename: str) -> None:
         """Record what the peer says, and nothing else: a bridge of its own."""
-        stream = self.find(session).streams[0]
+        stream = self.stream_of(session)
         self.objects[recorder] = new = WaveRecorder(stream.mixer, filename)
         self.objects[f'{recorder}.bridge'] = bridge = AudioBridge(stream.mixer)
         new.start()
@@ -245,6 +256,19 @@ class Agent:
         """Close the file."""
         self.objects.pop(f'{recorder}.bridge').stop()
         self.objects.pop(recorder).stop()
+
+    def do_sleep(self, seconds: float) -> None:
+        """Let sound go on for a while."""
+        time.sleep(seconds)
+
+    def do_end_sessions(self) -> None:
+        """End all sessions and wait until they are gone."""
+        for session in self.session_manager.sessions:
+            session.end()
+        until = time.monotonic() + LIMIT
+        while self.session_manager.sessions:
+            assert time.monotonic() < until, f'sessions do not end: {self.session_manager.sessions}'
+            time.sleep(0.02)
 
     def do_answer(self, steps: list[Any]) -> None:
         """What to do with each incoming session from now on."""
