@@ -167,6 +167,17 @@ def test_authentication(peer, seen, algorithm):
     call.end()
 
 
+def test_wrong_password(peer, seen):
+    """A new nonce is in every challenge: the credentials for the first one are refused, not stale."""
+    call = Outgoing(peer, seen, credentials=Credentials('alice', 'wrong'))
+    for nonce in ('one', 'two'):
+        call.answer(407, headers=f'Proxy-Authenticate: Digest realm="example.com", nonce="{nonce}", qop="auth"\r\n')
+        peer.expect('ACK')
+        if nonce == 'one':
+            call.request = peer.expect('INVITE')
+    assert call.state('disconnected').code == 407
+
+
 def test_early_media(peer, seen):
     call = Outgoing(peer, seen)
     call.answer(183, sdp=audio_sdp(5000))
