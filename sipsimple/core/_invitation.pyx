@@ -6,8 +6,9 @@ from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_ensure_thread, ss_ha
 from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
 from sipsimple.core._handles cimport Handle
 from sipsimple.core._sip cimport (
-    SS_INV_DISCONNECTING, SS_INV_LOCAL, SS_INV_MISSING_ACK, SS_INV_REQUEST, ss_inv_abort, ss_inv_answer,
-    ss_inv_cancel_reinvite, ss_inv_create, ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message, ss_inv_reinvite, ss_inv_set_session_timer, ss_inv_transfer,
+    SS_INV_DISCONNECTING, SS_INV_LOCAL, SS_INV_MISSING_ACK, SS_INV_REQUEST, ss_inv_abort, ss_inv_ack,
+    ss_inv_answer, ss_inv_cancel_reinvite, ss_inv_create, ss_inv_dialog_id, ss_inv_end, ss_inv_invite, ss_inv_message,
+    ss_inv_reinvite, ss_inv_set_session_timer, ss_inv_transfer, ss_inv_transfer_end,
     ss_inv_transfer_notify, ss_inv_update, ss_invite_params)
 
 FLAG_REQUEST = SS_INV_REQUEST
@@ -89,6 +90,19 @@ def offer(Handle handle, bint update, contact, sdp, headers):
     check(status, 'send the UPDATE' if update else 'send the re-INVITE')
 
 
+def ack(Handle handle, sdp, headers):
+    """Send the ACK to a 2xx that brought an offer, with the answer. Raises PJSIPError."""
+    cdef ss_handle number = handle.number
+    cdef Fields fields = Fields(headers)
+    cdef bytes c_sdp = _text(sdp)
+    cdef pj_str_t v_sdp = as_pj(c_sdp)
+    cdef pj_status_t status
+    with nogil:
+        ss_ensure_thread()
+        status = ss_inv_ack(number, v_sdp, fields.fields, fields.count)
+    check(status, 'send the ACK')
+
+
 def cancel_reinvite(Handle handle):
     """CANCEL our re-INVITE. Raises PJSIPError."""
     cdef ss_handle number = handle.number
@@ -159,6 +173,14 @@ def transfer(Handle handle, refer_to, headers):
         ss_ensure_thread()
         status = ss_inv_transfer(number, v_target, fields.fields, fields.count)
     check(status, 'send the REFER')
+
+
+def transfer_end(Handle handle):
+    """Forget the transfer under way; harmless without one."""
+    cdef ss_handle number = handle.number
+    with nogil:
+        ss_ensure_thread()
+        ss_inv_transfer_end(number)
 
 
 def transfer_notify(Handle handle, int code, reason):

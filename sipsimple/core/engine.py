@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 from sipsimple.__info__ import __version__
 from sipsimple.core import _diagnostics, _endpoint, _events, _handles, _media_endpoint, _sound_devices, _timers, helpers
 from sipsimple.core.errors import SIPCoreError
-from sipsimple.core.messages import parse_message
+from sipsimple.core.messages import parse_request
 from sipsimple.core.tls_files import check_tls_files
 from sipsimple.notification import NotificationCenter, NotificationData
 
@@ -649,7 +649,7 @@ def _on_sip_trace(obj: None, event: _events.Event) -> None:
 
 
 def _on_message(obj: None, event: _events.Event) -> None:
-    message = parse_message(event.data[0])
+    message = parse_request(event.data[0])
     headers = message.headers
     content_type = headers.get('Content-Type')
     Engine()._post('SIPEngineGotMessage', NotificationData(

@@ -14,7 +14,7 @@ from sipsimple.core import _events, _handles, _invitation, _timers
 from sipsimple.core.errors import SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
-from sipsimple.core.messages import Response, parse_message, parse_sipfrag
+from sipsimple.core.messages import Request, Response, parse_message, parse_request, parse_sipfrag
 from sipsimple.core.request import check_reason, check_timeout, check_type, name_addr, route_body
 from sipsimple.core.sdp import FrozenSDPSession, SDPSession
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
@@ -228,11 +228,13 @@ class Invitation:
     # ---- methods -----------------------------------------------------------------------------------------------
 
     def send_invite(self, request_uri: SIPURI, from_header: FromHeader, to_header: ToHeader, route_header: RouteHeader,
-                    contact_header: ContactHeader, sdp: SDPSession, credentials: Credentials | None = None,
+                    contact_header: ContactHeader, sdp: SDPSession | None, credentials: Credentials | None = None,
                     extra_headers: Iterable[Header] = (), timeout: float | None = None) -> None:
         """Send the INVITE.
 
         Args:
+            sdp: the offer; None asks the peer for one, which comes with the 2xx: state 'connecting' with `sdp.proposed_remote`
+                set, and send_ack() has to answer it.
             timeout: seconds for a provisional answer with a tag or a 2xx; then disconnected with code 408.
         Raises:
             SIPCoreInvalidStateError: used before. SIPCoreError: more than one Replaces. PJSIPError: not sent.
@@ -309,6 +311,18 @@ class Invitation:
         if contact_header is not None:
             self._local_contact_header = FrozenContactHeader.new(contact_header)
 
+    def send_ack(self, sdp: SDPSession, extra_headers: Iterable[Header] = ()) -> None:
+        """Answer the offer that the peer's 2xx brought to our INVITE without one.
+
+        Raises:
+            SIPCoreInvalidStateError: no offer waits. PJSIPError: not sent.
+        """
+        check_type(sdp, SDPSession, 'sdp')
+        if self._state != 'connecting' or self._direction != 'outgoing' or self._handle is None or self.sdp.proposed_remote is None:
+            raise SIPCoreInvalidStateError(f'no offer to answer in state {self._state}/{self._sub_state}')
+        self.sdp._set(proposed_local=str(sdp))
+        _invitation.ack(self._handle, sdp, extra_headers)
+
     def send_reinvite(self, contact_header: ContactHeader | None = None, sdp: SDPSession | None = None,
                       extra_headers: Iterable[Header] = ()) -> None:
         """Propose a change; without an SDP the active one is offered again.
@@ -320,7 +334,7 @@ class Invitation:
 
     def send_update(self, contact_header: ContactHeader | None = None, sdp: SDPSession | None = None,
                     extra_headers: Iterable[Header] = ()) -> None:
-        """The same by UPDATE (RFC 3311), which the peer answers at once; reported by SIPInvitationGotSDPUpdate only."""
+        """The same by UPDATE (RFC 3311), which the peer answers at once; SIPInvitationGotSDPUpdate tells the outcome."""
         self._offer(True, contact_header, sdp, extra_headers)
 
     def _offer(self, update: bool, contact_header: ContactHeader | None, sdp: SDPSession | None, extra_headers: Iterable[Header]) -> None:
@@ -329,9 +343,12 @@ class Invitation:
         if self._state != 'connected' or self._sub_state != 'normal' or self._handle is None:
             raise SIPCoreError(f'no proposal in state {self._state}/{self._sub_state}')
         text = None if sdp is None else str(sdp)
-        _invitation.offer(self._handle, update, None if contact_header is None else contact_header.body, text, extra_headers)
-        if text is not None:
-            self.sdp._set(proposed_local=text)
+        self.sdp._set(proposed_local=text if text is not None else self.sdp._values.get('active_local'))
+        try:
+            _invitation.offer(self._handle, update, None if contact_header is None else contact_header.body, text, extra_headers)
+        except BaseException:
+            self.sdp._set(proposed_local=None)
+            raise
         if contact_header is not None:
             self._local_contact_header = FrozenContactHeader.new(contact_header)
 
@@ -394,8 +411,6 @@ class Invitation:
             self._transfer_state = None
             raise
         self._transfer_timer = _timers.call_later(TRANSFER_TIMEOUT, self._transfer_timed_out)
-        _timers.call_later(0, self._post, 'SIPInvitationTransferNewOutgoing', NotificationData(
-            method='REFER', request_uri=FrozenSIPURI.new(target_uri), headers={}, body=None))
 
     def notify_transfer_progress(self, code: int, reason: str | None = None) -> None:
         """Tell the peer how the transfer it asked for goes; a final code ends it. SIPCoreError when there is none."""
@@ -464,7 +479,7 @@ class Invitation:
             if state in ('connecting', 'connected', 'early'):
                 self._learn(parsed, bool(flags & _invitation.FLAG_LOCAL), is_request)
             message = {'headers': parsed.headers, 'body': parsed.body}
-            if is_request:
+            if isinstance(parsed, Request):
                 message.update(method=parsed.method, request_uri=parsed.request_uri)
             else:
                 message.update(code=parsed.code, reason=parsed.reason)
@@ -538,7 +553,7 @@ class Invitation:
 
     def _on_reinvite(self, event: _events.Event) -> None:
         raw, offer = event.data
-        message = parse_message(raw)
+        message = parse_request(raw)
         self._learn(message, False, True)
         self.sdp._set(proposed_remote=offer or None)
         self._move_sub('received_proposal' if event.num[0] else 'received_proposal_request', 'remote', {
@@ -569,10 +584,15 @@ class Invitation:
         self.sdp._set(proposed_local=None, proposed_remote=None)
         self._move_sub('normal', ORIGINATORS[origin], message)
 
+    @staticmethod
+    def _request_data(message: Request) -> NotificationData:
+        return NotificationData(method=message.method, request_uri=message.request_uri, headers=message.headers, body=message.body)
+
     def _on_message(self, event: _events.Event) -> None:
-        message = parse_message(event.data[0])
-        self._post('SIPInvitationGotMessage', NotificationData(
-            method=message.method, request_uri=message.request_uri, headers=message.headers, body=message.body))
+        self._post('SIPInvitationGotMessage', self._request_data(parse_request(event.data[0])))
+
+    def _on_offer(self, event: _events.Event) -> None:
+        self.sdp._set(proposed_remote=event.data[0])
 
     # ---- events: transfer --------------------------------------------------------------------------------------
 
@@ -586,24 +606,35 @@ class Invitation:
         if timer is not None:
             timer.cancel()
 
+    @staticmethod
+    def _silent(message: Request | Response) -> bool:
+        header = message.headers.get('Refer-Sub')
+        return header is not None and header.body.strip().lower().startswith('false')
+
     def _transfer_timed_out(self) -> None:
         if self._transfer_state == 'SENT':
             self._end_transfer(408, 'Request Timeout')
 
+    def _on_transfer_out(self, event: _events.Event) -> None:
+        if not event.data[0]:
+            return                          # not printed yet when it was sent, for its host is still being looked up
+        message = parse_request(event.data[0])
+        self._post('SIPInvitationTransferChangedState', NotificationData(prev_state=None, state='SENT'))
+        self._post('SIPInvitationTransferNewOutgoing', self._request_data(message))
+
     def _on_transfer_in(self, event: _events.Event) -> None:
-        message = parse_message(event.data[0])
+        message = parse_request(event.data[0])
         self._transfer_incoming = True
         self._transfer_result = None
         self._transfer_state = None
         self._set_transfer_state('INCOMING')
-        self._post('SIPInvitationTransferNewIncoming', NotificationData(
-            method=message.method, request_uri=message.request_uri, headers=message.headers, body=message.body))
+        self._post('SIPInvitationTransferNewIncoming', self._request_data(message))
         self._post('SIPInvitationTransferDidStart', NotificationData())
         self._set_transfer_state('ACTIVE')
 
     def _on_transfer_state(self, event: _events.Event) -> None:
-        state, _, reason = event.data
-        code = event.num[1]
+        state, raw, reason = event.data
+        code, text = event.num[1], reason.decode('utf-8', 'replace')
         name = state.decode()
         if self._transfer_state in (None, 'TERMINATED'):
             return
@@ -611,15 +642,17 @@ class Invitation:
             if self._transfer_result is not None:
                 self._end_transfer(*self._transfer_result)
             else:
-                self._end_transfer(code if code >= 300 else 0, reason.decode('utf-8', 'replace'))
+                self._end_transfer(code if code >= 300 else 0, text)
         elif not self._transfer_incoming and name in ('ACCEPTED', 'PENDING', 'ACTIVE'):
             self._stop_transfer_timer()
             if self._transfer_state == 'SENT':
                 self._post('SIPInvitationTransferDidStart', NotificationData())
             self._set_transfer_state(name)
+            if name == 'ACCEPTED' and raw and self._silent(parse_message(raw)):
+                self._end_transfer(code, text)      # RFC 4488: there will be no NOTIFY, so this is all we learn
 
     def _on_transfer_notify(self, event: _events.Event) -> None:
-        message = parse_message(event.data[0])
+        message = parse_request(event.data[0])
         headers = message.headers
         content_type, event_header = headers.get('Content-Type'), headers.get('Event')
         self._post('SIPInvitationTransferGotNotify', NotificationData(
@@ -636,6 +669,8 @@ class Invitation:
         self._stop_transfer_timer()
         if self._transfer_state in (None, 'TERMINATED'):
             return
+        if not self._transfer_incoming and self._handle is not None:
+            _invitation.transfer_end(self._handle)      # what still comes about it is not ours any more
         self._set_transfer_state('TERMINATED')
         if 200 <= code < 300:
             self._post('SIPInvitationTransferDidEnd', NotificationData())
@@ -651,7 +686,7 @@ class Invitation:
         self._setup()
         self._handle = _handles.Handle(event.handle)
         _handles.bind(event.handle, self)
-        message = parse_message(raw)
+        message = parse_request(raw)
         headers = message.headers
         self._direction = 'incoming'
         self._transport = transport.decode().lower()[:3]
@@ -684,3 +719,5 @@ _events.register(_events.INV_MESSAGE, Invitation._on_message)
 _events.register(_events.INV_TRANSFER_IN, Invitation._on_transfer_in)
 _events.register(_events.INV_TRANSFER_STATE, Invitation._on_transfer_state)
 _events.register(_events.INV_TRANSFER_NOTIFY, Invitation._on_transfer_notify)
+_events.register(_events.INV_TRANSFER_OUT, Invitation._on_transfer_out)
+_events.register(_events.INV_OFFER, Invitation._on_offer)

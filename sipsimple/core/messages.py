@@ -24,7 +24,7 @@ from sipsimple.core.headers.general import (
 from sipsimple.core.headers.syntax import split_list
 from sipsimple.core.values import FrozenSIPURI
 
-__all__ = ['MessageHeaders', 'Request', 'Response', 'parse_message', 'parse_sipfrag']
+__all__ = ['MessageHeaders', 'Request', 'Response', 'parse_message', 'parse_request', 'parse_response', 'parse_sipfrag']
 
 MAX_LIST_ITEMS = 1024  # of one list header; more are ignored
 
@@ -420,6 +420,22 @@ def parse_message(data: bytes) -> Request | Response:
             request._request_uri = None
             return request
     raise SIPCoreError(f'not a SIP message: {data[start:min(line_end, start + 300)]!r}')
+
+
+def parse_request(data: bytes) -> Request:
+    """As parse_message, for what must be a request."""
+    message = parse_message(data)
+    if not isinstance(message, Request):
+        raise SIPCoreError(f'not a SIP request: {message!r}')
+    return message
+
+
+def parse_response(data: bytes) -> Response:
+    """As parse_message, for what must be a response."""
+    message = parse_message(data)
+    if not isinstance(message, Response):
+        raise SIPCoreError(f'not a SIP response: {message!r}')
+    return message
 
 
 _sipfrag = re.compile(rb'SIP/2\.0[ \t]+([0-9]{3})(?:[ \t]+([^\r\n]*))?(?=[\r\n]|\Z)', re.IGNORECASE)

@@ -11,7 +11,7 @@ from sipsimple.core import _events, _handles, _request, _timers
 from sipsimple.core.errors import PJSIPError, SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
-from sipsimple.core.messages import parse_message
+from sipsimple.core.messages import parse_message, parse_request, parse_response
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
 from sipsimple.notification import NotificationCenter, NotificationData
 
@@ -235,9 +235,12 @@ class Request:
 
     def _expiry(self, headers: Any) -> int:
         """Granted time of a 2xx: that of our Contact, which may differ from others', else its Expires, else what we asked for."""
-        if self._contact_header is not None:
+        own = self._contact_header.uri if self._contact_header is not None else None
+        if own is not None:
             for contact in headers.get('Contact', ()):
-                if contact.uri is not None and contact.expires is not None and contact.uri.matches(f'{self._contact_header.uri.user}@{self._contact_header.uri.host}'):
+                uri = contact.uri
+                if uri is not None and contact.expires is not None \
+                        and (uri.user, uri.host.lower(), uri.port) == (own.user, own.host.lower(), own.port):
                     return int(contact.expires)
         expires = headers.get('Expires')
         if expires is not None:
@@ -358,13 +361,13 @@ def _on_incoming(obj: None, event: _events.Event) -> None:
     request._state = 'incoming'
     request._peer_address = EndpointAddress(event.data[1].decode(), event.num[0])
     _handles.bind(event.handle, request)
-    message = parse_message(event.data[0])
+    message = parse_request(event.data[0])
     NotificationCenter().post_notification('SIPIncomingRequestGotRequest', sender=request, data=NotificationData(
         method=message.method, request_uri=message.request_uri, headers=message.headers, body=message.body))
 
 
 def _on_sent(request: IncomingRequest, event: _events.Event) -> None:
-    message = parse_message(event.data[0])
+    message = parse_response(event.data[0])
     NotificationCenter().post_notification('SIPIncomingRequestSentResponse', sender=request, data=NotificationData(
         code=message.code, reason=message.reason, headers=message.headers, body=message.body))
     request._handle.close()

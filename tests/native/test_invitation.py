@@ -569,71 +569,117 @@ def test_update_both_ways(peer, seen):
     call.end()
 
 
+@pytest.mark.parametrize('answer, headers', [(488, ''), (491, ''), (500, 'Retry-After: 1\r\n'), (200, '')])
+def test_refused_update_is_a_failed_sdp_update(peer, seen, answer, headers):
+    call = Outgoing(peer, seen).connect()
+    before = call.invitation.sdp.active_local
+    call.invitation.send_update(sdp=SDPSession.parse(audio_sdp(4006, version=3)))
+    peer.answer(peer.expect('UPDATE'), answer, headers=headers)         # the 200 has no answer in it
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation, succeeded=False).data.error
+    assert call.invitation.sdp.active_local == before and call.invitation.sdp.proposed_local is None
+    call.invitation.send_update(sdp=SDPSession.parse(audio_sdp(4008, version=4)))
+    peer.answer(peer.expect('UPDATE'), 200, headers=SDP_HEADERS, body=audio_sdp(5008, version=3))
+    assert seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation, succeeded=True).data.local_sdp.media[0].port == 4008
+    call.end()
+
+
+def test_update_while_an_answer_is_awaited(peer, seen):
+    """RFC 3311 section 5.2."""
+    call = Outgoing(peer, seen).connect()
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.request = peer.expect('INVITE')
+    peer.send(call.in_dialog('UPDATE', headers=SDP_HEADERS, body=audio_sdp(5006, version=2)))
+    assert peer.expect(491)
+    call.answer(200, sdp=audio_sdp(5000))
+    call.state('connected', sub_state='normal')
+    peer.send(call.in_dialog('INVITE', cseq=2, headers=SDP_HEADERS, body=audio_sdp(5004, version=3)))
+    call.state('connected', sub_state='received_proposal')
+    peer.send(call.in_dialog('UPDATE', cseq=3, headers=SDP_HEADERS, body=audio_sdp(5006, version=4)))
+    assert peer.expect(500).get('retry-after')
+    call.end()
+
+
+def test_update_without_offer_is_answered(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('UPDATE'))
+    assert peer.expect(200).body == ''
+    call.end()
+
+
+def test_second_reinvite_while_one_waits(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('INVITE', headers=SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    call.state('connected', sub_state='received_proposal')
+    peer.send(call.in_dialog('INVITE', cseq=2, headers=SDP_HEADERS, body=audio_sdp(5004, version=3)))
+    assert peer.expect(500).get('retry-after')
+    with pytest.raises(SIPCoreError):
+        call.invitation.send_reinvite()
+    call.invitation.send_response(488)
+    call.end()
+
+
+def test_reinvite_with_a_bad_description_is_refused_at_once(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('INVITE', branch='z9hG4bK-bad', headers=SDP_HEADERS, body='v=0\r\nnonsense'))
+    answer = peer.receive()
+    while answer.code == 100:
+        answer = peer.receive()
+    assert answer.code in (400, 415, 488)
+    peer.send(call.in_dialog('ACK', branch='z9hG4bK-bad'))
+    peer.send(call.in_dialog('INVITE', cseq=2, headers='Content-Type: text/plain\r\n', body='words'))
+    while answer.get('cseq') != '2 INVITE' or answer.code == 100:
+        answer = peer.receive()
+    assert answer.code in (415, 488)
+    assert call.invitation.sub_state == 'normal'
+    call.end()
+
+
+@pytest.mark.parametrize('method, headers, code', [
+    ('NOTIFY', 'Event: presence\r\nSubscription-State: active\r\n', 481),
+    ('NOTIFY', '', 481),
+    ('SUBSCRIBE', 'Event: presence\r\nExpires: 60\r\n', 489),
+    ('PRACK', 'RAck: 1 1 INVITE\r\n', None),
+    ('UNHEARD', '', 405),
+])
+def test_strange_requests_inside_the_dialog(peer, seen, method, headers, code):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog(method, headers=headers))
+    answer = peer.receive()
+    assert answer.code == code if code else answer.code >= 200
+    if code == 405:
+        assert 'INVITE' in answer.get('allow')
+    assert call.invitation.state == 'connected'
+    call.end()
+
+
+def test_old_sequence_number_and_foreign_tags(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('OPTIONS', cseq=5))
+    assert peer.expect(200)
+    peer.send(call.in_dialog('OPTIONS', cseq=4))
+    assert peer.expect(500)
+    peer.send(call.in_dialog('BYE', cseq=6).replace('tag=peer-to', 'tag=somebody-else'))
+    assert peer.expect(481)
+    assert call.invitation.state == 'connected'
+    call.end()
+
+
 def test_message_and_options_inside_the_dialog(peer, seen):
     call = Outgoing(peer, seen).connect()
     peer.send(call.in_dialog('OPTIONS', cseq=1))
-    assert peer.expect(200).get('accept')
+    answer = peer.expect(200)
+    assert answer.get('accept') and 'INVITE' in answer.get('allow') and 'timer' in answer.get('supported')
     peer.send(call.in_dialog('MESSAGE', cseq=2, headers='Content-Type: text/plain\r\n', body='inside'))
     assert peer.expect(200)
     assert seen.wait('SIPInvitationGotMessage', sender=call.invitation).data.body == b'inside'
-    peer.send(call.in_dialog('INFO', cseq=3))
+    peer.send(call.in_dialog('MESSAGE', cseq=9, body='what is this'))
+    assert peer.expect(400)
+    peer.send(call.in_dialog('INFO', cseq=10))
     assert peer.expect(405)
     call.invitation.send_message('text/plain', 'outside')
     sent = peer.expect('MESSAGE')
     assert sent.body == 'outside'
     peer.answer(sent, 200)
-    call.end()
-
-
-def test_outgoing_transfer(peer, seen):
-    call = Outgoing(peer, seen).connect()
-    call.invitation.transfer(SIPURI(host='example.com', user='carol'))
-    refer = peer.expect('REFER')
-    assert refer.get('refer-to') == '<sip:carol@example.com>' and refer.get('referred-by') == '<sip:alice@example.com>'
-    peer.answer(refer, 202)
-    seen.wait('SIPInvitationTransferDidStart', sender=call.invitation)
-    for cseq, state, frag in ((1, 'active', 'SIP/2.0 100 Trying'), (2, 'terminated;reason=noresource', 'SIP/2.0 200 OK')):
-        peer.send(call.in_dialog('NOTIFY', cseq=cseq, headers=f'Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag;version=2.0\r\n',
-                                 body=frag))
-        assert peer.expect(200)
-        assert seen.wait('SIPInvitationTransferGotNotify', sender=call.invitation).data.body == frag.encode()
-    seen.wait('SIPInvitationTransferDidEnd', sender=call.invitation)
-    call.end()
-
-
-def test_refused_transfer_and_a_second_try(peer, seen):
-    call = Outgoing(peer, seen).connect()
-    for code in (603, 500):
-        call.invitation.transfer(SIPURI(host='example.com', user='carol'))
-        peer.answer(peer.expect('REFER'), code)
-        assert seen.wait('SIPInvitationTransferDidFail', sender=call.invitation).data.code == code
-    call.end()
-
-
-def test_incoming_transfer(peer, seen):
-    call = Outgoing(peer, seen).connect()
-    peer.send(call.in_dialog('REFER', cseq=1))
-    assert peer.expect(400)
-    peer.send(call.in_dialog('REFER', cseq=2, headers='Refer-To: <tel:+1234>\r\n'))
-    assert peer.expect(400)
-    peer.send(call.in_dialog('REFER', cseq=3, headers='Refer-To: <sip:carol@example.com>\r\n'))
-    assert peer.expect(202)
-    data = seen.wait('SIPInvitationTransferNewIncoming', sender=call.invitation).data
-    assert data.headers['Refer-To'].uri == 'sip:carol@example.com'
-    notify = peer.expect('NOTIFY')
-    assert notify.body.startswith('SIP/2.0 100')
-    peer.answer(notify, 200)
-    peer.send(call.in_dialog('REFER', cseq=4, headers='Refer-To: <sip:dave@example.com>\r\n'))
-    assert peer.expect(480)
-    call.invitation.notify_transfer_progress(180)
-    notify = peer.expect('NOTIFY')
-    assert notify.body.startswith('SIP/2.0 180')
-    peer.answer(notify, 200)
-    call.invitation.notify_transfer_progress(200)
-    notify = peer.expect('NOTIFY')
-    assert notify.body.startswith('SIP/2.0 200') and 'terminated' in notify.get('subscription-state')
-    peer.answer(notify, 200)
-    seen.wait('SIPInvitationTransferDidEnd', sender=call.invitation)
     call.end()
 
 

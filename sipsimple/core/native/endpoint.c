@@ -23,7 +23,9 @@ typedef pj_status_t init_function(pjsip_endpoint *);
 
 static pj_status_t init_ua_layer(pjsip_endpoint *endpt)
 {
-    return pjsip_ua_init_module(endpt, NULL);
+    const pjsip_ua_init_param parameters = { .on_dlg_forked = &ss_inv_on_forked };
+
+    return pjsip_ua_init_module(endpt, &parameters);
 }
 
 static pj_status_t init_media(pjsip_endpoint *endpt)

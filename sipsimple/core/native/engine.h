@@ -66,6 +66,8 @@ typedef struct ss_field {
 /* Append them to a message; values are copied to the pool. Typed headers PJSIP needs typed (Route, Require...) are parsed. */
 pj_status_t ss_add_fields(pj_pool_t *pool, pjsip_msg *msg, const ss_field *fields, unsigned count);
 pj_status_t ss_add_fields_to_list(pj_pool_t *pool, pjsip_hdr *list, const ss_field *fields, unsigned count);
+/* True unless the message has a body that no header tells the type of. */
+int ss_has_content_type(const pjsip_rx_data *rdata);
 /* Bytes of a received message. */
 ss_blob ss_raw(const pjsip_rx_data *rdata);
 /* Bytes of a message that was sent; empty when it was not printed. */
@@ -115,5 +117,6 @@ pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reas
 
 /* ---- invitation.c ---------------------------------------------------------------------------------------------- */
 pj_status_t ss_invitation_init(pjsip_endpoint *endpoint);
+pjsip_dialog *ss_inv_on_forked(pjsip_dialog *first, pjsip_rx_data *rdata);     /* for the user agent layer */
 
 #endif

@@ -219,8 +219,9 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
         status = ss_set_credentials(&dialog->auth_sess, &params->credentials);
     if (status == PJ_SUCCESS)
         status = parse_sdp(dialog->pool, params->sdp, &sdp);
+    /* A reliable provisional response to an INVITE without offer would bring one that its PRACK has to answer at once. */
     if (status == PJ_SUCCESS)
-        status = pjsip_inv_create_uac(dialog, sdp, INV_OPTIONS, &inv);
+        status = pjsip_inv_create_uac(dialog, sdp, sdp ? INV_OPTIONS : INV_OPTIONS & ~PJSIP_INV_SUPPORT_100REL, &inv);
     if (status != PJ_SUCCESS)
         return status;
     ss_inv_attach(self, inv);
@@ -378,6 +379,8 @@ static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t
     if (status == PJ_SUCCESS) {
         if (create == &pjsip_inv_reinvite)
             self->reinvite_sent = 1;
+        else
+            self->update_waits = 1;
         status = pjsip_inv_send_msg(inv, tdata);
     }
     if (status == PJ_SUCCESS && create == &pjsip_inv_reinvite) {
@@ -386,7 +389,7 @@ static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t
         else
             status = PJSIP_ERRNO_FROM_SIP_STATUS(PJSIP_SC_TSX_TRANSPORT_ERROR);     /* over before it began */
     } else if (status != PJ_SUCCESS) {
-        self->reinvite_sent = 0;
+        self->reinvite_sent = self->update_waits = 0;
         if (!inv->invite_tsx)
             ss_inv_forget_offer(inv->neg);
     }
@@ -402,6 +405,35 @@ pj_status_t ss_inv_reinvite(ss_handle handle, pj_str_t contact, pj_str_t sdp, co
 pj_status_t ss_inv_update(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count)
 {
     return send_offer(&pjsip_inv_update, handle, contact, sdp, fields, count);
+}
+
+pj_status_t ss_inv_ack(ss_handle handle, pj_str_t sdp_text, const ss_field *fields, unsigned count)
+{
+    pjsip_inv_session *inv;
+    ss_inv *self = ss_inv_lock(handle, &inv);
+    pjmedia_sdp_session *sdp = NULL;
+    pjsip_tx_data *tdata = NULL;
+    pj_status_t status = PJ_EINVALIDOP;
+
+    if (!self)
+        return PJ_EGONE;
+    if (self->ack_waits)
+        status = parse_sdp(inv->pool_prov, sdp_text, &sdp);
+    if (status == PJ_SUCCESS && sdp)
+        status = pjsip_inv_set_sdp_answer(inv, sdp);
+    if (status == PJ_SUCCESS) {
+        self->ack_waits = 0;
+        status = pjsip_inv_create_ack(inv, self->ack_cseq, &tdata);
+    }
+    if (status == PJ_SUCCESS) {
+        status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
+        if (status != PJ_SUCCESS)
+            pjsip_tx_data_dec_ref(tdata);
+        else
+            status = pjsip_inv_send_msg(inv, tdata);
+    }
+    ss_inv_unlock(self, inv);
+    return status;
 }
 
 pj_status_t ss_inv_cancel_reinvite(ss_handle handle)
@@ -434,6 +466,14 @@ pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsig
     if (self->ending) {
         ss_inv_unlock(self, inv);
         return PJ_SUCCESS;
+    }
+    if (self->ack_waits) {
+        /* RFC 3261 section 13.2.2.4: the ACK first. Without an answer in it; the BYE follows by itself. */
+        const pj_str_t no_answer = { NULL, 0 };
+
+        ss_inv_post_disconnecting(self, 0, NULL);
+        ss_inv_unlock(self, inv);
+        return ss_inv_ack(handle, no_answer, NULL, 0);
     }
     status = pjsip_inv_end_session(inv, code, NULL, &tdata);
     if (status == PJ_SUCCESS && tdata) {
@@ -518,10 +558,11 @@ pj_status_t ss_invitation_init(pjsip_endpoint *endpoint)
     pj_bzero(&callbacks, sizeof callbacks);
     ss_invitation_events_init(&callbacks);
     ss_invitation_incoming_init();
+    ss_inv_ack_module.id = ss_inv_fork_module.id = -1;
     status = pjsip_inv_usage_init(endpoint, &callbacks);
-    if (status == PJ_SUCCESS) {
-        ss_inv_ack_module.id = -1;
+    if (status == PJ_SUCCESS)
         status = pjsip_endpt_register_module(endpoint, &ss_inv_ack_module);
-    }
+    if (status == PJ_SUCCESS)
+        status = pjsip_endpt_register_module(endpoint, &ss_inv_fork_module);
     return status;
 }

@@ -15,7 +15,12 @@ typedef struct ss_inv {
     pj_grp_lock_t *dialog_lock;         /* with a reference, for as long as `inv` */
     const pjsip_transaction *initial;   /* compared only: the transaction that made the dialog */
     pjsip_evsub *transfer;              /* the call transfer under way, inside the dialog's lock */
-    int transfer_incoming;
+    int transfer_incoming, transfer_told;
+    int transfer_silent;                /* an incoming one without subscription */
+    int ack_waits;                      /* the 2xx brought an offer; the ACK is sent with Python's answer */
+    int ack_cseq;                       /* of that INVITE */
+    int update_waits;                   /* our UPDATE with an offer: 1 no answer yet, 2 the description was dealt with */
+    const pjsip_transaction *update;    /* compared only: the transaction of it, the last one if it was tried again */
     int reinvite_sent;                  /* our own is under way */
     int reinvite_offered;               /* the peer's re-INVITE brought an offer */
     int reinvite_waits;                 /* answered with an offer of ours: over only with the ACK; 2: the ACK's answer was seen */
@@ -53,6 +58,8 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
 pj_status_t ss_inv_reinvite(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count);
 pj_status_t ss_inv_update(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count);
 pj_status_t ss_inv_cancel_reinvite(ss_handle handle);
+/* The ACK to a 2xx that brought an offer, with the answer. */
+pj_status_t ss_inv_ack(ss_handle handle, pj_str_t sdp, const ss_field *fields, unsigned count);
 /* CANCEL, BYE or, for an unanswered incoming one, a final answer `code`. */
 pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsigned count);
 /* Report `disconnected` with this code now and let the dialog end on its own. */
@@ -62,6 +69,8 @@ pj_status_t ss_inv_message(ss_handle handle, pj_str_t content_type, pj_str_t con
 pj_status_t ss_inv_dialog_id(ss_handle handle, char *call_id, char *local_tag, char *remote_tag, size_t size);
 
 pj_status_t ss_inv_transfer(ss_handle handle, pj_str_t refer_to, const ss_field *fields, unsigned count);
+/* Forget the transfer under way; NOTIFYs about it are answered with 481 from now on. */
+void ss_inv_transfer_end(ss_handle handle);
 pj_status_t ss_inv_transfer_notify(ss_handle handle, int code, pj_str_t reason);
 
 /* ---- between invitation.c and invitation_events.c, invitation_transfer.c ------------------------------------- */
@@ -88,8 +97,10 @@ void ss_inv_forget_offer(pjmedia_sdp_neg *negotiator);
 ss_blob ss_inv_print_sdp(const pjmedia_sdp_session *sdp, char *buffer, size_t size);
 void ss_inv_received_refer(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_data *rdata);
 void ss_inv_end_transfer(ss_inv *self);
+void ss_inv_sent_refer(ss_inv *self, ss_blob raw);
 void ss_invitation_events_init(pjsip_inv_callback *callbacks);
 void ss_invitation_incoming_init(void);
 extern pjsip_module ss_inv_ack_module;  /* dialog usage that sees the ACK to a 2xx */
+extern pjsip_module ss_inv_fork_module; /* dialog usage of the branches that answered too late */
 
 #endif

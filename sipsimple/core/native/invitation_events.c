@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <pjmedia/errno.h>
+#include <pjsip_simple.h>
 
 #include "events.h"
 
@@ -268,6 +269,8 @@ static void on_media_update(pjsip_inv_session *inv, pj_status_t status)
         self->sdp_failed = 1;
     if (self->reinvite_waits)
         self->reinvite_waits = 2;       /* the answer is here */
+    if (self->update_waits)
+        self->update_waits = 2;
     ss_inv_post_sdp(handle, inv, status);
     ss_object_release(self);
 }
@@ -311,8 +314,8 @@ static pj_status_t on_rx_reinvite(pjsip_inv_session *inv, const pjmedia_sdp_sess
 }
 
 /*
- * An offer that must be answered within the callback: UPDATE, PRACK, a 2xx to an INVITE without offer. The active local
- * SDP stands as the answer; the negotiator narrows formats and directions. The change is reported as an SDP update.
+ * An offer that must be answered within the callback: UPDATE, PRACK. The active local SDP stands as the answer; the
+ * negotiator narrows formats and directions. The change is reported as an SDP update.
  */
 /* callback: pjsip_inv on_rx_offer2 | thread: worker | gil: no | locks: dialog | lifetime: handle */
 static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_param *param)
@@ -323,8 +326,15 @@ static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_
     if (param->rdata->msg_info.msg->type == PJSIP_REQUEST_MSG
         && param->rdata->msg_info.msg->line.req.method.id == PJSIP_INVITE_METHOD)
         return;                         /* on_rx_reinvite takes it to the application */
-    if (!inv->neg || pjmedia_sdp_neg_get_active_local(inv->neg, &active) != PJ_SUCCESS)
+    if (pjmedia_sdp_neg_get_active_local(inv->neg, &active) != PJ_SUCCESS) {
+        /* The answer to our INVITE without offer: Python's turn, see on_send_ack. */
+        char text[SS_INV_SDP_SIZE];
+        ss_blob offer = ss_inv_print_sdp(param->offer, text, sizeof text);
+
+        if (ss_inv_handle(inv))
+            ss_post(SS_EV_INV_OFFER, ss_inv_handle(inv), NULL, 0, &offer, 1);
         return;
+    }
     answer = pjmedia_sdp_session_clone(inv->pool_prov, active);
     answer->origin.version++;
     for (unsigned i = 0; i < answer->media_count && i < param->offer->media_count; i++) {
@@ -335,7 +345,33 @@ static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_
         pjsip_inv_set_sdp_answer(inv, answer);
 }
 
+/* callback: pjsip_inv on_send_ack | thread: worker | gil: no | locks: dialog | lifetime: handle */
+static void on_send_ack(pjsip_inv_session *inv, pjsip_rx_data *rdata)
+{
+    ss_handle handle = ss_inv_handle(inv);
+    ss_inv *self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
+    int waits = self && !self->ending && inv->state == PJSIP_INV_STATE_CONNECTING && inv->neg
+                && pjmedia_sdp_neg_get_state(inv->neg) == PJMEDIA_SDP_NEG_STATE_REMOTE_OFFER;
+    pjsip_tx_data *tdata;
+
+    if (waits) {
+        self->ack_waits = 1;
+        self->ack_cseq = rdata->msg_info.cseq->cseq;
+    } else if (pjsip_inv_create_ack(inv, rdata->msg_info.cseq->cseq, &tdata) == PJ_SUCCESS) {
+        pjsip_inv_send_msg(inv, tdata);
+    }
+    ss_object_release(self);
+}
+
 /* ---- transactions inside the dialog --------------------------------------------------------------------------- */
+
+static void add_capability(pjsip_tx_data *tdata, int type)
+{
+    const pjsip_hdr *header = pjsip_endpt_get_capability(ss_endpoint(), type, NULL);
+
+    if (header)
+        pjsip_msg_add_hdr(tdata->msg, pjsip_hdr_clone(tdata->pool, header));
+}
 
 static void respond(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_data *rdata, int code)
 {
@@ -343,32 +379,49 @@ static void respond(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_dat
 
     if (pjsip_dlg_create_response(inv->dlg, rdata, code, NULL, &tdata) != PJ_SUCCESS)
         return;
-    if (code == 200 && rdata->msg_info.msg->line.req.method.id == PJSIP_OPTIONS_METHOD) {
-        const pjsip_hdr *accept = pjsip_endpt_get_capability(ss_endpoint(), PJSIP_H_ACCEPT, NULL);
-
-        if (accept)
-            pjsip_msg_add_hdr(tdata->msg, pjsip_hdr_clone(tdata->pool, accept));
+    if (code == 405 || rdata->msg_info.msg->line.req.method.id == PJSIP_OPTIONS_METHOD)
+        add_capability(tdata, PJSIP_H_ALLOW);
+    if (rdata->msg_info.msg->line.req.method.id == PJSIP_OPTIONS_METHOD) {
+        add_capability(tdata, PJSIP_H_ACCEPT);
+        add_capability(tdata, PJSIP_H_SUPPORTED);
     }
     pjsip_dlg_send_response(inv->dlg, tsx, tdata);
 }
 
+/* Methods that PJSIP's invite session answers. */
+static int is_for_session(const pjsip_method *method)
+{
+    static const char *const names[] = { "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK" };
+
+    for (unsigned i = 0; i < PJ_ARRAY_SIZE(names); i++) {
+        if (pj_strcmp2(&method->name, names[i]) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 static void received_request(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_data *rdata)
 {
-    static const char *const by_session[] = { "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK", "SUBSCRIBE", "NOTIFY" };
     const pjsip_method *method = &tsx->method;
     ss_blob raw = ss_raw(rdata);
 
-    for (unsigned i = 0; i < PJ_ARRAY_SIZE(by_session); i++) {
-        if (pj_stricmp2(&method->name, by_session[i]) == 0)
-            return;
-    }
+    if (is_for_session(method))
+        return;
     if (method->id == PJSIP_OPTIONS_METHOD) {
         respond(inv, tsx, rdata, 200);
     } else if (pj_strcmp2(&method->name, "MESSAGE") == 0) {
-        respond(inv, tsx, rdata, 200);
-        ss_post(SS_EV_INV_MESSAGE, self->base.handle, NULL, 0, &raw, 1);
+        if (!ss_has_content_type(rdata)) {
+            respond(inv, tsx, rdata, 400);
+        } else {
+            respond(inv, tsx, rdata, 200);
+            ss_post(SS_EV_INV_MESSAGE, self->base.handle, NULL, 0, &raw, 1);
+        }
     } else if (pj_strcmp2(&method->name, "REFER") == 0) {
         ss_inv_received_refer(self, inv, tsx, rdata);
+    } else if (pj_strcmp2(&method->name, "SUBSCRIBE") == 0 || pj_strcmp2(&method->name, "NOTIFY") == 0) {
+        /* The event layer takes part in the dialog from the first transfer on. */
+        if (!pjsip_dlg_has_usage(inv->dlg, pjsip_evsub_instance()))
+            respond(inv, tsx, rdata, pj_strcmp2(&method->name, "NOTIFY") == 0 ? 481 : 489);
     } else {
         respond(inv, tsx, rdata, 405);
     }
@@ -400,8 +453,8 @@ static void reinvite_ended(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
     int64_t nums[3] = { tsx->status_code, ours ? REMOTE : LOCAL, ours };
     ss_blob blobs[2] = { found.raw, { tsx->status_text.ptr, (size_t)tsx->status_text.slen } };
 
-    if (ours && inv->invite_tsx && inv->invite_tsx != tsx)
-        return;                         /* a challenge or 422, tried again by the session */
+    if (inv->invite_tsx && inv->invite_tsx != tsx)
+        return;                         /* a challenge or 422, tried again by the session; or one refused because of another */
     /* PJSIP forgets this after a challenge that we cannot answer and after a CANCEL; no later offer would work. */
     if (tsx->status_code >= 300)
         ss_inv_forget_offer(inv->neg);
@@ -447,6 +500,20 @@ static void invite_changed(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
     }
 }
 
+/* Our UPDATE: an offer that was refused, or got no answer, is a failed SDP update. */
+static void update_changed(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event)
+{
+    if (self->update_waits && tsx->state == PJSIP_TSX_STATE_CALLING) {
+        self->update = tsx;
+    } else if (tsx == self->update && has_ended(tsx, event)) {
+        if (self->update_waits == 1)
+            ss_inv_post_sdp(self->base.handle, inv, tsx->status_code >= 300 ? PJSIP_ERRNO_FROM_SIP_STATUS(tsx->status_code)
+                                                                            : PJMEDIA_SDPNEG_ENOACTIVE);
+        self->update_waits = 0;
+        self->update = NULL;
+    }
+}
+
 /* A BYE goes out. Unless the application asked for it: a session timer ran out, the dialog is dead, the ACK did not come. */
 static void bye_sent(ss_inv *self, pjsip_inv_session *inv)
 {
@@ -479,8 +546,12 @@ static void on_tsx_state_changed(pjsip_inv_session *inv, pjsip_transaction *tsx,
         received_request(self, inv, tsx, event->body.tsx_state.src.rdata);
     else if (tsx->method.id == PJSIP_INVITE_METHOD)
         invite_changed(self, inv, tsx, event);
+    else if (tsx->role == PJSIP_ROLE_UAC && pj_strcmp2(&tsx->method.name, "UPDATE") == 0)
+        update_changed(self, inv, tsx, event);
     else if (tsx->method.id == PJSIP_BYE_METHOD && tsx->role == PJSIP_ROLE_UAC && tsx->state == PJSIP_TSX_STATE_CALLING)
         bye_sent(self, inv);
+    else if (tsx->role == PJSIP_ROLE_UAC && tsx->state == PJSIP_TSX_STATE_CALLING && pj_strcmp2(&tsx->method.name, "REFER") == 0)
+        ss_inv_sent_refer(self, find_cause(event).raw);
     ss_object_release(self);
 }
 
@@ -530,4 +601,5 @@ void ss_invitation_events_init(pjsip_inv_callback *callbacks)
     callbacks->on_rx_offer2 = &on_rx_offer;
     callbacks->on_rx_reinvite = &on_rx_reinvite;
     callbacks->on_media_update = &on_media_update;
+    callbacks->on_send_ack = &on_send_ack;
 }

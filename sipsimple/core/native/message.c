@@ -46,6 +46,13 @@ pj_status_t ss_add_fields(pj_pool_t *pool, pjsip_msg *msg, const ss_field *field
     return ss_add_fields_to_list(pool, &msg->hdr, fields, count);
 }
 
+int ss_has_content_type(const pjsip_rx_data *rdata)
+{
+    const pjsip_msg_body *body = rdata->msg_info.msg->body;     /* PJSIP makes none when the type is missing */
+
+    return !rdata->msg_info.clen || rdata->msg_info.clen->len <= 0 || (body && body->content_type.type.slen);
+}
+
 ss_blob ss_raw(const pjsip_rx_data *rdata)
 {
     ss_blob blob = { NULL, 0 };

@@ -185,7 +185,7 @@ static int was_refused(const pjsip_msg *request, const pjsip_msg *response)
         for (sent = request->hdr.next; sent != &request->hdr; sent = sent->next) {
             const pjsip_authorization_hdr *given = (const pjsip_authorization_hdr *)sent;
 
-            if ((sent->type == PJSIP_H_AUTHORIZATION || sent->type == PJSIP_H_PROXY_AUTHORIZATION)
+            if (sent->type == (challenge->type == PJSIP_H_WWW_AUTHENTICATE ? PJSIP_H_AUTHORIZATION : PJSIP_H_PROXY_AUTHORIZATION)
                 && !pj_strcmp(&given->credential.digest.realm, &asked->challenge.digest.realm))
                 return 1;
         }

@@ -119,12 +119,9 @@ static void answer_options(pjsip_rx_data *rdata)
 
 static void answer_message(pjsip_rx_data *rdata)
 {
-    pjsip_msg *msg = rdata->msg_info.msg;
-    pjsip_clen_hdr *length = rdata->msg_info.clen;
     ss_blob raw = ss_raw(rdata);
-    int has_type = msg->body && msg->body->content_type.type.slen;
 
-    if (length && length->len > 0 && !has_type) {
+    if (!ss_has_content_type(rdata)) {
         const pj_str_t name = pj_str("Warning"), text = pj_str("399 local \"Missing Content-Type header\"");
         pjsip_hdr list;
 
