@@ -166,7 +166,7 @@ class _Builder:
         definitions = ['-DNDEBUG'] if self.flavour.pjsip == 'release' else []
         pj_flags = self.pjsip.cflags if self.pjsip else []
         common = ['-fPIC', '-fvisibility=hidden', '-fwrapv', '-fno-strict-aliasing', '-pthread', *definitions,
-                  f'-ffile-prefix-map={extension.root}/=', *pj_flags, f'-I{extension.folder}', f'-I{extension.folder / "native"}']
+                  f'-ffile-prefix-map={extension.root}=.', *pj_flags, f'-I{extension.folder}', f'-I{extension.folder / "native"}']
         # UBSan sees signed overflow in our own C only where it is not defined to wrap.
         native_common = [word for word in common if word != '-fwrapv'] if self.flavour.pjsip == 'asan' else common
         self.native_flags = [*self.flavour.native, *_NATIVE_WARNINGS, *native_common]

@@ -119,7 +119,8 @@ def _target_name(folder: Path) -> str:
 
 def _describe(folder: Path, flavour: str, key: str) -> PJSIPBuild:
     facts = json.loads((folder / 'sipsimple-build.json').read_text(encoding='utf-8'))
-    cflags = [*facts['macros'], *_COMMON, *(f'-I{folder / name / "include"}' for name in ('pjlib', 'pjlib-util', 'pjnath', 'pjmedia', 'pjsip'))]
+    headers = [f'-I{folder / name / "include"}' for name in ('pjlib', 'pjlib-util', 'pjnath', 'pjmedia', 'pjsip')]
+    cflags = [*facts['macros'], *_COMMON, f'-ffile-prefix-map={folder}=pjproject', *headers]
     archives = [str(folder / name) for name in facts['archives']]
     libraries = ['-Wl,--start-group', *archives, '-Wl,--end-group', *facts['libraries']]
     return PJSIPBuild(folder, flavour, cflags, libraries, key)
@@ -168,9 +169,30 @@ def build_environment(flavour: str, tree: Path) -> dict[str, str]:
     return environment
 
 
+def _workplace(cache: Path) -> Path:
+    """Where to build what goes to `cache`: there, unless its path has characters that make or configure cannot cope with, such as spaces."""
+    for folder in (cache, Path(tempfile.gettempdir()), Path('/tmp'), Path('/var/tmp')):
+        if re.fullmatch(r'[\w./+-]+', str(folder), re.ASCII) and folder.is_dir() and os.access(folder, os.W_OK):
+            return folder
+    raise BuildError(f'PJSIP cannot be built in a folder like {str(cache)!r}; set TMPDIR to one without spaces and special characters')
+
+
+def _move(tree: Path, target: Path) -> None:
+    """Rename a finished build, or copy it when it was made on another file system: it appears complete or not at all."""
+    if tree.parent != target.parent:
+        copied = Path(tempfile.mkdtemp(prefix=f'.{target.name}-', dir=target.parent))
+        try:
+            shutil.copytree(tree, copied, symlinks=True, dirs_exist_ok=True)
+            copied.rename(target)
+        finally:
+            shutil.rmtree(copied, ignore_errors=True)
+        return
+    tree.rename(target)
+
+
 def _build(flavour: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    tree = Path(tempfile.mkdtemp(prefix=f'.{flavour}-', dir=folder.parent))
+    tree = Path(tempfile.mkdtemp(prefix=f'.{flavour}-', dir=_workplace(folder.parent)))
     tree.chmod(0o755)
     log = folder.parent / f'{folder.name}.log'
     log.write_text('', encoding='utf-8')
@@ -192,7 +214,7 @@ def _build(flavour: str, folder: Path) -> None:
         _write_facts(tree, flavour, environment)
         for library in ('pjlib', 'pjlib-util', 'pjnath', 'pjmedia', 'pjsip'):
             shutil.rmtree(tree / library / 'build' / 'output', ignore_errors=True)
-        tree.rename(folder)
+        _move(tree, folder)
         log.unlink()
     finally:
         shutil.rmtree(tree, ignore_errors=True)

@@ -49,10 +49,9 @@ sys.meta_path.insert(0, Finder)
 """
 
 
-@pytest.fixture
-def tiny(tmp_path: Path) -> cython_ext.Extension:
+def make_tiny(root: Path) -> cython_ext.Extension:
     """A package of three Cython modules and one C file, built by the same code as the core."""
-    folder = tmp_path / 'tiny'
+    folder = root / 'tiny'
     (folder / 'native').mkdir(parents=True)
     (folder / '__init__.py').write_text('from tiny import _native\n')
     (folder / '_native.pyx').write_text(NATIVE_PYX)
@@ -61,7 +60,12 @@ def tiny(tmp_path: Path) -> cython_ext.Extension:
     (folder / '_user.pyx').write_text(USER_PYX)
     (folder / 'native' / 'shared.h').write_text('int shared_next(void);\n#define STEP 1\n')
     (folder / 'native' / 'shared.c').write_text('#include "shared.h"\nstatic int n;\nint shared_next(void) { return n += STEP; }\n')
-    return cython_ext.Extension('tiny', folder, link_pjsip=False, root=tmp_path)
+    return cython_ext.Extension('tiny', folder, link_pjsip=False, root=root)
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> cython_ext.Extension:
+    return make_tiny(tmp_path)
 
 
 def compiled(capsys: pytest.CaptureFixture[str]) -> str:
@@ -99,6 +103,11 @@ def test_incremental_compilation(tiny: cython_ext.Extension, capsys: pytest.Capt
     cython_ext.build_inplace('debug', tiny)
     assert compiled(capsys) == '2 of 4 files compiled'      # _counter and the module that cimports it
     assert call_twice(tiny) == '120 True'
+
+
+def test_the_folder_does_not_show_in_the_result(tmp_path: Path) -> None:
+    made = [cython_ext.build('develop', make_tiny(tmp_path / name)).read_bytes() for name in ('plain', 'with a späce')]
+    assert made[0] == made[1]
 
 
 def test_deleted_object_and_removed_module(tiny: cython_ext.Extension, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,6 +303,18 @@ def test_pjsip_is_configured_without_a_cplusplus_compiler(tmp_path: Path) -> Non
     (tmp_path / 'conftest.cpp').write_text('int main(void) { int class = 0; return class; }\n')     # no C++
     words = pjsip.build_environment('release', tmp_path)['CXX'].split()
     subprocess.run([*words, '-o', tmp_path / 'conftest', tmp_path / 'conftest.cpp', '-lm'], check=True, capture_output=True)
+
+
+def test_pjsip_is_not_built_where_make_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / 'a cache'
+    odd.mkdir()
+    assert pjsip._workplace(tmp_path) == tmp_path
+    assert ' ' not in str(pjsip._workplace(odd))
+    tree, target = tmp_path / 'tree', odd / 'release-1'
+    (tree / 'lib').mkdir(parents=True)
+    (tree / 'lib' / 'a').write_text('x')
+    pjsip._move(tree, target)
+    assert (target / 'lib' / 'a').read_text() == 'x' and sorted(odd.iterdir()) == [target]
 
 
 def test_what_tests_require_is_installed_by_the_build() -> None:
