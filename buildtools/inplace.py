@@ -39,9 +39,17 @@ def _privileged() -> list[str] | None:
     return None
 
 
-def _known_to_apt(package: str) -> bool:
-    done = subprocess.run(['apt-cache', 'policy', package], capture_output=True, text=True, check=False)
-    return 'Candidate:' in done.stdout and 'Candidate: (none)' not in done.stdout
+def _known_to_apt(packages: Sequence[str]) -> set[str]:
+    """Those of the packages that apt could install, by its lists as they are now."""
+    known: set[str] = set()
+    done = subprocess.run(['apt-cache', 'policy', *packages], capture_output=True, text=True, env={**os.environ, 'LC_ALL': 'C'}, check=False)
+    name = ''
+    for line in done.stdout.splitlines():
+        if line and not line.startswith(' '):
+            name = line.rstrip(':')
+        elif line.startswith('  Candidate:') and '(none)' not in line:
+            known.add(name)
+    return known
 
 
 @contextlib.contextmanager
@@ -58,54 +66,67 @@ def _no_services(prefix: list[str]) -> Iterator[None]:
         run([*prefix, 'rm', '-f', str(policy)], what='removing policy-rc.d')
 
 
-def _install(packages: list[str], optional: set[str]) -> str:
-    """Install Debian packages; returns the closing word of the step. Raises BuildError with the one command when it may not."""
+def _install(required: list[str], optional: list[str]) -> str:
+    """Install Debian packages, the optional ones as far as there are such; returns the closing word of the step.
+
+    Raises:
+        BuildError: required ones are missing; the text is the one command that installs everything when this process may not.
+    """
+    # What the archive does not have is looked for once, or every run would fetch its lists anew.
+    record = ROOT / 'build' / 'packages-not-available'
+    unavailable = set(record.read_text(encoding='utf-8').split()) if record.is_file() else set()
+    optional = [package for package in optional if package not in unavailable]
+    if not required and not optional:
+        return f'up to date, not available: {" ".join(sorted(unavailable))}' if unavailable else 'up to date'
     if not shutil.which('apt-get'):
-        if all(package in optional for package in packages):
-            return 'optional ones missing'
-        raise BuildError(f'these Debian packages (or what your system calls them) are missing: {" ".join(packages)}')
-    required = [package for package in packages if package not in optional]
-    if not required and not any(_known_to_apt(package) for package in packages):
-        return 'optional ones not available'
+        if not required:
+            return f'no apt here; missing, but not required: {" ".join(optional)}'
+        raise BuildError(f'these Debian packages (or what your system calls them) are missing: {" ".join(required)}')
     prefix = _privileged()
     if prefix is None:
-        if not required:
-            return f'optional ones missing ({" ".join(packages)})'
-        raise BuildError('run this as root first: apt-get install -y --no-install-recommends ' + ' '.join(packages))
-    apt = [*prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=600']
-    if not all(_known_to_apt(package) for package in required):
-        run([*apt, 'update'], what='apt-get update')
-    wanted = required + [package for package in packages if package in optional and _known_to_apt(package)]
-    with _no_services(prefix):
-        run([*apt, 'install', '-y', '--no-install-recommends', *wanted], what='apt-get install')
+        words = 'apt-get install -y --no-install-recommends ' + ' '.join([*required, *optional])
+        if required:
+            raise BuildError(f'run this as root first: {words}')
+        say(f'  (missing, but not required; run this as root to have them: {words})')
+        return 'some optional ones missing'
+    apt = [*prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'LC_ALL=C', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=600']
+    if not _known_to_apt([*required, *optional]) >= {*required, *optional}:
+        _apt([*apt, 'update'], 'apt-get update')
+    known = _known_to_apt(optional) if optional else set()
+    unavailable |= {*optional} - known
+    wanted = [*required, *(package for package in optional if package in known)]
+    if wanted:
+        with _no_services(prefix):
+            _apt([*apt, 'install', '-y', '--no-install-recommends', *wanted], 'apt-get install')
+    if unavailable:
+        record.parent.mkdir(exist_ok=True)
+        record.write_text(' '.join(sorted(unavailable)) + '\n', encoding='utf-8')
     if Path('/run/systemd/system').is_dir():
         for service in requirements.TEST_SERVICES:
             if service in wanted:
                 subprocess.run([*prefix, 'systemctl', 'disable', '--now', service], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return f'{len(wanted)} installed'
+    return f'{len(wanted)} installed' + (f', not available: {" ".join(sorted(unavailable))}' if unavailable else '')
 
 
-def system_packages() -> None:
-    """Install what the build needs."""
+def _apt(command: list[str], what: str) -> None:
+    """Run apt; its own words for an error are enough, they are in the lines that begin with "E:"."""
+    try:
+        run(command, what=what)
+    except BuildError as error:
+        lines = str(error).splitlines()
+        reasons = [line[3:] for line in lines[1:] if line.startswith('E: ')]
+        raise BuildError(f'{lines[0]}: {"; ".join(reasons[:3])}' if reasons else str(error)) from None
+
+
+def system_packages(tests: bool = False) -> None:
+    """Install what the build needs, and with `tests` the servers and peers of the tests: what of those is missing, its tests say."""
     with step('system packages') as current:
-        packages = requirements.build_packages()
+        required, optional = requirements.build_packages()
         if not VENV.is_dir() and not _has_venv():
-            packages.append(f'python{sys.version_info[0]}.{sys.version_info[1]}-venv')
-        current.outcome = _install(packages, set(requirements.OPTIONAL_HEADERS.values())) if packages else 'up to date'
-
-
-def test_packages() -> None:
-    """Install the servers and peers of the interoperability tests; without the rights to, those tests skip."""
-    with step('system packages for tests') as current:
-        packages = requirements.test_packages()
-        if not packages:
-            current.outcome = 'up to date'
-            return
-        try:
-            current.outcome = _install(packages, set())
-        except BuildError as error:
-            current.outcome = 'missing, some tests will skip'
-            say(f'  ({str(error).splitlines()[0]})')
+            required.append(f'python{sys.version_info[0]}.{sys.version_info[1]}-venv')
+        if tests:
+            optional += requirements.test_packages()
+        current.outcome = _install(required, optional)
 
 
 # ---- Python ----
@@ -221,11 +242,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f'error: unknown argument {command!r}\n{USAGE}', sys.stderr)
         return 2
     try:
-        system_packages()
+        system_packages(tests=command == 'test')
         environment(['test'] if command == 'test' else [])
         shared_object = native(flavour, in_place=flavour == 'develop' or not command)
         if command == 'test':
-            test_packages()
             extra = ['-p', 'no:faulthandler', '-p', 'no:cacheprovider'] if flavour == 'asan' else []
             return launch(['-m', 'pytest', *extra, *words], flavour, shared_object)
         if command == 'demo':

@@ -43,13 +43,17 @@ TEST_SERVICES = ('kamailio', 'coturn', 'dnsmasq')
 
 
 def compiler() -> list[str]:
-    """The C compiler as words of a command: $CC, else the one Python was built with when it is installed, else cc or gcc.
+    """The C compiler as words of a command: $CC, else the one Python was built with when it is installed, else gcc or cc.
 
     Raises:
-        BuildError: there is none.
+        BuildError: there is none, or $CC names one that is not there.
     """
-    candidates = [os.environ.get('CC', ''), sysconfig.get_config_var('CC') or '', 'gcc', 'cc']
-    for candidate in candidates:
+    chosen = os.environ.get('CC', '').split()
+    if chosen:
+        if shutil.which(chosen[0]):
+            return chosen
+        raise BuildError(f'the C compiler that $CC names, {chosen[0]!r}, is not installed')
+    for candidate in (sysconfig.get_config_var('CC') or '', 'gcc', 'cc'):
         words = candidate.split()
         if words and shutil.which(words[0]):
             return words
@@ -62,7 +66,8 @@ def missing_headers(headers: dict[str, str], include: tuple[str, ...] = ()) -> l
     command = [*compiler(), *(f'-I{folder}' for folder in include), '-E', '-P', '-x', 'c', '-']
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise BuildError(f'the C compiler {compiler()[0]!r} does not work: {done.stderr.strip().splitlines()[-1:]}')
+        words = done.stderr.strip().splitlines()[-1:]
+        raise BuildError(f'the C compiler {" ".join(compiler())!r} does not work: ' + (words[0] if words else f'it ends with status {done.returncode}'))
     return [line.split()[1] for line in done.stdout.splitlines() if line.startswith('MISSING ')]
 
 
@@ -85,18 +90,24 @@ def python_dev_package() -> str | None:
     return f'python{sys.version_info[0]}.{sys.version_info[1]}-dev'
 
 
-def _missing(headers: dict[str, str], python_headers: bool) -> list[str]:
-    """The packages of the programs and of those `headers` that are not there, in one list for one command."""
+def _missing_build_packages(python_headers: bool) -> list[str]:
     packages = [package for program, package in BUILD_PROGRAMS.items() if not shutil.which(program)]
-    try:
-        packages += missing_headers(headers)
-    except BuildError:
-        if any(shutil.which(program) for program in ('gcc', 'cc')) or os.environ.get('CC'):
-            raise               # there is a compiler, but it does not work
-        # Without a compiler nobody can say which headers there are; naming them all costs nothing.
-        packages += ['gcc', *headers.values()]
+    if _has_compiler():
+        packages += missing_headers(BUILD_HEADERS)
+    else:
+        # Nobody can say now which headers there are; naming them all costs nothing, and one command does.
+        packages += ['gcc', *BUILD_HEADERS.values()]
     python = python_dev_package() if python_headers else None
     return list(dict.fromkeys([*packages, *([python] if python else [])]))
+
+
+def _has_compiler() -> bool:
+    if os.environ.get('CC'):
+        return True             # a wrong one is an error of its own
+    try:
+        return bool(compiler())
+    except BuildError:
+        return False
 
 
 def check_toolchain(python_headers: bool = False) -> None:
@@ -105,14 +116,15 @@ def check_toolchain(python_headers: bool = False) -> None:
     Raises:
         BuildError: names in one line all packages to install.
     """
-    packages = _missing(BUILD_HEADERS, python_headers)
+    packages = _missing_build_packages(python_headers)
     if packages:
         raise BuildError('missing for the build; install with: apt-get install ' + ' '.join(packages))
 
 
-def build_packages() -> list[str]:
-    """The Debian packages a build needs and this machine lacks; optional ones included, an installed equivalent counts."""
-    return _missing({**BUILD_HEADERS, **OPTIONAL_HEADERS}, python_headers=True)
+def build_packages() -> tuple[list[str], list[str]]:
+    """The Debian packages that this machine lacks: what a build needs, and what it makes use of. An installed equivalent counts."""
+    optional = missing_headers(OPTIONAL_HEADERS) if _has_compiler() else list(OPTIONAL_HEADERS.values())
+    return _missing_build_packages(python_headers=True), optional
 
 
 def test_packages() -> list[str]:

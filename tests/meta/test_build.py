@@ -282,12 +282,12 @@ def test_missing_headers_of_python_are_named_with_the_rest(monkeypatch: pytest.M
     package = f'python{sys.version_info[0]}.{sys.version_info[1]}-dev'
     monkeypatch.setattr(requirements.sysconfig, 'get_path', lambda name: str(tmp_path))
     monkeypatch.setattr(sys, 'executable', '/usr/bin/env')      # any file there: the Python of the system
-    assert package in requirements.build_packages()
+    assert package in requirements.build_packages()[0]
     with pytest.raises(report.BuildError, match=f'apt-get install .*{package}'):
         requirements.check_toolchain(python_headers=True)
     monkeypatch.setenv('PATH', '/nonexistent')
     monkeypatch.delenv('CC', raising=False)
-    assert set(requirements.build_packages()) >= {'gcc', 'make', package, *requirements.BUILD_HEADERS.values()}
+    assert set(requirements.build_packages()[0]) >= {'gcc', 'make', package, *requirements.BUILD_HEADERS.values()}
 
 
 def test_missing_headers_of_another_python_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
