@@ -91,13 +91,13 @@ def _install(required: list[str], optional: list[str]) -> str:
         return 'some optional ones missing'
     apt = [*prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'LC_ALL=C', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=600']
     if not _known_to_apt([*required, *optional]) >= {*required, *optional}:
-        _apt([*apt, 'update'], 'apt-get update')
+        _run_installer([*apt, 'update'], 'apt-get update')
     known = _known_to_apt(optional) if optional else set()
     unavailable |= {*optional} - known
     wanted = [*required, *(package for package in optional if package in known)]
     if wanted:
         with _no_services(prefix):
-            _apt([*apt, 'install', '-y', '--no-install-recommends', *wanted], 'apt-get install')
+            _run_installer([*apt, 'install', '-y', '--no-install-recommends', *wanted], 'apt-get install')
     if unavailable:
         record.parent.mkdir(exist_ok=True)
         record.write_text(' '.join(sorted(unavailable)) + '\n', encoding='utf-8')
@@ -108,13 +108,13 @@ def _install(required: list[str], optional: list[str]) -> str:
     return f'{len(wanted)} installed' + (f', not available: {" ".join(sorted(unavailable))}' if unavailable else '')
 
 
-def _apt(command: list[str], what: str) -> None:
-    """Run apt; its own words for an error are enough, they are in the lines that begin with "E:"."""
+def _run_installer(command: list[str | Path], what: str) -> None:
+    """Run apt or pip; of what they write, only the reasons of an error are of interest."""
     try:
         run(command, what=what)
     except BuildError as error:
         lines = str(error).splitlines()
-        reasons = [line[3:] for line in lines[1:] if line.startswith('E: ')]
+        reasons = [line.split(': ', 1)[1] for line in lines[1:] if line.startswith(('E: ', 'ERROR: '))]
         raise BuildError(f'{lines[0]}: {"; ".join(reasons[:3])}' if reasons else str(error)) from None
 
 
@@ -155,7 +155,7 @@ def environment(groups: Sequence[str]) -> None:
         done = set(marker.read_text(encoding='utf-8').splitlines()) if marker.is_file() else set()
         missing = [item for item in wanted if item not in done]
         if missing:
-            run([_python(), '-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--no-input', *wanted], what='pip install')
+            _run_installer([_python(), '-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--no-input', *wanted], 'pip install')
             marker.write_text('\n'.join(sorted(done | set(wanted))) + '\n', encoding='utf-8')
             current.outcome = f'{len(missing)} checked or installed'
         # Makes the tree importable from anywhere with .venv/bin/python.

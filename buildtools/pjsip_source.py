@@ -206,7 +206,10 @@ def _release_into(target: Path, files: dict[str, str]) -> str:
 
     given = os.environ.get('PJPROJECT_SOURCE', '')
     if given:
-        with _opened(Path(given).expanduser()) as folder:
+        path = Path(given).expanduser()
+        if not path.exists():
+            raise BuildError(f'$PJPROJECT_SOURCE: {path} does not exist')
+        with _opened(path) as folder:
             if not accept(folder, given, keep=True):
                 # The user named a source: using another one silently would hide the mistake.
                 raise BuildError(f'$PJPROJECT_SOURCE is not PJSIP {release["version"]} as released: {tried[0]}')

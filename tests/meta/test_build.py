@@ -208,7 +208,7 @@ def test_wrong_given_source_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(report.BuildError, match=r'\$PJPROJECT_SOURCE is not PJSIP 2\.17'):
         pjsip_source.verified_source(tmp_path / 'tree')
     monkeypatch.setenv('PJPROJECT_SOURCE', str(tmp_path / 'nowhere'))
-    with pytest.raises(report.BuildError, match='does not exist'):
+    with pytest.raises(report.BuildError, match=r'\$PJPROJECT_SOURCE: .*nowhere does not exist'):
         pjsip_source.verified_source(tmp_path / 'tree')
 
 
