@@ -120,7 +120,13 @@ class ThreadManager:
         with self._lock:
             if self._exiting:
                 return False
-            self._get(name).put(function, args, kwargs)
+            try:
+                worker = self._get(name)
+            except RuntimeError as error:
+                if 'shutdown' not in str(error):        # as Python says when handlers of atexit, and ours is one of the last, ask for a thread
+                    raise
+                return False
+            worker.put(function, args, kwargs)
             return True
 
     def current(self, name: str) -> threading.Thread | None:
