@@ -92,12 +92,16 @@ def _install(required: list[str], optional: list[str]) -> str:
     apt = [*prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'LC_ALL=C', 'apt-get', '-q', '-o', 'DPkg::Lock::Timeout=600']
     if not _known_to_apt([*required, *optional]) >= {*required, *optional}:
         _run_installer([*apt, 'update'], 'apt-get update')
+    install = ['install', '-y', '--no-install-recommends']
     known = _known_to_apt(optional) if optional else set()
+    if known and not _succeeds([*apt, '-s', *install, *required, *sorted(known)]):
+        # One that conflicts, or whose dependencies are broken, must not keep out the others.
+        known = {package for package in known if _succeeds([*apt, '-s', *install, *required, package])}
     unavailable |= {*optional} - known
     wanted = [*required, *(package for package in optional if package in known)]
     if wanted:
         with _no_services(prefix):
-            _run_installer([*apt, 'install', '-y', '--no-install-recommends', *wanted], 'apt-get install')
+            _run_installer([*apt, *install, *wanted], 'apt-get install')
     if unavailable:
         record.parent.mkdir(exist_ok=True)
         record.write_text(' '.join(sorted(unavailable)) + '\n', encoding='utf-8')
@@ -106,6 +110,10 @@ def _install(required: list[str], optional: list[str]) -> str:
             if service in wanted:
                 subprocess.run([*prefix, 'systemctl', 'disable', '--now', service], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return f'{len(wanted)} installed' + (f', not available: {" ".join(sorted(unavailable))}' if unavailable else '')
+
+
+def _succeeds(command: list[str]) -> bool:
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
 def _run_installer(command: list[str | Path], what: str) -> None:

@@ -15,6 +15,7 @@ APT_GET = '''#!/bin/sh
 echo "$@" >> "$LOG"
 case "$*" in
 *update*) touch "$LISTS" ;;
+*install*conflicting*) echo "E: Unable to satisfy dependencies" >&2; exit 100 ;;
 *install*broken*) echo "Reading package lists..."; echo "E: Unable to locate package broken" >&2; exit 100 ;;
 esac
 '''
@@ -36,7 +37,7 @@ class Apt:
     def calls(self) -> list[str]:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         self.log.unlink(missing_ok=True)
-        return [re.sub(r'^-q -o \S+ ', '', line) for line in lines]
+        return [re.sub(r'^-q -o \S+ ', '', line) for line in lines if ' -s ' not in line]         # -s: only tries
 
 
 @pytest.fixture
@@ -72,6 +73,12 @@ def test_what_the_archive_does_not_have_is_looked_for_once(apt: Apt) -> None:
     assert apt.calls() == ['update', 'install -y --no-install-recommends extra']
     assert inplace._install([], ['nosuch']) == 'up to date, not available: nosuch'
     assert apt.calls() == []
+
+
+def test_an_optional_package_that_cannot_be_installed_does_not_keep_out_the_others(apt: Apt) -> None:
+    apt.lists.touch()
+    assert inplace._install(['gcc'], ['conflicting', 'extra']) == '2 installed, not available: conflicting'
+    assert apt.calls() == ['install -y --no-install-recommends gcc extra']
 
 
 def test_apt_says_why(apt: Apt) -> None:
