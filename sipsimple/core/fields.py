@@ -34,6 +34,12 @@ class Value:
     _key: ClassVar[Callable[[Any], tuple[Any, ...]]]
     normal_type: ClassVar[type[Any]]
     frozen_type: ClassVar[type[Any]]
+    _constructor: ClassVar[Callable[..., None]]  # of an abstract class, for its subclasses
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__init__ is _refuse:
+            setattr(cls, '__init__', cls._constructor)
 
     def _format(self) -> str:
         raise NotImplementedError
@@ -88,8 +94,17 @@ def thaw(value: Any) -> Any:
 V = TypeVar('V', bound=Value)
 
 
+def _refuse(self: Value, *args: object, **kwargs: object) -> None:
+    raise TypeError(f"Can't instantiate abstract class {type(self).__name__}")
+
+
 def abstract(cls: type[V]) -> type[V]:
-    """Class decorator: instantiation raises TypeError, subclasses pay nothing (unlike with the ABCMeta metaclass)."""
+    """Class decorator: instantiation raises TypeError, subclasses pay nothing (unlike with the ABCMeta metaclass).
+
+    Marking the class in `__abstractmethods__` is not enough: without ABCMeta, calls that Python has specialised do not look there (3.14).
+    """
+    setattr(cls, '_constructor', cls.__init__)
+    setattr(cls, '__init__', _refuse)
     setattr(cls, '__abstractmethods__', frozenset({'__init__'}))
     return cls
 
