@@ -679,18 +679,17 @@ def _on_disconnected(obj: None, event: _events.Event) -> None:
     Engine()._post('SIPEngineTransportDidDisconnect', NotificationData(**_connection(event), reason=_text(event.data[3])))
 
 
-def _certificate(fields: bytes, version: int) -> dict[str, Any] | None:
-    subject, issuer, validity, *names = _text(fields).split('\n')
-    if not subject:
+def _fields(data: bytes) -> list[str]:
+    """Texts that end with NUL each."""
+    return [_text(item) for item in data.split(b'\0')[:-1]]
+
+
+def _certificate(data: bytes, version: int) -> dict[str, Any] | None:
+    if not data:
         return None
-    import time
-    start, end, _ = (validity.split() + ['0', '0', '0'])[:3]
-
-    def moment(text: str) -> str:
-        return time.strftime('%Y-%m-%d %H:%M:%S GMT', time.gmtime(int(text)))
-
-    return {'subject': subject, 'subject_info': subject, 'issuer': issuer, 'issuer_info': issuer, 'version': version, 'serial': '',
-            'not_before': moment(start), 'not_after': moment(end), 'alternative_names': [name for name in names if name], 'pem': ''}
+    subject, subject_info, issuer, issuer_info, serial, start, end, pem, *names = _fields(data)
+    return {'subject': subject, 'subject_info': subject_info, 'issuer': issuer, 'issuer_info': issuer_info, 'version': version, 'serial': serial,
+            'not_before': start, 'not_after': end, 'alternative_names': names, 'pem': pem}
 
 
 def _on_verified(obj: None, event: _events.Event) -> None:
@@ -702,7 +701,7 @@ def _on_verified(obj: None, event: _events.Event) -> None:
 
 def _on_certificate_error(obj: None, event: _events.Event) -> None:
     Engine()._post('SIPEngineTransportGotCertificateError', NotificationData(
-        **_connection(event), reason=_text(event.data[3]), certificate_errors=_text(event.data[4]).split('\n')[:-1]))
+        **_connection(event), reason=_text(event.data[3]), certificate_errors=_fields(event.data[4])))
 
 
 _events.register(_events.LOG, _on_log)

@@ -188,12 +188,13 @@ class Request:
         """Send it; without a final response within `timeout` seconds it fails with 408.
 
         Raises:
-            SIPCoreError: sent before, or the Engine does not run. PJSIPError: it could not be sent.
+            SIPCoreError: sent before, or the Engine does not run. PJSIPError: it could not be made; what the network says
+                against it comes as SIPRequestDidFail with code 503.
         """
         check_timeout(timeout)
         if self._state != 'INIT':
             raise SIPCoreError('a Request can be sent once')
-        handle = _request.create()
+        handle = self._handle = _request.create()
         self._state = 'IN_PROGRESS'
         _handles.bind(handle.number, self)
         try:
@@ -204,9 +205,9 @@ class Request:
                 0 if timeout is None else max(1, int(timeout * 1000)))
         except BaseException:
             self._state = 'INIT'
+            self._handle = None
             handle.close()
             raise
-        self._handle = handle
 
     def end(self) -> None:
         """IN_PROGRESS: fail with 408; EXPIRING: forget the expiry. Sends nothing."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import socket
+import ssl
 import time
 from typing import Self
 
@@ -38,34 +39,38 @@ class SIPText:
         return f'<{self.start}>'
 
 
-class UDPPeer:
-    """A UDP socket on 127.0.0.1 that speaks to one engine."""
+class Peer:
+    """What the peers have in common: the texts of messages, and waiting for one.
+
+    Attributes:
+        engine: address that the engine listens at.
+        host: our own address; port: where we can be reached.
+    """
 
     _numbers = itertools.count(1)
+    transport = 'UDP'
+    engine: tuple[str, int]
+    host: str
+    port: int
 
-    def __init__(self, engine_port: int) -> None:
-        self.engine = ('127.0.0.1', engine_port)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(('127.0.0.1', 0))
-        self.port = self.socket.getsockname()[1]
+    @staticmethod
+    def _bracketed(host: str) -> str:
+        return f'[{host}]' if ':' in host else host
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.socket.close()
+    @property
+    def address(self) -> str:
+        return f'{self._bracketed(self.host)}:{self.port}'
 
     @property
     def uri(self) -> str:
-        return f'sip:peer@127.0.0.1:{self.port}'
+        return f'sip:peer@{self.address}' + ('' if self.transport == 'UDP' else f';transport={self.transport.lower()}')
 
     def send(self, data: str | bytes) -> None:
-        self.socket.sendto(data if isinstance(data, bytes) else data.encode(), self.engine)
+        raise NotImplementedError
 
     def receive(self, timeout: float = LIMIT) -> SIPText:
         """The next message; TimeoutError."""
-        self.socket.settimeout(timeout)
-        return SIPText(self.socket.recv(65536))
+        raise NotImplementedError
 
     def expect(self, what: int | str, timeout: float = LIMIT) -> SIPText:
         """The next message with that code or method; others are skipped."""
@@ -87,10 +92,10 @@ class UDPPeer:
                 from_tag: str = 'peer-tag', to_tag: str | None = None, branch: str | None = None, to: str | None = None) -> str:
         """Text of a request to the engine."""
         number = next(self._numbers)
-        target = uri or f'sip:engine@127.0.0.1:{self.engine[1]}'
+        target = uri or f'sip:engine@{self._bracketed(self.engine[0])}:{self.engine[1]}'
         tag = f';tag={to_tag}' if to_tag else ''
         return (f'{method} {target} SIP/2.0\r\n'
-                f'Via: SIP/2.0/UDP 127.0.0.1:{self.port};rport;branch={branch or f"z9hG4bK-peer-{number}"}\r\n'
+                f'Via: SIP/2.0/{self.transport} {self.address};rport;branch={branch or f"z9hG4bK-peer-{number}"}\r\n'
                 'Max-Forwards: 70\r\n'
                 f'From: <{self.uri}>;tag={from_tag}\r\n'
                 f'To: <{to or target}>{tag}\r\n'
@@ -111,6 +116,100 @@ class UDPPeer:
 
     def answer(self, request: SIPText, code: int, reason: str = 'Test', **kwargs: str) -> None:
         self.send(self.response(request, code, reason, **kwargs))
+
+
+class UDPPeer(Peer):
+    """A UDP socket on loopback that speaks to one engine."""
+
+    def __init__(self, engine_port: int, host: str = '127.0.0.1') -> None:
+        self.host = host
+        self.engine = (host, engine_port)
+        self.socket = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, 0))
+        self.port = self.socket.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.socket.close()
+
+    def send(self, data: str | bytes) -> None:
+        self.socket.sendto(data if isinstance(data, bytes) else data.encode(), self.engine)
+
+    def receive(self, timeout: float = LIMIT) -> SIPText:
+        self.socket.settimeout(timeout)
+        return SIPText(self.socket.recv(65536))
+
+
+class StreamPeer(Peer):
+    """A TCP or TLS server for the engine to connect to, or a client of it: one connection at a time.
+
+    Args:
+        context: of the server, for TLS.
+    """
+
+    def __init__(self, engine_port: int, context: ssl.SSLContext | None = None, host: str = '127.0.0.1') -> None:
+        self.host = host
+        self.engine = (host, engine_port)
+        self.context = context
+        self.transport = 'TCP' if context is None else 'TLS'
+        self.listener = socket.create_server((host, 0), family=socket.AF_INET6 if ':' in host else socket.AF_INET)
+        self.port = self.listener.getsockname()[1]
+        self.stream: socket.socket | None = None
+        self._received = b''
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.hang_up()
+        self.listener.close()
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+    def accept(self, timeout: float = LIMIT) -> None:
+        """Wait for the engine's connection; ssl.SSLError when it does not like us."""
+        self.listener.settimeout(timeout)
+        stream, _ = self.listener.accept()
+        stream.settimeout(timeout)
+        self._received = b''
+        self.stream = stream if self.context is None else self.context.wrap_socket(stream, server_side=True)
+
+    def connect(self, context: ssl.SSLContext | None = None, name: str | None = None) -> None:
+        """Connect to the engine."""
+        stream = socket.create_connection(self.engine, LIMIT)
+        self._received = b''
+        self.transport = 'TCP' if context is None else 'TLS'
+        self.stream = stream if context is None else context.wrap_socket(stream, server_hostname=name)
+
+    def send(self, data: str | bytes) -> None:
+        assert self.stream is not None, 'no connection'
+        self.stream.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def receive(self, timeout: float = LIMIT) -> SIPText:
+        if self.stream is None:
+            self.accept(timeout)
+        assert self.stream is not None
+        until = time.monotonic() + timeout
+        while True:
+            self._received = self._received.lstrip(b'\r\n')             # keep-alives
+            head, end, rest = self._received.partition(b'\r\n\r\n')
+            if end:
+                length = re.search(rb'(?im)^content-length[ \t]*:[ \t]*(\d+)', head)
+                size = len(head) + 4 + (int(length.group(1)) if length else 0)
+                if len(self._received) >= size:
+                    message, self._received = self._received[:size], self._received[size:]
+                    return SIPText(message)
+            self.stream.settimeout(max(0.01, until - time.monotonic()))
+            data = self.stream.recv(65536)
+            if not data:
+                raise ConnectionError('the engine has closed the connection')
+            self._received += data
 
 
 def tag_of(header: str | None) -> str:

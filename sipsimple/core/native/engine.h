@@ -35,6 +35,9 @@ void ss_tls_stop(void);
 void ss_transports_init(void);          /* state callback; called by ss_engine_start */
 void ss_transports_closed(void);        /* forget what the endpoint destroyed */
 
+/* tls_events.c. connection: the three blobs that events of connections begin with. */
+void ss_post_tls(const pjsip_transport *transport, const pjsip_transport_state_info *info, const ss_blob *connection);
+
 /* ---- ua.c ---------------------------------------------------------------------------------------------------- */
 
 extern pjsip_module ss_ua_module;       /* transaction user of everything outside dialogs */

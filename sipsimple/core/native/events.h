@@ -10,8 +10,8 @@ enum ss_event_kind {
     SS_EV_NAT_TYPE,                     /* status, request id | type name, error */
     SS_EV_TRANSPORT_CONNECTED,          /* | transport, local, remote */
     SS_EV_TRANSPORT_DISCONNECTED,       /* status | transport, local, remote, reason */
-    SS_EV_TRANSPORT_VERIFIED,           /* verify status, verified, version | transport, local, remote, hostname, cipher, certificate fields */
-    SS_EV_TRANSPORT_CERT_ERROR,         /* verify status | transport, local, remote, reason, errors (one a line) */
+    SS_EV_TRANSPORT_VERIFIED,           /* verify status, verified, version | transport, local, remote, hostname, cipher, certificate (fields that end with NUL, see tls_events.c; empty: none) */
+    SS_EV_TRANSPORT_CERT_ERROR,         /* verify status | transport, local, remote, reason, errors (each ends with NUL) */
     SS_EV_MALFORMED,                    /* | source, text */
 
     /* request client: SS_T_REQUEST */

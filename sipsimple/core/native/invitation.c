@@ -483,8 +483,9 @@ pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsig
     }
     if (status == PJ_SUCCESS) {
         ss_inv_post_disconnecting(self, 0, NULL);
-        if (tdata)
-            status = pjsip_inv_send_msg(inv, tdata);
+        /* What cannot be sent must not leave the session alive for ever. */
+        if (tdata && pjsip_inv_send_msg(inv, tdata) != PJ_SUCCESS && inv->state < PJSIP_INV_STATE_DISCONNECTED)
+            pjsip_inv_terminate(inv, PJSIP_SC_TSX_TRANSPORT_ERROR, PJ_TRUE);
     }
     ss_inv_unlock(self, inv);
     return status;

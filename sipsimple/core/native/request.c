@@ -347,7 +347,13 @@ pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params)
             if (pjsip_endpt_schedule_timer(ss_endpoint(), &self->timer, &delay) != PJ_SUCCESS)
                 ss_object_release(self);
         }
-        status = start_transaction(self, tdata);
+        /* Whether the system knows at once that nobody is there, or a moment later, is all the same to who asked. */
+        if (start_transaction(self, tdata) != PJ_SUCCESS && claim_end(self)) {
+            const pj_str_t reason = { "Transport Error", 15 };
+
+            stop_timer(self);
+            post_response(handle, PJSIP_SC_TSX_TRANSPORT_ERROR, 0, NULL, &reason);
+        }
     }
     ss_object_release(self);
     return status;

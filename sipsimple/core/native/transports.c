@@ -21,63 +21,6 @@ static void lower_case(char *text)
         *text = (char)tolower((unsigned char)*text);
 }
 
-static void post_tls(pjsip_transport *transport, const pjsip_transport_state_info *info, ss_blob *base)
-{
-    const pjsip_tls_state_info *tls = info->ext_info;
-    const pj_ssl_sock_info *ssl = tls ? tls->ssl_sock_info : NULL;
-    const pj_ssl_cert_info *cert;
-    char subject[512] = "", issuer[512] = "", names[1024] = "", validity[128] = "";
-    const char *cipher;
-    size_t used = 0;
-    int64_t nums[3];
-    ss_blob blobs[6];
-
-    if (!ssl)
-        return;
-    cert = ssl->remote_cert_info;
-    cipher = pj_ssl_cipher_name(ssl->cipher);
-    if (cert) {
-        pj_ansi_snprintf(subject, sizeof subject, "%.*s", (int)cert->subject.info.slen, cert->subject.info.ptr);
-        pj_ansi_snprintf(issuer, sizeof issuer, "%.*s", (int)cert->issuer.info.slen, cert->issuer.info.ptr);
-        for (unsigned i = 0; i < cert->subj_alt_name.cnt && used < sizeof names; i++) {
-            int added = pj_ansi_snprintf(names + used, sizeof names - used, "%.*s\n",
-                                         (int)cert->subj_alt_name.entry[i].name.slen,
-                                         cert->subj_alt_name.entry[i].name.ptr);
-            if (added < 0)
-                break;
-            used += (size_t)added;
-        }
-        pj_ansi_snprintf(validity, sizeof validity, "%ld %ld %u", (long)cert->validity.start.sec,
-                         (long)cert->validity.end.sec, cert->version);
-    }
-    nums[0] = ssl->verify_status;
-    nums[1] = ssl->verify_status == 0;
-    nums[2] = cert ? (int64_t)cert->version : 0;
-    memcpy(blobs, base, 3 * sizeof *blobs);
-    if (info->status == PJ_SUCCESS) {
-        char fields[2600];
-
-        pj_ansi_snprintf(fields, sizeof fields, "%s\n%s\n%s\n%s", subject, issuer, validity, names);
-        blobs[3] = (ss_blob){ transport->remote_name.host.ptr, (size_t)transport->remote_name.host.slen };
-        blobs[4] = (ss_blob){ cipher, cipher ? strlen(cipher) : 0 };
-        blobs[5] = (ss_blob){ fields, strlen(fields) };
-        ss_post(SS_EV_TRANSPORT_VERIFIED, 0, nums, 3, blobs, 6);
-    } else if (ssl->verify_status) {
-        const char *errors[32];
-        unsigned count = PJ_ARRAY_SIZE(errors);
-        char text[1024] = "", reason[160];
-
-        used = 0;
-        pj_ssl_cert_get_verify_status_strings(ssl->verify_status, errors, &count);
-        for (unsigned i = 0; i < count && used < sizeof text; i++)
-            used += (size_t)pj_ansi_snprintf(text + used, sizeof text - used, "%s\n", errors[i]);
-        ss_strerror(info->status, reason, sizeof reason);
-        blobs[3] = (ss_blob){ reason, strlen(reason) };
-        blobs[4] = (ss_blob){ text, strlen(text) };
-        ss_post(SS_EV_TRANSPORT_CERT_ERROR, 0, nums, 1, blobs, 5);
-    }
-}
-
 static void on_transport_state(pjsip_transport *transport, pjsip_transport_state state,
                                const pjsip_transport_state_info *info)
 {
@@ -98,11 +41,13 @@ static void on_transport_state(pjsip_transport *transport, pjsip_transport_state
     blobs[2] = (ss_blob){ remote, strlen(remote) };
     if (state == PJSIP_TP_STATE_CONNECTED) {
         if (is_tls)
-            post_tls(transport, info, blobs);
+            ss_post_tls(transport, info, blobs);
         ss_post(SS_EV_TRANSPORT_CONNECTED, 0, NULL, 0, blobs, 3);
     } else if (state == PJSIP_TP_STATE_DISCONNECTED) {
+        /* PJSIP would do it next. Who hears of the end must not send over this connection any more. */
+        pjsip_transport_shutdown(transport);
         if (is_tls)
-            post_tls(transport, info, blobs);
+            ss_post_tls(transport, info, blobs);
         ss_strerror(info->status, reason, sizeof reason);
         blobs[3] = (ss_blob){ reason, strlen(reason) };
         ss_post(SS_EV_TRANSPORT_DISCONNECTED, 0, &status, 1, blobs, 4);
