@@ -55,10 +55,10 @@ _LEFT_OUT = {
                                'pa_dev.o', 'wmme_dev.o', 'legacy_dev.o'],
 }
 
-# Objects with known faults that nothing here may pull into the link: HTTP client, JSON, telnet CLI, pcap, WebSocket, AVI, AMR, G.723, T.140 text,
-# and the old STUN client, which trusts any answer.
+# Objects with known faults that nothing here may pull into the link: HTTP client, JSON, telnet CLI, pcap, WebSocket, AVI, AMR, G.723 (and with it the
+# other codecs of IPP), T.140 text, and the old STUN client, which trusts any answer.
 FORBIDDEN_OBJECTS = ('http_client', 'json', 'cli', 'cli_console', 'cli_telnet', 'pcap', 'websock', 'avi_player', 'avi_writer', 'avi_dev', 'amr_sdp_match',
-                     'opencore_amr', 'g7231', 'txt_stream', 'stun_simple_client', 'pjsua_core')
+                     'opencore_amr', 'ipp_codecs', 'passthrough', 'txt_stream', 'stun_simple_client', 'pjsua_core')
 
 _DETECTED = re.compile(r'^#define\s+(PJMEDIA_HAS_(?:OPUS_CODEC|BCG729)|PJ_HAS_SSL_SOCK|PJ_IOQUEUE_IMP)\s+(\S+)', re.MULTILINE)
 

@@ -136,6 +136,12 @@ def test_undefined_symbol_is_refused_at_build_time(tiny: cython_ext.Extension) -
         cython_ext.build('debug', tiny)
 
 
+def test_forbidden_objects_are_names_of_sources() -> None:
+    """A name that no file has would never be found."""
+    sources = {Path(name).stem for name in pjsip_source.manifest() if name.endswith('.c')}
+    assert set(pjsip.FORBIDDEN_OBJECTS) <= sources
+
+
 def test_forbidden_objects_are_found_in_the_link_map() -> None:
     text = ('Archive member included to satisfy reference by file (symbol)\n\n'
             '/x/pjlib/lib/libpj-x86_64-pc-linux-gnu.a(pool.o)\n                              core.o (pj_pool_create)\n'
