@@ -1,4 +1,5 @@
-"""Load another build of the native core than the one in place; on the path only while `build_inplace --asan|--debug` runs something.
+"""Load another build of the native core than the one in place, and tell UBSan where its reports go; on the path only while
+`build_inplace --asan|--debug` runs something.
 
 Python imports this file at start when its folder is on PYTHONPATH, in child processes too.
 """
@@ -19,6 +20,10 @@ class _NativeOverride:
         file = os.environ['SIPSIMPLE_NATIVE']
         return spec_from_file_location(fullname, file, loader=ExtensionFileLoader(fullname, file))
 
+
+if os.environ.get('SIPSIMPLE_UBSAN') and os.environ['SIPSIMPLE_UBSAN'] in os.environ.get('LD_PRELOAD', ''):
+    import ctypes
+    ctypes.CDLL(os.environ['SIPSIMPLE_UBSAN']).__sanitizer_set_report_path(os.environ['SIPSIMPLE_UBSAN_REPORT'].encode())
 
 if os.environ.get('SIPSIMPLE_NATIVE'):
     sys.meta_path.insert(0, _NativeOverride)

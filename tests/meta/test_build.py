@@ -167,6 +167,19 @@ def test_other_build_can_replace_the_one_in_place(tmp_path: Path) -> None:
     assert out.split() == [str(tmp_path / 'other.so'), 'None', 'None']
 
 
+@pytest.mark.parametrize(('code', 'report'), [('1 << shift', 'shift exponent'), ('((char *)malloc(3))[shift]', 'heap-buffer-overflow')])
+def test_reports_of_both_sanitizers_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, report: str) -> None:
+    """Also when a test captured what the process wrote."""
+    source, library, reports = tmp_path / 'bad.c', tmp_path / 'bad.so', tmp_path / 'reports'
+    source.write_text(f'#include <stdlib.h>\nint bad(int shift) {{ return {code}; }}\n')
+    subprocess.run([*requirements.compiler(), '-shared', '-fPIC', *pjsip.SANITIZE, '-o', library, source], check=True)
+    environment = {**os.environ, **inplace._sanitizer_environment(reports), 'PYTHONPATH': str(ROOT / 'buildtools' / 'override')}
+    assert inplace._reports(reports) == 0
+    subprocess.run([sys.executable, '-c', f'import ctypes; ctypes.CDLL({str(library)!r}).bad(40)'], env=environment, capture_output=True, check=False)
+    assert inplace._reports(reports) == 1
+    assert report in capsys.readouterr().out
+
+
 def test_unknown_argument_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert inplace.main(['--nonsense']) == 2
     assert 'usage:' in capsys.readouterr().err

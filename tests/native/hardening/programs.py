@@ -54,4 +54,5 @@ def run(path: Path, *arguments: object) -> str:
     done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=LIMIT,
                           env={**environment, 'ASAN_OPTIONS': 'detect_leaks=0'})
     assert done.returncode == 0, f'{path.name} {arguments} ended with {done.returncode}:\n{done.stdout}\n{done.stderr[:6000]}'
+    assert 'runtime error:' not in done.stderr, f'{path.name} {arguments}:\n{done.stderr[:6000]}'      # of UBSan, which goes on
     return done.stdout.strip()
