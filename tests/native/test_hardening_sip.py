@@ -131,3 +131,16 @@ def test_answers_around_the_size_of_the_first_buffer(peer):
         assert answer.code == 200 and answer.get('record-route') == route and answer.raw.endswith(b'\r\n\r\n')
         sizes.add(len(answer.raw))
     assert {3998, 3999, 4000, 4001} <= sizes
+
+
+def test_final_response_to_a_request_retransmitted_often(peer, seen):
+    """The next one comes after T2 at the latest (RFC 3261 section 17.2.1), however often the INVITE has come (patch 41)."""
+    invite = peer.request('INVITE', headers=SDP, body=audio_sdp(5000))
+    peer.send(invite)
+    seen.wait('SIPInvitationChangedState', state='incoming').sender.send_response(486)
+    peer.expect(486)
+    for _ in range(29):
+        peer.send(invite)
+        peer.expect(486)
+    for _ in range(2):                          # of the timer, after T1 and after T2
+        peer.expect(486)
