@@ -6,12 +6,12 @@ from libc.stdlib cimport free, malloc
 from sipsimple.core._check cimport check
 from sipsimple.core._core cimport pj_status_t, ss_ensure_thread
 from sipsimple.core._sip cimport (
-    ss_detect_nat_type, ss_engine_set_nameservers, ss_engine_set_sip_timers, ss_engine_start, ss_engine_stop, ss_log_set_level, ss_log_start,
+    ss_detect_nat_type, ss_endpoint, ss_engine_set_nameservers, ss_engine_set_sip_timers, ss_engine_start, ss_engine_stop, ss_log_set_level, ss_log_start,
     ss_tcp_start, ss_tcp_stop, ss_tls_options, ss_tls_start, ss_tls_stop, ss_trace_enable, ss_ua_set_incoming_requests,
     ss_ua_set_loop_detection, ss_ua_set_user_agent, ss_udp_start, ss_udp_stop)
 
 from sipsimple.core._check import status_text
-from sipsimple.core.errors import PJSIPError, PJSIPTLSError
+from sipsimple.core.errors import PJSIPError, PJSIPTLSError, SIPCoreError
 
 cdef extern from "pj/config.h":
     int PJ_LOG_MAX_LEVEL
@@ -41,6 +41,12 @@ def stop():
     with nogil:
         ss_ensure_thread()
         ss_engine_stop()
+
+
+def check_running():
+    """SIPCoreError when there is no endpoint."""
+    if ss_endpoint() is NULL:
+        raise SIPCoreError('the Engine is not running')
 
 
 def set_sip_timers(unsigned int t1=500, unsigned int t2=4000, unsigned int t4=5000, unsigned int td=32000):

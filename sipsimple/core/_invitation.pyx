@@ -37,7 +37,7 @@ def create():
     return Handle(number)
 
 
-def invite(Handle handle, target, from_, to, contact, route, sdp, headers, credentials):
+def invite(Handle handle, target, from_, to, from_params, to_params, contact, route, sdp, headers, credentials):
     """Send an INVITE. Raises PJSIPError; nothing follows then."""
     cdef ss_invite_params params
     cdef ss_handle number = handle.number
@@ -45,10 +45,13 @@ def invite(Handle handle, target, from_, to, contact, route, sdp, headers, crede
     cdef Fields fields = Fields(headers)
     cdef bytes c_target = to_bytes(target), c_from = to_bytes(from_), c_to = to_bytes(to)
     cdef bytes c_contact = to_bytes(contact), c_route = to_bytes(route), c_sdp = _text(sdp)
+    cdef bytes c_from_params = to_bytes(from_params), c_to_params = to_bytes(to_params)
     cdef list keep = []
     params.target = as_pj(c_target)
     params.from_ = as_pj(c_from)
     params.to = as_pj(c_to)
+    params.from_params = as_pj(c_from_params)
+    params.to_params = as_pj(c_to_params)
     params.contact = as_pj(c_contact)
     params.route = as_pj(c_route)
     params.sdp = as_pj(c_sdp)

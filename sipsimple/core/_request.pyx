@@ -20,7 +20,7 @@ def create():
     return Handle(number)
 
 
-def send(Handle handle, method, target, from_, to, contact, call_id, int cseq, route, headers, content_type, body, credentials,
+def send(Handle handle, method, target, from_, to, from_params, to_params, contact, call_id, int cseq, route, headers, content_type, body, credentials,
          unsigned int timeout_ms):
     """Send a request by a new client transaction. Raises PJSIPError; nothing follows then."""
     cdef ss_request_params params
@@ -29,12 +29,15 @@ def send(Handle handle, method, target, from_, to, contact, call_id, int cseq, r
     cdef Fields fields = Fields(headers)
     cdef bytes c_method = to_bytes(method), c_target = to_bytes(target), c_from = to_bytes(from_), c_to = to_bytes(to)
     cdef bytes c_contact = to_bytes(contact), c_call_id = to_bytes(call_id), c_route = to_bytes(route)
+    cdef bytes c_from_params = to_bytes(from_params), c_to_params = to_bytes(to_params)
     cdef bytes c_type = to_bytes(content_type), c_body = body or b''
     cdef list keep = []
     params.method = as_pj(c_method)
     params.target = as_pj(c_target)
     params.from_ = as_pj(c_from)
     params.to = as_pj(c_to)
+    params.from_params = as_pj(c_from_params)
+    params.to_params = as_pj(c_to_params)
     params.contact = as_pj(c_contact)
     params.call_id = as_pj(c_call_id)
     params.route = as_pj(c_route)

@@ -11,6 +11,7 @@ cdef extern from "native/engine.h" nogil:
         int verify_server
         unsigned timeout_ms
 
+    void *ss_endpoint()
     pj_status_t ss_engine_start(const char **failed_step)
     void ss_engine_stop()
     void ss_engine_set_sip_timers(unsigned t1, unsigned t2, unsigned t4, unsigned td)
@@ -42,7 +43,7 @@ cdef extern from "native/engine.h" nogil:
         int is_digest
 
     ctypedef struct ss_request_params:
-        pj_str_t method, target, to, contact, call_id, route, content_type, body
+        pj_str_t method, target, to, from_params, to_params, contact, call_id, route, content_type, body
         pj_str_t from_ "from"
         int cseq
         const ss_field *fields
@@ -57,7 +58,7 @@ cdef extern from "native/engine.h" nogil:
 
 cdef extern from "native/invitation.h" nogil:
     ctypedef struct ss_invite_params:
-        pj_str_t target, to, contact, route, sdp
+        pj_str_t target, to, from_params, to_params, contact, route, sdp
         pj_str_t from_ "from"
         const ss_field *fields
         unsigned field_count

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
-from sipsimple.core import _events, _handles, _invitation, _timers
+from sipsimple.core import _endpoint, _events, _handles, _invitation, _timers
 from sipsimple.core.errors import SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
 from sipsimple.core.messages import Request, Response, parse_message, parse_request, parse_sipfrag
-from sipsimple.core.request import check_reason, check_timeout, check_type, name_addr, route_body
+from sipsimple.core.request import check_reason, check_timeout, check_type, name_addr, parameters_of, route_body
 from sipsimple.core.sdp import FrozenSDPSession, SDPSession
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
 from sipsimple.notification import NotificationCenter, NotificationData
@@ -111,6 +111,7 @@ class Invitation:
     def __init__(self) -> None:
         if '_state' in self.__dict__:
             raise SIPCoreError('the Invitation is initialised already')
+        _endpoint.check_running()
         self._setup()
 
     def _setup(self) -> None:
@@ -268,7 +269,8 @@ class Invitation:
         try:
             if timeout is not None:
                 self._timer = _timers.call_later(timeout, self._give_up)
-            _invitation.invite(handle, str(request_uri), name_addr(from_header), name_addr(to_header), contact_header.body,
+            _invitation.invite(handle, str(request_uri), name_addr(from_header), name_addr(to_header),
+                               parameters_of(from_header), parameters_of(to_header), contact_header.body,
                                route_body(route_header), text, headers, self._credentials)
         except BaseException:
             self._stop_timer()

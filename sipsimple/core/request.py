@@ -7,10 +7,11 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sipsimple.core import _events, _handles, _request, _timers
+from sipsimple.core import _endpoint, _events, _handles, _request, _timers
 from sipsimple.core.errors import PJSIPError, SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
+from sipsimple.core.headers.syntax import format_parameters
 from sipsimple.core.messages import parse_message, parse_request, parse_response
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
 from sipsimple.notification import NotificationCenter, NotificationData
@@ -55,11 +56,16 @@ def route_body(route_header: Any) -> str:
 
 
 def name_addr(header: Any) -> str:
-    """Name and address of a From or To header, less its parameters (PJSIP makes the tags)."""
+    """Name and address of a From or To header, less its parameters."""
     if header.display_name:
         escaped = header.display_name.replace('\\', '\\\\').replace('"', '\\"')
         return f'"{escaped}" <{header.uri}>'
     return f'<{header.uri}>'
+
+
+def parameters_of(header: Any) -> str:
+    """Parameters of a From or To header as they are written, less the tag."""
+    return format_parameters({name: value for name, value in header.parameters.items() if name.lower() != 'tag'})
 
 
 class Request:
@@ -82,6 +88,7 @@ class Request:
                  body: str | bytes | None = None) -> None:
         if '_method' in self.__dict__:
             raise SIPCoreError('the Request is initialised already')
+        _endpoint.check_running()
         check_type(request_uri, SIPURI, 'request_uri')
         check_type(from_header, FromHeader, 'from_header')
         check_type(to_header, ToHeader, 'to_header')
@@ -200,6 +207,7 @@ class Request:
         try:
             _request.send(
                 handle, self._method, str(self._request_uri), name_addr(self._from_header), name_addr(self._to_header),
+                parameters_of(self._from_header), parameters_of(self._to_header),
                 None if self._contact_header is None else self._contact_header.body, self._call_id, self._cseq,
                 route_body(self._route_header), self._extra_headers, self._content_type, self._body, self._credentials,
                 0 if timeout is None else max(1, int(timeout * 1000)))

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sipsimple.core import Engine, FromHeader, PJSIPError, PJSIPTLSError, Request, RouteHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import (
+    Engine, FromHeader, Header, PJSIPError, PJSIPTLSError, Request, RouteHeader, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader)
 from sipsimple.core._handles import counters
 from sipsimple.core._timers import call_later
 from tests.support.engine import Seen, nothing_left, running_engine
@@ -216,6 +217,81 @@ def test_own_request_coming_back_is_a_loop(engine, seen):
     request = Request('OPTIONS', uri, FromHeader(SIPURI(host='example.com')), ToHeader(uri), RouteHeader(SIPURI(host='127.0.0.1', port=engine.udp_port)))
     request.send(timeout=5)
     assert seen.wait('SIPRequestDidFail', sender=request).data.code == 482
+
+
+def test_methods_handed_over_can_be_changed(engine, peer, seen):
+    peer.send(peer.request('PONG'))
+    assert peer.expect(405)
+    engine.add_incoming_request('PONG')
+    assert 'PONG' in engine.incoming_requests
+    peer.send(peer.request('PONG'))
+    seen.wait('SIPIncomingRequestGotRequest', method='PONG').sender.answer(202)
+    assert peer.expect(202)
+    engine.remove_incoming_request('PONG')
+    peer.send(peer.request('PONG'))
+    assert peer.expect(405)
+    for method in ('ACK', 'BYE', 'INVITE', 'REFER', 'SUBSCRIBE'):
+        with pytest.raises(ValueError):
+            engine.add_incoming_request(method)
+        with pytest.raises(ValueError):
+            engine.remove_incoming_request(method)
+
+
+@pytest.mark.parametrize('method', ['OPTIONS', 'MESSAGE'])
+def test_application_wins_over_our_own_answers(engine, peer, seen, method):
+    engine.add_incoming_request(method)
+    try:
+        peer.send(peer.request(method, headers='Content-Type: text/plain\r\n', body='x'))
+        request = seen.wait('SIPIncomingRequestGotRequest', method=method).sender
+        assert (request.state, request.peer_address.port) == ('incoming', peer.port)
+        for code in (100, 199, 700):
+            with pytest.raises(ValueError):
+                request.answer(code)
+        request.answer(299, extra_headers=[Header('X-Own', 'yes')])
+        assert peer.expect(299).get('x-own') == 'yes' and request.state == 'answered'
+        with pytest.raises(SIPCoreInvalidStateError):
+            request.answer(200)
+    finally:
+        engine.remove_incoming_request(method)
+    assert not [past for past in seen.past if past.name == 'SIPEngineGotMessage']
+
+
+def test_event_packages(engine):
+    assert {'dialog', 'presence', 'conference', 'message-summary', 'refer', 'xcap-diff'} <= engine.events.keys()
+    engine.add_event('x-test', ['application/x-test'])
+    assert engine.events['x-test'] == ['application/x-test']
+    for types in ([], [f'x/{number}' for number in range(33)]):
+        with pytest.raises(SIPCoreError):
+            engine.add_event('x-other', types)
+    engine.add_incoming_event('x-test')
+    assert engine.incoming_events == {'x-test'}
+    engine.remove_incoming_event('x-test')
+    assert engine.incoming_events == set()
+    for change in (engine.add_incoming_event, engine.remove_incoming_event):
+        with pytest.raises(ValueError):
+            change('unheard-of')
+
+
+def test_loop_detection_can_be_off(engine, seen):
+    engine.detect_sip_loops = False
+    try:
+        uri = SIPURI(host='127.0.0.1', port=engine.udp_port, user='self')
+        request = Request('OPTIONS', uri, FromHeader(SIPURI(host='example.com')), ToHeader(uri), RouteHeader(SIPURI(host='127.0.0.1', port=engine.udp_port)))
+        request.send(timeout=5)
+        assert seen.wait('SIPRequestDidSucceed', sender=request).data.code == 200
+    finally:
+        engine.detect_sip_loops = True
+
+
+def test_user_agent_can_be_changed(engine, peer):
+    old = engine.user_agent
+    engine.user_agent = 'Other/1'
+    try:
+        assert engine.user_agent == 'Other/1'
+        peer.send(peer.request('OPTIONS'))
+        assert peer.expect(200).get('server') == 'Other/1'
+    finally:
+        engine.user_agent = old
 
 
 def test_garbage_is_survived(peer):

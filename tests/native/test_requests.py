@@ -106,6 +106,92 @@ def test_digest(peer, seen, algorithm, name, code, challenge, response):
     assert request.cseq == int(second.get('cseq').split()[0])
 
 
+def challenge(peer, request, lines, code=401):
+    peer.answer(request, code, headers=''.join(f'{"WWW" if code == 401 else "Proxy"}-Authenticate: Digest {line}\r\n' for line in lines))
+
+
+def test_strongest_is_what_the_server_names_first(peer, seen):
+    """RFC 8760 section 2.4; each challenge has a nonce of its own."""
+    request = make_request(peer, credentials=Credentials('alice', 'secret'))
+    request.send()
+    challenge(peer, peer.expect('OPTIONS'), ['realm="example.com", nonce="one", algorithm=SHA-256, qop="auth"', 'realm="example.com", nonce="two", qop="auth"'])
+    again = peer.expect('OPTIONS')
+    assert len(again.headers['authorization']) == 1 and 'algorithm=SHA-256' in again.get('authorization') and 'nonce="one"' in again.get('authorization')
+    given, expected = digest_of(again.get('authorization'), 'OPTIONS', 'secret', 'sha256')
+    assert given == expected
+    peer.answer(again, 200)
+    seen.wait('SIPRequestDidSucceed', sender=request)
+
+
+def test_unknown_algorithm_is_passed_over(peer, seen):
+    request = make_request(peer, credentials=Credentials('alice', 'secret'))
+    request.send()
+    challenge(peer, peer.expect('OPTIONS'), ['realm="example.com", nonce="one", algorithm=FUTURE-1, qop="auth"', 'realm="example.com", nonce="two", qop="auth"'])
+    again = peer.expect('OPTIONS')
+    given, expected = digest_of(again.get('authorization'), 'OPTIONS', 'secret')
+    assert given == expected and 'nonce="two"' in again.get('authorization')
+    peer.answer(again, 200)
+    seen.wait('SIPRequestDidSucceed', sender=request)
+
+
+def test_digest_without_qop(peer, seen):
+    """RFC 2069 style."""
+    request = make_request(peer, credentials=Credentials('alice', 'secret'))
+    request.send()
+    challenge(peer, peer.expect('OPTIONS'), ['realm="example.com", nonce="n", opaque="o"'])
+    again = peer.expect('OPTIONS')
+    fields = dict(re.findall(r'(\w+)="([^"]*)"', again.get('authorization')))
+    ha1, ha2 = (hashlib.md5(text.encode()).hexdigest() for text in ('alice:example.com:secret', f'OPTIONS:{fields["uri"]}'))
+    assert fields['response'] == hashlib.md5(f'{ha1}:n:{ha2}'.encode()).hexdigest()
+    assert fields['opaque'] == 'o' and 'qop' not in again.get('authorization')
+    peer.answer(again, 200)
+    seen.wait('SIPRequestDidSucceed', sender=request)
+
+
+@pytest.mark.parametrize('algorithm, name', [('md5', 'MD5'), ('sha256', 'SHA-256')])
+def test_digest_from_the_hash(peer, seen, algorithm, name):
+    ha1 = hashlib.new(algorithm, b'alice:example.com:secret').hexdigest()
+    request = make_request(peer, credentials=Credentials('alice', ha1, 'example.com', digest=True))
+    request.send()
+    challenge(peer, peer.expect('OPTIONS'), [f'realm="example.com", nonce="n", algorithm={name}, qop="auth"'])
+    again = peer.expect('OPTIONS')
+    given, expected = digest_of(again.get('authorization'), 'OPTIONS', 'secret', algorithm)
+    assert given == expected
+    peer.answer(again, 200)
+    seen.wait('SIPRequestDidSucceed', sender=request)
+
+
+def test_credentials_of_another_realm_are_not_given_away(peer, seen):
+    request = make_request(peer, credentials=Credentials('alice', 'secret', 'example.org'))
+    request.send()
+    challenge(peer, peer.expect('OPTIONS'), ['realm="example.com", nonce="n", qop="auth"'])
+    assert seen.wait('SIPRequestDidFail', sender=request).data.code == 401
+    assert peer.silent(0.1)
+
+
+def test_same_realm_of_proxy_and_server(peer, seen):
+    request = make_request(peer, credentials=Credentials('alice', 'secret'))
+    request.send()
+    challenge(peer, peer.expect('OPTIONS'), ['realm="example.com", nonce="p", qop="auth"'], 407)
+    challenge(peer, peer.expect('OPTIONS'), ['realm="example.com", nonce="s", qop="auth"'], 401)
+    last = peer.expect('OPTIONS')
+    assert 'nonce="p"' in last.get('proxy-authorization') and 'nonce="s"' in last.get('authorization')
+    peer.answer(last, 200)
+    seen.wait('SIPRequestDidSucceed', sender=request)
+
+
+def test_parameters_of_from_and_to_go_out(peer, seen):
+    uri = SIPURI(host='example.com', user='bob')
+    request = Request('OPTIONS', uri, FromHeader(SIPURI(host='example.com', user='alice'), 'Alice', {'x-mine': 'yes', 'tag': 'not-this'}),
+                      ToHeader(uri, parameters={'x-flag': None}), RouteHeader(SIPURI(host='127.0.0.1', port=peer.port)))
+    request.send()
+    sent = peer.expect('OPTIONS')
+    assert ';x-mine=yes' in sent.get('from') and 'not-this' not in sent.get('from') and sent.get('from').count('tag=') == 1
+    assert sent.get('to') == '<sip:bob@example.com>;x-flag'
+    peer.answer(sent, 200)
+    seen.wait('SIPRequestDidEnd', sender=request)
+
+
 def test_challenge_is_answered_once(peer, seen):
     request = make_request(peer, credentials=Credentials('alice', 'wrong'))
     request.send()

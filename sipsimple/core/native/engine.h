@@ -79,6 +79,8 @@ ss_blob ss_raw_sent(const pjsip_tx_data *tdata);
  * Append a Route header for the URI; none when it is empty. Its parameter `tls_name`, which is for us and not for the wire, is taken out into
  * `server_name` (empty without it): the name that the certificate of the next hop must carry, where PJSIP would take the host of the URI.
  */
+/* Append `;name=value...` to a From or To header. */
+pj_status_t ss_add_parameters(pj_pool_t *pool, pjsip_fromto_hdr *header, pj_str_t parameters);
 pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri, pj_str_t *server_name);
 pjsip_msg_body *ss_body(pj_pool_t *pool, pj_str_t content_type, pj_str_t content);
 
@@ -102,7 +104,7 @@ pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id);
 /* ---- request.c ------------------------------------------------------------------------------------------------ */
 
 typedef struct ss_request_params {
-    pj_str_t method, target, from, to, contact, call_id, route, content_type, body;
+    pj_str_t method, target, from, to, from_params, to_params, contact, call_id, route, content_type, body;
     int cseq;                           /* -1: random */
     const ss_field *fields;
     unsigned field_count;

@@ -216,6 +216,10 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
     if (status == PJ_SUCCESS && !pj_list_empty(&routes))
         status = pjsip_dlg_set_route_set(dialog, &routes);
     if (status == PJ_SUCCESS)
+        status = ss_add_parameters(dialog->pool, dialog->local.info, params->from_params);
+    if (status == PJ_SUCCESS)
+        status = ss_add_parameters(dialog->pool, dialog->remote.info, params->to_params);
+    if (status == PJ_SUCCESS)
         status = ss_set_credentials(&dialog->auth_sess, &params->credentials);
     if (status == PJ_SUCCESS)
         status = parse_sdp(dialog->pool, params->sdp, &sdp);

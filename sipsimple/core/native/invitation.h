@@ -42,7 +42,7 @@ typedef struct ss_inv {
 #define SS_INV_DISCONNECTING 100
 
 typedef struct ss_invite_params {
-    pj_str_t target, from, to, contact, route, sdp;
+    pj_str_t target, from, to, from_params, to_params, contact, route, sdp;
     const ss_field *fields;
     unsigned field_count;
     ss_credentials credentials;

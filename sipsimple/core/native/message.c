@@ -75,6 +75,27 @@ ss_blob ss_raw_sent(const pjsip_tx_data *tdata)
     return blob;
 }
 
+pj_status_t ss_add_parameters(pj_pool_t *pool, pjsip_fromto_hdr *header, pj_str_t parameters)
+{
+    const pj_str_t name = { "From", 4 }, address = { "<sip:host>", 10 };
+    pjsip_fromto_hdr *parsed;
+    pj_str_t text;
+
+    if (!parameters.slen)
+        return PJ_SUCCESS;
+    text.ptr = pj_pool_alloc(pool, address.slen + parameters.slen + 1);
+    text.slen = 0;
+    pj_strcat(&text, &address);
+    pj_strcat(&text, &parameters);
+    text.ptr[text.slen] = '\0';
+    parsed = pjsip_parse_hdr(pool, &name, text.ptr, text.slen, NULL);
+    if (!parsed)
+        return PJSIP_EINVALIDHDR;
+    if (!pj_list_empty(&parsed->other_param))
+        pj_list_merge_last(&header->other_param, &parsed->other_param);
+    return PJ_SUCCESS;
+}
+
 pj_status_t ss_set_route(pj_pool_t *pool, pjsip_hdr *list, pj_str_t uri, pj_str_t *server_name)
 {
     const pj_str_t name = { "Route", 5 }, tls_name = { "tls_name", 8 };

@@ -309,6 +309,10 @@ static pj_status_t make_request(request *self, const ss_request_params *params, 
                                         params->contact.slen ? &params->contact : NULL,
                                         params->call_id.slen ? &params->call_id : NULL, params->cseq, NULL, tdata);
     if (status == PJ_SUCCESS)
+        status = ss_add_parameters((*tdata)->pool, PJSIP_MSG_FROM_HDR((*tdata)->msg), params->from_params);
+    if (status == PJ_SUCCESS)
+        status = ss_add_parameters((*tdata)->pool, PJSIP_MSG_TO_HDR((*tdata)->msg), params->to_params);
+    if (status == PJ_SUCCESS)
         status = ss_set_route((*tdata)->pool, &(*tdata)->msg->hdr, params->route, &(*tdata)->dest_info.name);
     if (status == PJ_SUCCESS)
         status = ss_add_fields((*tdata)->pool, (*tdata)->msg, params->fields, params->field_count);
