@@ -66,7 +66,7 @@ class AudioStream(RTPStream):
         """
         media = super().get_local_media(for_offer)
         if not for_offer:
-            _keep_first_codec(media)
+            _keep_first_codec(media, self._offer_to_answer().media[self.index])
         return media
 
     # The port
@@ -348,17 +348,18 @@ def _available_codecs() -> frozenset[str]:
     return _known_codecs
 
 
-def _keep_first_codec(media: Any) -> None:
-    """Take all codecs but the first one out of a media line; telephone-event, which is beside a codec, stays."""
+def _keep_first_codec(media: Any, offered: Any) -> None:
+    """Take all codecs but the first one that was offered out of a media line; telephone-event, which is beside a codec, stays. Without a common codec all
+    stay: the negotiation tells the error."""
     kept: list[str] = []
     chosen = False
     for payload_type, codec in zip(media.formats, media.codec_list, strict=False):
         if codec.name.lower() == 'telephone-event':
             kept.append(payload_type)
-        elif not chosen:
+        elif not chosen and codec in offered.codec_list:
             chosen = True
             kept.append(payload_type)
-    if len(kept) < len(media.formats):
+    if chosen and len(kept) < len(media.formats):
         media.formats = kept
         media.attributes = [attribute for attribute in media.attributes
                             if attribute.name not in ('rtpmap', 'fmtp') or attribute.value.partition(' ')[0] in kept]

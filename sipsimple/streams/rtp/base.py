@@ -222,13 +222,16 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             raise RuntimeError(f'there is no local media in the state {self.state}')
         if for_offer:
             return self.media_transport.get_local_media(index=self.index or 0, direction=self._offer_direction())
-        offer = self.session.proposed_remote_sdp or self._remote_sdp or self._incoming_sdp
+        offer = self._offer_to_answer()
         direction = self._answer_direction(offer)
         media = self.media_transport.get_local_media(remote_sdp=offer, index=self.index, direction=direction)
         # The transport goes by the direction in use, but it is the hold that counts: after `inactive`, which may have been the peer's wish alone, we
         # must not seem to hold it.
         media.attributes = [attribute for attribute in media.attributes if attribute.name not in DIRECTIONS] + [SDPAttribute(direction, '')]
         return media
+
+    def _offer_to_answer(self) -> Any:
+        return self.session.proposed_remote_sdp or self._remote_sdp or self._incoming_sdp
 
     def _holding(self) -> bool:
         return self._hold_wish if self._hold_wish is not None else self.on_hold_by_local

@@ -154,16 +154,31 @@ def test_incoming_life(world):
     assert world.transport.calls == [('answer', 'sendrecv')]
 
 
-def test_answer_has_one_codec(world):
+@pytest.mark.parametrize('offered, answered', [(['9', '0', '8'], '9'), (['0', '9'], '9'), (['0', '101'], '0'), (['8'], '8'), (['96', '8'], '8')])
+def test_answer_has_one_codec(world, offered, answered):
+    """The first of ours that was offered, whether it is named in the offer or known by its number."""
     media = SDPMediaStream('audio', 20000, 'RTP/AVP', formats=['9', '0', '8', '101'], attributes=[
-        SDPAttribute('rtpmap', '9 G722/8000'), SDPAttribute('rtpmap', '0 PCMU/8000'), SDPAttribute('rtpmap', '101 telephone-event/8000'),
-        SDPAttribute('fmtp', '101 0-15'), SDPAttribute('rtcp', '20001')])
-    stream = world.initialized(world.describe())
+        SDPAttribute('rtpmap', '9 G722/8000'), SDPAttribute('rtpmap', '0 PCMU/8000'), SDPAttribute('rtpmap', '8 PCMA/8000'),
+        SDPAttribute('rtpmap', '101 telephone-event/8000'), SDPAttribute('fmtp', '101 0-15'), SDPAttribute('rtcp', '20001')])
+    offer = world.describe(formats=offered, extra=[('rtpmap', '96 nosuch/8000'), ('rtpmap', '0 pcmu/8000')])
+    world.account.rtp.audio_codec_list = ('G722', 'PCMU', 'PCMA')
+    stream = world.initialized(offer)
     world.transport.get_local_media = lambda **arguments: media
     answer = stream.get_local_media(False)
-    assert list(answer.formats) == ['9', '101']
+    assert list(answer.formats) == [answered, '101']
+    name = {'9': 'G722', '0': 'PCMU', '8': 'PCMA'}[answered]
     assert [(attribute.name, attribute.value) for attribute in answer.attributes] == [
-        ('rtpmap', '9 G722/8000'), ('rtpmap', '101 telephone-event/8000'), ('fmtp', '101 0-15'), ('rtcp', '20001'), ('sendrecv', '')]
+        ('rtpmap', f'{answered} {name}/8000'), ('rtpmap', '101 telephone-event/8000'), ('fmtp', '101 0-15'), ('rtcp', '20001'), ('sendrecv', '')]
+
+
+def test_answer_without_a_common_codec(world):
+    """The negotiation is to tell the error."""
+    media = SDPMediaStream('audio', 20000, 'RTP/AVP', formats=['9', '101'], attributes=[SDPAttribute('rtpmap', '9 G722/8000')])
+    world.account.rtp.audio_codec_list = ('G722',)
+    offer = world.describe(formats=['96'], extra=[('rtpmap', '96 G722/44100')])
+    stream = world.initialized(offer)
+    world.transport.get_local_media = lambda **arguments: media
+    assert list(stream.get_local_media(False).formats) == ['9', '101']
 
 
 def test_account_comes_from_the_session(world):
