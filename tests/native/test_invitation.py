@@ -569,6 +569,19 @@ def test_update_both_ways(peer, seen):
     call.end()
 
 
+@pytest.mark.parametrize('wish, answers', [('sendrecv', ('a=recvonly', 'a=inactive', 'a=sendrecv')), ('sendonly', ('a=inactive', 'a=inactive', 'a=sendonly'))])
+def test_update_narrows_the_direction_for_as_long_as_it_lasts(peer, seen, wish, answers):
+    """What the peer does not want now is not what we do not want: with its hold ours of before it is back."""
+    call = Outgoing(peer, seen, sdp=audio_sdp(4000, direction=wish))
+    call.answer(200, sdp=audio_sdp(5000, direction='recvonly' if wish == 'sendonly' else wish))
+    peer.expect('ACK')
+    call.state('connected', sub_state='normal')
+    for number, (direction, answer) in enumerate(zip(('sendonly', 'inactive', 'sendrecv'), answers, strict=True), 1):
+        peer.send(call.in_dialog('UPDATE', cseq=number, headers=SDP_HEADERS, body=audio_sdp(5006, direction=direction, version=number + 1)))
+        assert answer in peer.expect(200).body
+    call.end()
+
+
 @pytest.mark.parametrize('answer, headers', [(488, ''), (491, ''), (500, 'Retry-After: 1\r\n'), (200, '')])
 def test_refused_update_is_a_failed_sdp_update(peer, seen, answer, headers):
     call = Outgoing(peer, seen).connect()

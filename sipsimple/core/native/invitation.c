@@ -165,15 +165,44 @@ pj_status_t ss_inv_start_session_timer(pjsip_inv_session *inv)
 
 /* ---- helpers ------------------------------------------------------------------------------------------------- */
 
-static pj_status_t parse_sdp(pj_pool_t *pool, pj_str_t text, pjmedia_sdp_session **sdp)
+static const char *const directions[] = { "sendrecv", "sendonly", "recvonly", "inactive" };
+
+void ss_inv_keep_directions(ss_inv *self, const pjmedia_sdp_session *sdp)
+{
+    pj_bzero(self->given, sizeof self->given);
+    for (unsigned i = 0; i < sdp->media_count; i++) {
+        for (unsigned char k = 0; k < PJ_ARRAY_SIZE(directions); k++) {
+            if (pjmedia_sdp_media_find_attr2(sdp->media[i], directions[k], NULL)
+                || pjmedia_sdp_attr_find2(sdp->attr_count, sdp->attr, directions[k], NULL))
+                self->given[i] = k;
+        }
+    }
+}
+
+void ss_inv_want_directions(const ss_inv *self, pj_pool_t *pool, pjmedia_sdp_session *sdp)
+{
+    for (unsigned i = 0; i < sdp->media_count; i++) {
+        pjmedia_sdp_media *media = sdp->media[i];
+
+        for (unsigned k = 0; k < PJ_ARRAY_SIZE(directions); k++)
+            pjmedia_sdp_attr_remove_all(&media->attr_count, media->attr, directions[k]);
+        pjmedia_sdp_media_add_attr(media, pjmedia_sdp_attr_create(pool, directions[self->wanted[i]], NULL));
+    }
+}
+
+static pj_status_t parse_sdp(ss_inv *self, pj_pool_t *pool, pj_str_t text, pjmedia_sdp_session **sdp)
 {
     pj_str_t copy;
+    pj_status_t status;
 
     *sdp = NULL;
     if (!text.slen)
         return PJ_SUCCESS;
     pj_strdup_with_null(pool, &copy, &text);
-    return pjmedia_sdp_parse(pool, copy.ptr, copy.slen, sdp);
+    status = pjmedia_sdp_parse(pool, copy.ptr, copy.slen, sdp);
+    if (status == PJ_SUCCESS)
+        ss_inv_keep_directions(self, *sdp);
+    return status;
 }
 
 static pj_status_t set_contact(pjsip_dialog *dialog, pj_str_t contact)
@@ -222,7 +251,7 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
     if (status == PJ_SUCCESS)
         status = ss_set_credentials(&dialog->auth_sess, &params->credentials);
     if (status == PJ_SUCCESS)
-        status = parse_sdp(dialog->pool, params->sdp, &sdp);
+        status = parse_sdp(self, dialog->pool, params->sdp, &sdp);
     /* A reliable provisional response to an INVITE without offer would bring one that its PRACK has to answer at once. */
     if (status == PJ_SUCCESS)
         status = pjsip_inv_create_uac(dialog, sdp, sdp ? INV_OPTIONS : INV_OPTIONS & ~PJSIP_INV_SUPPORT_100REL, &inv);
@@ -318,7 +347,7 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
         ss_inv_unlock(self, inv);
         return PJ_EINVALIDOP;
     }
-    status = parse_sdp(inv->pool_prov, sdp_text, &sdp);
+    status = parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
     if (status == PJ_SUCCESS)
         status = set_contact(inv->dlg, contact);
     own_offer = inv->state == PJSIP_INV_STATE_CONFIRMED && !self->reinvite_offered;
@@ -367,7 +396,7 @@ static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t
 
     if (!self)
         return PJ_EGONE;
-    status = parse_sdp(inv->pool_prov, sdp_text, &sdp);
+    status = parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
     if (status == PJ_SUCCESS && !sdp) {
         status = pjmedia_sdp_neg_get_active_local(inv->neg, &active);
         if (status == PJ_SUCCESS)
@@ -422,7 +451,7 @@ pj_status_t ss_inv_ack(ss_handle handle, pj_str_t sdp_text, const ss_field *fiel
     if (!self)
         return PJ_EGONE;
     if (self->ack_waits)
-        status = parse_sdp(inv->pool_prov, sdp_text, &sdp);
+        status = parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
     if (status == PJ_SUCCESS && sdp)
         status = pjsip_inv_set_sdp_answer(inv, sdp);
     if (status == PJ_SUCCESS) {

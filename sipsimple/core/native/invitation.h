@@ -27,9 +27,16 @@ typedef struct ss_inv {
     int reinvite_cseq;                  /* of the one that waits */
     int ack_missing;                    /* why we hang up */
     int ending;                         /* `disconnecting` was posted: whatever PJSIP says, the session is on its way out */
+    unsigned char given[PJMEDIA_MAX_SDP_MEDIA];     /* directions of the description that Python gave last */
+    unsigned char wanted[PJMEDIA_MAX_SDP_MEDIA];    /* the same of the one in use, before it was narrowed to the peer's */
     int sdp_failed;                     /* the initial offer and answer do not fit: ended as soon as the ACK is done */
     ss_event *held;                     /* a state change that must follow the SDP update of the same message */
 } ss_inv;
+
+/* Remember the directions that Python wants. */
+void ss_inv_keep_directions(ss_inv *self, const pjmedia_sdp_session *sdp);
+/* Give a description the directions that Python wanted for the one in use. */
+void ss_inv_want_directions(const ss_inv *self, pj_pool_t *pool, pjmedia_sdp_session *sdp);
 
 #define SS_INV_SDP_SIZE 16384           /* longest session description that is passed on */
 

@@ -267,6 +267,8 @@ static void on_media_update(pjsip_inv_session *inv, pj_status_t status)
         return;
     if (status != PJ_SUCCESS && inv->state < PJSIP_INV_STATE_CONFIRMED)
         self->sdp_failed = 1;
+    if (status == PJ_SUCCESS)
+        memcpy(self->wanted, self->given, sizeof self->wanted);
     if (self->reinvite_waits)
         self->reinvite_waits = 2;       /* the answer is here */
     if (self->update_waits)
@@ -314,14 +316,16 @@ static pj_status_t on_rx_reinvite(pjsip_inv_session *inv, const pjmedia_sdp_sess
 }
 
 /*
- * An offer that must be answered within the callback: UPDATE, PRACK. The active local SDP stands as the answer; the
- * negotiator narrows formats and directions. The change is reported as an SDP update.
+ * An offer that must be answered within the callback: UPDATE, PRACK. The active local SDP stands as the answer, with the
+ * directions that it had before the peer's narrowed them; the negotiator narrows formats and directions. The change is
+ * reported as an SDP update.
  */
 /* callback: pjsip_inv on_rx_offer2 | thread: worker | gil: no | locks: dialog | lifetime: handle */
 static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_param *param)
 {
     const pjmedia_sdp_session *active;
     pjmedia_sdp_session *answer;
+    ss_inv *self;
 
     if (param->rdata->msg_info.msg->type == PJSIP_REQUEST_MSG
         && param->rdata->msg_info.msg->line.req.method.id == PJSIP_INVITE_METHOD)
@@ -337,6 +341,10 @@ static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_
     }
     answer = pjmedia_sdp_session_clone(inv->pool_prov, active);
     answer->origin.version++;
+    self = ss_inv_handle(inv) ? ss_object_acquire(ss_inv_handle(inv), SS_T_INVITATION) : NULL;
+    if (self)
+        ss_inv_want_directions(self, inv->pool_prov, answer);
+    ss_object_release(self);
     for (unsigned i = 0; i < answer->media_count && i < param->offer->media_count; i++) {
         if (param->offer->media[i]->desc.port == 0)
             answer->media[i]->desc.port = 0;
