@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SIPCoreError, SubjectHeader
-from sipsimple.session import active, ending, establish, hold, proposals
+from sipsimple.session import active, ending, establish, hold, proposals, streamset
 from sipsimple.session.base import SessionBase, log
 from sipsimple.session.incoming import proposed_streams, run_accept
 from sipsimple.session.focus import NoConferenceControl
@@ -417,8 +417,16 @@ class Session(SessionBase):
                     self._gone = event.data
             case Kind.INVITATION if event.data.state == 'connected':
                 proposals.handle_proposal(self, event)
+            case Kind.SDP if event.data.succeeded and self.state is SessionState.CONNECTED:
+                self._take_update(event.data)
             case Kind.STREAM_FAILED if event.source in self.streams:
                 self._lose_stream(event.source)
+
+    def _take_update(self, data: Any) -> None:
+        """The peer has changed the media by UPDATE, which the core has answered: RFC 3311."""
+        self._negotiated(data)
+        streamset.update(self.streams, data.local_sdp, data.remote_sdp)
+        hold.check_remote(self)
 
     def _lose_stream(self, stream: Any) -> None:
         """A running stream broke: go on without it, unless it was the last one."""

@@ -328,6 +328,24 @@ def test_peer_holds(world):
     assert not session.on_hold and world.recorder.all('SIPSessionDidChangeHoldState')[1].on_hold is False
 
 
+def test_peer_holds_by_update(world):
+    """RFC 3311: the core has answered it already."""
+    session, invitation = world.connected()
+    for direction, held in (('sendonly', True), ('sendrecv', False)):
+        invitation.negotiated(world.sdp('audio', direction={True: 'recvonly', False: 'sendrecv'}[held]), world.sdp('audio', direction=direction))
+        assert session.on_hold is held and session.state == 'connected' and invitation.methods == []
+        assert world.recorder.all('SIPSessionDidChangeHoldState')[-1].on_hold is held
+    assert session.streams[0].calls == ['update', 'update'] and world.recorder.names == ['DidChangeHoldState', 'DidChangeHoldState']
+
+
+def test_update_that_comes_too_late(world):
+    session, invitation = world.connected()
+    session.end()
+    stream_calls = list(world.recorder.names)
+    invitation.negotiated(world.sdp('audio'), world.sdp('audio', direction='sendonly'))
+    assert world.recorder.names == stream_calls
+
+
 def test_refresh_changes_nothing(world):
     session, invitation = world.connected()
     for _ in range(3):
