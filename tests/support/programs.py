@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sipsimple.demo import sound
 
-__all__ = ['free_ports', 'hear', 'read_mono', 'write_notes']
+__all__ = ['free_ports', 'hear', 'is_bound', 'read_mono', 'write_notes']
 
 Notes = Sequence[tuple[float, float]]
 
@@ -34,6 +34,19 @@ def free_ports(count: int = 1) -> int:
             for item in sockets:
                 item.close()
     raise AssertionError('there are no free ports')
+
+
+def is_bound(port: int, transport: str) -> bool:
+    """Whether somebody has this port of 127.0.0.1, 'udp' or 'tcp'; for tcp: listens at it."""
+    if transport == 'tcp':
+        with socket.socket() as probe:
+            return probe.connect_ex(('127.0.0.1', port)) == 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(('127.0.0.1', port))
+        except OSError:
+            return True
+        return False
 
 
 # ---- sound ---------------------------------------------------------------------------------------------------------

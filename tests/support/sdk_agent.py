@@ -261,6 +261,13 @@ class Agent:
         """Let sound go on for a while."""
         time.sleep(seconds)
 
+    def do_wait_for(self, target: str, name: str, value: Any) -> None:
+        """Wait until an attribute has a value."""
+        until = time.monotonic() + LIMIT
+        while (found := simple(self.follow(self.find(target), name))) != value:
+            assert time.monotonic() < until, f'{name} is {found!r}, not {value!r}'
+            time.sleep(0.02)
+
     def do_end_sessions(self) -> None:
         """End all sessions and wait until they are gone."""
         for session in self.session_manager.sessions:
