@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from buildtools import requirements
+from buildtools import check_system, requirements
 from buildtools.report import BuildError, run, say, step
 
 __all__ = ['main', 'override']
@@ -239,6 +239,7 @@ def launch(words: list[str], flavour: str, shared_object: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of ./build_inplace; returns the exit status."""
+    check_system()
     words = list(sys.argv[1:] if arguments is None else arguments)
     flavour = 'develop'
     while words and words[0] in ('--debug', '--asan'):

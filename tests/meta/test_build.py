@@ -282,6 +282,13 @@ def test_apt_entries_become_private_source_stanzas() -> None:
     assert list(pjsip_source._list_entries(one_line)) == [(['http://archive.example/debian'], ['trixie'], ['main'], ['Signed-By: /k.gpg'])]
 
 
+def test_other_systems_are_told_at_once() -> None:
+    code = 'import runpy, sys; sys.platform = "darwin"; sys.argv = ["setup.py", "build_ext"]; runpy.run_path("setup.py")'
+    done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stdout == ''
+    assert re.fullmatch(r'error: sipsimple can be built on Linux only today, and this is darwin; .*\n', done.stderr)
+
+
 def test_missing_headers_are_named_by_package() -> None:
     found = requirements.missing_headers({'stdlib.h': 'libc6-dev', 'no/such/header.h': 'libnosuch-dev'})
     assert found == ['libnosuch-dev']
