@@ -436,6 +436,8 @@ class BaseReasonHeader(ParametersHeader):
         items = split_list(body) if ',' in body else [body]
         self = cls.__new__(cls)
         self._protocol, parameters = split_value(items[0] if items else '')
+        if '"' in self._protocol:       # a token; the lone quote would take in what follows when it is parsed again
+            raise SIPCoreError(f'malformed Reason: {body[:300]!r}')
         self._set_parsed(parameters)
         return self
 
