@@ -6,7 +6,14 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# How long one example takes says more about the machine than about the code. In CI, Hypothesis has a profile of its own: the same, and every run
+# tries the same examples.
+if hypothesis.settings.get_current_profile_name() == 'default':
+    hypothesis.settings.register_profile('default', deadline=None)
+    hypothesis.settings.load_profile('default')
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
