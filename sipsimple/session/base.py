@@ -57,6 +57,7 @@ class SessionBase:
         self._invitation: Invitation | None = None
         self._observed: dict[Any, None] = {}        # streams that were initialised and not ended yet
         self._answered = False                  # a 2xx to the INVITE was sent or received
+        self._invite_open = False               # and nobody was told of that transaction yet
         self._local_sdp: FrozenSDPSession | None = None         # what was negotiated last
         self._remote_sdp: FrozenSDPSession | None = None
         self._local_offer: SDPSession | None = None             # the first offer, while routes are tried

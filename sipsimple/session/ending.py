@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sipsimple.session.base import Procedure
     from sipsimple.session.session import Session
 
-__all__ = ['USER_REQUEST', 'abandon', 'invite_answered', 'phrase', 'procedure_for', 'run_end', 'run_reject']
+__all__ = ['USER_REQUEST', 'abandon', 'answered', 'close_invite', 'invite_answered', 'phrase', 'procedure_for', 'run_end', 'run_reject']
 
 log = logging.getLogger('sipsimple.session')
 
@@ -84,6 +84,8 @@ async def gone(session: Session, seconds: float) -> Any | None:
             event = await NextEvent()
             if event.kind is Kind.INVITATION and event.data.state == 'disconnected':
                 return event.data
+            if event.kind is Kind.INVITATION and event.data.state == 'connecting' and session.direction == 'outgoing':
+                answered(session, event.data.code, event.data.reason)       # it was in the queue behind what ended the session
             if event.kind is Kind.TIMER and event.source is deadline:
                 return None
     finally:
@@ -125,6 +127,21 @@ def invite_answered(session: Session, code: int, ack_received: bool | str, reaso
     session._post('SIPSessionDidProcessTransaction', originator='remote', method='INVITE', code=code, reason=reason or phrase(code), ack_received=ack_received)
 
 
+def answered(session: Session, code: int, reason: str) -> None:
+    """A 2xx to the INVITE was sent or received."""
+    session._answered = session._invite_open = True
+    session._final = (code, reason)
+
+
+def close_invite(session: Session, ack_received: bool | str) -> None:
+    """Post that the transaction with the INVITE is over, once; it had a 2xx."""
+    if session._invite_open:
+        session._invite_open = False
+        code, reason = session._final
+        session._post('SIPSessionDidProcessTransaction', originator='remote' if session.direction == 'incoming' else 'local', method='INVITE', code=code,
+                      reason=reason, ack_received=ack_received)
+
+
 def cancelled(session: Session, data: Any) -> None:
     """The caller gave up before we answered."""
     invite_answered(session, 487, 'unknown', 'Session Cancelled')
@@ -160,6 +177,7 @@ async def run_end(session: Session) -> None:
         session._post('SIPSessionWillEnd', originator='local')
         streamset.deactivate(streams)
         data = await _hang_up(session, None)
+        close_invite(session, 'unknown')
         if data is not None and data.originator == 'remote' and getattr(data, 'method', None) == 'BYE':
             # Both hung up at the same time.
             session._post('SIPSessionDidProcessTransaction', originator='remote', method='BYE', code=200, reason=phrase(200))
@@ -193,9 +211,11 @@ async def run_reject(session: Session, code: int, reason: str | None) -> None:
     if data is not None and data.originator == 'remote' and data.code == 487 != code:
         cancelled(session, data)
         return
-    acknowledged = data is not None and data.disconnect_reason not in ('timeout', 'missing ACK')
+    missing = data is None or data.disconnect_reason in ('timeout', 'missing ACK')
+    # The core may end the dialog before the ACK comes.
+    acknowledged = False if missing else True if getattr(data, 'method', None) == 'ACK' else 'unknown'
     invite_answered(session, code, acknowledged)
-    failed(session, 'local', code, phrase(code), USER_REQUEST if acknowledged else 'timeout')
+    failed(session, 'local', code, phrase(code), 'timeout' if missing else USER_REQUEST)
 
 
 async def _run_disconnected(session: Session, data: Any) -> None:
@@ -216,12 +236,18 @@ async def _run_disconnected(session: Session, data: Any) -> None:
         failed(session, data.originator or 'local', data.code, data.reason, reason, redirect)
     elif data.disconnect_reason == 'missing ACK' and session.start_time is None:
         streamset.deactivate(streams)
-        invite_answered(session, 200, False)
+        close_invite(session, False)
         failed(session, 'local', 200, phrase(200), 'missing ACK')
+    elif data.originator != 'remote' and session.start_time is None:
+        # The core could not use the peer's answer, and has hung up.
+        streamset.deactivate(streams)
+        close_invite(session, 'unknown')
+        failed(session, 'local', data.code, data.reason, reason)
     else:
         originator = data.originator or 'local'
         session._post('SIPSessionWillEnd', originator=originator)
         streamset.deactivate(streams)
+        close_invite(session, 'unknown')
         if originator == 'remote':
             session._post('SIPSessionDidProcessTransaction', originator='remote', method='BYE', code=200, reason=phrase(200))
         _ended(session, originator, reason)
@@ -254,14 +280,15 @@ async def _run_failure(session: Session, failure: Failure) -> None:
             log.debug('cannot refuse the session: %s', error)
         else:
             data = await gone(session, BYE_TIMEOUT)
-            invite_answered(session, failure.response, data is not None)
+            invite_answered(session, failure.response, 'unknown' if data is not None else False)
     else:
-        answered = session._answered
-        data = await _hang_up(session, failure.bye_reason if answered else None)
+        # The reason goes with a BYE; whether it is one is better known to the core, which may have an answer that we have not handled yet.
+        data = await _hang_up(session, failure.bye_reason)
+        close_invite(session, 'unknown')
         if data is not None:
-            extra = {} if answered else {'ack_received': 'unknown'}
-            session._post('SIPSessionDidProcessTransaction', originator='local', method='BYE' if answered else 'INVITE', code=data.code, reason=data.reason,
-                          **extra)
+            extra = {} if session._answered else {'ack_received': 'unknown'}
+            session._post('SIPSessionDidProcessTransaction', originator='local', method='BYE' if session._answered else 'INVITE', code=data.code,
+                          reason=data.reason, **extra)
     if started:
         _ended(session, 'local', failure.failure_reason)
     else:

@@ -68,8 +68,7 @@ async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra
             invitation.send_response(200, contact_header=_contact(session, is_focus), sdp=sdp, extra_headers=extra_headers)
         except SIPCoreError as error:
             raise Failure(f'SIP core error: {error}', 500, sip_status_messages[500]) from error
-        session._answered = True
-        session._final = (200, reason)
+        ending.answered(session, 200, reason)
         deadline = session._deadline(session.media_stream_timeout)
         # Streams start with the negotiation, which for our own offer in the 200 comes only with the ACK.
         session._post('SIPSessionWillStart')
@@ -78,7 +77,7 @@ async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra
             match event.kind:
                 case Kind.INVITATION if event.data.state == 'connected':
                     acknowledged = True
-                    ending.invite_answered(session, 200, True)
+                    ending.close_invite(session, True)
                 case Kind.SDP:
                     if not event.data.succeeded:
                         raise Failure(f'SDP negotiation failed: {event.data.error}')
@@ -88,7 +87,7 @@ async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra
                     starter.pending.discard(event.source)
     except DeadlineExpired as error:
         if not acknowledged:
-            ending.invite_answered(session, 200, False)
+            ending.close_invite(session, False)
             raise Failure('missing ACK', bye_reason='Missing ACK') from error
         raise Failure('media stream start timeout', bye_reason='media stream start timeout') from error
     except StreamFailed as error:

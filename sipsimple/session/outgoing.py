@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ContactHeader, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
-from sipsimple.session import active, description, reinvite, streamset
+from sipsimple.session import active, description, ending, reinvite, streamset
 from sipsimple.session.establish import established, got_provisional, settings, uses_gruu
 from sipsimple.session.inputs import DeadlineExpired, Disconnected, EndRequested, Failure, Kind, StreamFailed
 
@@ -117,14 +117,12 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
                     provisional = True
                     got_provisional(session, data)
                 case Kind.INVITATION if data.state == 'connecting':
-                    session._answered = True
-                    session._final = (data.code, data.reason)
+                    ending.answered(session, data.code, data.reason)
                     session._learn_peer(data)
                     start_deadline = session._deadline(session.media_stream_timeout)
                 case Kind.INVITATION if data.state == 'connected':
                     acknowledged = True
-                    code, reason = session._final
-                    session._post('SIPSessionDidProcessTransaction', originator='local', method='INVITE', code=code, reason=reason, ack_received='unknown')
+                    ending.close_invite(session, 'unknown')
                 case Kind.SDP:
                     if not data.succeeded:
                         raise Failure(f'SDP negotiation failed: {data.error}')

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.sip_peer import UDPPeer
+
 HERE = Path(__file__).parent
 LIMIT = 20          # seconds a process may take for one step
 
@@ -68,6 +70,10 @@ class Process:
                 self._next(until)
             except queue.Empty:
                 raise AssertionError(f'{self.name}: no {name}; had {[event[0] for event in self.events]}') from None
+
+    def forget(self):
+        self.events.clear()
+        self._taken = 0
 
     def names(self, prefix='SIPSession'):
         return [name.removeprefix(prefix) for name, _, _ in self.events if name.startswith(prefix) and 'Manager' not in name]
@@ -148,3 +154,27 @@ def audio_pair():
         yield pair
     finally:
         pair.stop()
+
+
+@pytest.fixture(scope='module')
+def agent_process():
+    process = Process('agent')
+    try:
+        process.port = process.do('start', audio=False, t1=50, tcp_port=0)['port']
+        yield process
+    finally:
+        process.stop()
+
+
+@pytest.fixture
+def agent(agent_process):
+    """One process, for calls with a scripted peer. Its SIP timers run ten times as fast: a transaction gives up after 3.2 seconds."""
+    assert agent_process.do('reset')['left'] == 0
+    agent_process.forget()
+    return agent_process
+
+
+@pytest.fixture
+def peer(agent):
+    with UDPPeer(agent.port) as peer:
+        yield peer

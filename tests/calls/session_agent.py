@@ -40,7 +40,7 @@ install_settings()
 
 from zope.interface import implementer          # noqa: E402
 
-from sipsimple.core import ContactURIFactory, Engine, Route, SDPMediaStream, SIPURI, ToHeader          # noqa: E402
+from sipsimple.core import ContactURIFactory, Credentials, Engine, Route, SDPMediaStream, SIPURI, ToHeader          # noqa: E402
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData          # noqa: E402
 from sipsimple.session import IllegalStateError, Session, SessionManager           # noqa: E402
 from sipsimple.streams import IMediaStream, MediaStreamRegistrar, UnknownStreamError           # noqa: E402
@@ -54,6 +54,7 @@ class PlainStream(metaclass=MediaStreamRegistrar):
     type = 'plain'
     priority = 100
     hold_supported = False
+    trouble = ''                # 'init', 'slow-init', 'start', 'slow-start', 'raise': where it fails, or never gets through
     on_hold = on_hold_by_local = on_hold_by_remote = False
 
     def __init__(self, account=None):
@@ -73,10 +74,18 @@ class PlainStream(metaclass=MediaStreamRegistrar):
 
     def initialize(self, session, direction):
         self.session = session
-        self.post('MediaStreamDidInitialize')
+        if self.trouble == 'raise':
+            raise ZeroDivisionError('trouble')
+        self._come_to('init', 'MediaStreamDidInitialize')
 
     def start(self, local_sdp, remote_sdp, stream_index):
-        self.post('MediaStreamDidStart')
+        self._come_to('start', 'MediaStreamDidStart')
+
+    def _come_to(self, place, name):
+        if self.trouble == place:
+            self.post('MediaStreamDidFail', context=place, reason='in trouble', failure=None)
+        elif self.trouble != f'slow-{place}':
+            self.post(name)
 
     def validate_update(self, remote_sdp, stream_index):
         return True
@@ -152,8 +161,11 @@ class Agent:
         from sipsimple.streams import MediaStreamRegistry
         return [MediaStreamRegistry.get(kind)(self.account) for kind in kinds]
 
-    def start(self, codecs=('PCMU', 'PCMA'), audio=True, **options):
+    def start(self, codecs=('PCMU', 'PCMA'), audio=True, t1=None, **options):
         reactor.start()
+        if t1 is not None:              # milliseconds
+            from sipsimple.core import _endpoint
+            _endpoint.set_sip_timers(t1=t1, t2=8 * t1, t4=10 * t1, td=64 * t1)
         started = threading.Event()
 
         @implementer(IObserver)
@@ -184,13 +196,33 @@ class Agent:
         return self.start(**options)
 
     def do_set(self, target, **values):
-        place = {'settings': Settings, 'account': self.account, 'session': Session, 'agent': self}[target]
+        place = {'settings': Settings, 'account': self.account, 'session': Session, 'agent': self, 'stream': PlainStream}[target]
         for name, value in values.items():
             *path, last = name.split('.')
             here = place
             for part in path:
                 here = getattr(here, part)
-            setattr(here, last, value)
+            setattr(here, last, Credentials(*value) if last == 'credentials' else value)
+
+    def do_reset(self):
+        """Be as in the beginning."""
+        self.quiet = True
+        until = time.monotonic() + 20
+        while SessionManager().sessions and time.monotonic() < until:
+            for session in SessionManager().sessions:
+                session.end()
+            time.sleep(0.02)
+        settled = threading.Event()
+        call_in_twisted_thread(settled.set)
+        settled.wait(10)
+        self.sessions.clear()
+        self.count = 0
+        self.account.credentials = None
+        PlainStream.trouble = ''
+        Session.media_stream_timeout = 15
+        Settings.sip.invite_timeout = 90
+        self.quiet = False
+        return {'left': len(SessionManager().sessions)}
 
     def do_connect(self, session, ports, streams, user='agent', transport='udp', **arguments):
         self.sessions[session] = new = Session(self.account)

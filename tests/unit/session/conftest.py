@@ -167,7 +167,7 @@ class FakeInvitation:
         else:
             self.change('disconnecting', 'local', code=code)
             if self.world.ack:
-                self.gone('local', code=code, disconnect_reason='')
+                self.gone('local', code=code, disconnect_reason='', method='ACK')
 
     def send_reinvite(self, contact_header=None, sdp=None, extra_headers=()):
         self._send('re-INVITE', self.state == 'connected' and self.sub_state == 'normal', sdp=FrozenSDPSession.new(sdp))

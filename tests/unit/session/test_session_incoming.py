@@ -296,7 +296,7 @@ def test_end_while_the_ack_is_missing(world):
     session.accept(session.proposed_streams)
     session.end()
     assert invitation.methods[-1] == 'BYE' and session.state == 'terminated'
-    assert world.recorder.names[-3:] == ['WillEnd', 'DidProcessTransaction', 'DidEnd']
+    assert world.recorder.names[-4:] == ['WillEnd', 'DidProcessTransaction', 'DidProcessTransaction', 'DidEnd']
 
 
 def test_manager_start_and_stop(world):
