@@ -82,10 +82,9 @@ static int is_ipv6(const char *host)
 
 static void close_udp(pjsip_transport *transport)
 {
-    if (transport) {
+    /* Gives back the reference it was born with too (udp_shutdown() of PJSIP); open transactions hold their own. */
+    if (transport)
         pjsip_transport_shutdown(transport);
-        pjsip_transport_dec_ref(transport);     /* the one it was born with; open transactions hold their own */
-    }
 }
 
 static pj_status_t open_udp(int family, const char *host, unsigned port)
