@@ -6,6 +6,7 @@ It is an application like any other and uses nothing but the public names of the
     process     the other end of those lines
     calls       the course of the demo: local call, call through an account
     ladder      the SIP messages of both processes as text
+    machine     whether the machine has time for it
     sound       what is played, and whether a recording has it
     terminal    progress and results
 """

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sipsimple.__info__ import __version__
+from sipsimple.demo.process import DemoError
 
 __all__ = ['main', 'parse']
+
+BUSY = 0.06                             # seconds, three packets: what jitter buffers cannot hide
 
 EPILOG = '''
 without --account, two processes of this machine call each other; nothing leaves it.
@@ -82,15 +85,23 @@ def _folder(keep: Path | None) -> Iterator[Path]:
             yield Path(path)
     else:
         keep = keep.expanduser().resolve()
-        keep.mkdir(parents=True, exist_ok=True)
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DemoError(f'{keep} cannot be the folder for the recordings: {error.strerror}') from None
         yield keep
+
+
+def _title(options: argparse.Namespace) -> str:
+    if not options.account:
+        return 'alice calls bob'
+    return f'{options.account} calls {options.call}' if options.call else f'registration of {options.account}'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     options = parse(arguments)
     from sipsimple.demo.calls import account_call, local_call
-    from sipsimple.demo.process import DemoError
     from sipsimple.demo.terminal import Terminal
     if options.account and options.password is None:
         options.password = getpass.getpass(f'password of {options.account}: ') if sys.stdin.isatty() else ''
@@ -99,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise KeyboardInterrupt
     signal.signal(signal.SIGTERM, stop)     # the other processes must not be left behind
     terminal = Terminal()
-    terminal.line(f'sipsimple {__version__}: ' + (f'a call from {options.account}' if options.account else 'alice calls bob'))
+    terminal.line(f'sipsimple {__version__}: ' + _title(options))
     try:
         with _folder(options.keep) as folder:
             (account_call if options.account else local_call)(terminal, options, folder)
@@ -115,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.verdict(False, 'Interrupted.')
         return 130
     if terminal.failures:
+        if terminal.waited > BUSY:
+            terminal.line(f'\nThis machine is very busy: threads had to wait {terminal.waited:.2f} s for a processor, which tears sound apart.')
         terminal.verdict(False, f'The demo failed: {len(terminal.failures)} check(s) did not pass.')
         return 1
     terminal.verdict(True, 'Everything is as it should be.')

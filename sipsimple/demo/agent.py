@@ -17,6 +17,7 @@ from typing import IO, Any
 from zope.interface import implementer
 
 from sipsimple.application import SIPApplication
+from sipsimple.demo.machine import ProcessorWait
 from sipsimple.notification import IObserver, Notification, NotificationCenter
 from sipsimple.storage import MemoryStorage
 
@@ -48,6 +49,7 @@ class Agent:
         self.session: Any = None
         self.stream: Any = None
         self.player: Any = None
+        self.processor = ProcessorWait()
         self.ended = threading.Event()
         self._output = output
         self._lock = threading.Lock()
@@ -177,7 +179,8 @@ class Agent:
         stream = self.stream
         self.tell('report', codec=stream.codec, sample_rate=stream.sample_rate, srtp=stream.encryption.type, cipher=stream.encryption.cipher,
                   ice=stream.ice_active, candidate=stream.local_rtp_candidate_type, local=f'{stream.local_rtp_address}:{stream.local_rtp_port}',
-                  remote=f'{stream.remote_rtp_address}:{stream.remote_rtp_port}', statistics=stream.statistics)
+                  remote=f'{stream.remote_rtp_address}:{stream.remote_rtp_port}', statistics=stream.statistics,
+                  waited=self.processor.longest)
 
     def do_hang_up(self) -> None:
         """End the session."""
@@ -244,6 +247,7 @@ class Agent:
 
     def _NH_SIPSessionDidStart(self, notification: Notification) -> None:
         self.stream = notification.data.streams[0]
+        self.processor.start()
         self.tell('connected', peer=str(self.session.remote_identity.uri), user_agent=self.session.remote_user_agent, transport=self.session.transport)
 
     def _NH_SIPSessionDidFail(self, notification: Notification) -> None:

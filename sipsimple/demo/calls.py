@@ -41,10 +41,9 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         kind = sound.make_speech(speech)
         sound.make_melody(melody)
         ports: dict[str, dict[str, int]] = {}
-        for agent in agents:
-            ready = agent.wait('ready')
-            ports[agent.name] = ready['ports']
-            terminal.step(f'{agent.name} listens on ' + ', '.join(f'127.0.0.1:{port} ({name})' for name, port in ready['ports'].items()), ready['time'])
+        for when, name, listening in sorted((ready['time'], agent.name, ready['ports']) for agent in agents for ready in [agent.wait('ready')]):
+            ports[name] = listening
+            terminal.step(f'{name} listens on ' + ', '.join(f'127.0.0.1:{port} ({transport})' for transport, port in listening.items()), when)
         transport, port = next(iter(ports['bob'].items()))
         target = f'sip:bob@127.0.0.1:{port}' + (f';transport={transport}' if transport != 'udp' else '')
         _establish(terminal, alice, bob, target, port, transport)
@@ -60,9 +59,8 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
             reports[agent.name] = agent.wait('report')
         alice.do('hang_up')
         terminal.step('alice hangs up')
-        ends = {agent.name: agent.wait('ended') for agent in agents}
-        for name, end in ends.items():
-            terminal.step(f'{name}: the call is over (ended by the {end["originator"]} side)', end['time'])
+        for when, name, side in sorted((end['time'], agent.name, end['originator']) for agent in agents for end in [agent.wait('ended')]):
+            terminal.step(f'{name}: the call is over (ended by the {side} side)', when)
         for agent in agents:
             agent.stop()
         terminal.step('both processes have ended')
@@ -232,6 +230,7 @@ def _hertz(notes: list[float]) -> str:
 
 def _check_media(terminal: Terminal, options: Namespace, name: str, report: dict[str, Any]) -> None:
     received, lost = _losses(report)
+    terminal.waited = max(terminal.waited, report['waited'])
     terminal.check(received >= MIN_PACKETS and lost <= LOSS_LIMIT * (received + lost), f'{name} received {received} packets, {lost} were lost')
     if options.codec:
         names = {codec.lower() for codec in options.codec}

@@ -20,11 +20,13 @@ class Terminal:
     Attributes:
         zero: when it began, seconds since the epoch.
         failures: the checks that failed.
+        waited: seconds that the processes had to wait for a processor at a stretch, at most.
     """
 
     def __init__(self, output: TextIO | None = None) -> None:
         self.zero = time.time()
         self.failures: list[str] = []
+        self.waited = 0.0
         self._output = output if output is not None else sys.stdout
         self._live = self._output.isatty()
 

@@ -17,6 +17,7 @@ import pytest
 
 from sipsimple.demo import ladder, sound
 from sipsimple.demo.__main__ import parse
+from sipsimple.demo.machine import ProcessorWait
 from sipsimple.demo.process import AgentProcess, DemoError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,13 +62,21 @@ def demos(tmp_path_factory):
         'plain': ['--codec', 'PCMU', '--srtp', 'off', '--transport', 'tcp'],
         'ice': ['--ice', '--srtp', 'mandatory', '--codec', 'G722'],
     }
-    running = {}
-    for name, options in variants.items():
+
+    def begin(name):
         folder = tmp_path_factory.mktemp(name)
         # The second one has no espeak-ng, as a fresh machine would.
         more = {'PATH': str(folder)} if name == 'plain' else {}
-        running[name] = start('-m', 'sipsimple.demo', '--keep', str(folder), *options, env=environment(**more)), folder
-    return {name: (*finish(process), folder) for name, (process, folder) in running.items()}
+        return start('-m', 'sipsimple.demo', '--keep', str(folder), *variants[name], env=environment(**more)), folder
+
+    running = {name: begin(name) for name in variants}
+    results = {name: (*finish(process), folder) for name, (process, folder) in running.items()}
+    for name in variants:
+        for _ in range(4):              # sound in real time is torn on a machine that has other things to do; the demo knows from the kernel
+            if results[name][0] != 0 and 'This machine is very busy' in results[name][1]:
+                process, folder = begin(name)
+                results[name] = (*finish(process), folder)
+    return results
 
 
 @pytest.mark.parametrize('name', ['default', 'plain', 'ice'])
@@ -119,6 +128,30 @@ def test_a_dying_process_fails_the_demo():
 def test_a_codec_that_was_not_built_in():
     status, output = finish(start('-m', 'sipsimple.demo', '--codec', 'AMR-WB'))
     assert status == 1 and re.search('The demo failed. (alice|bob): this build does not have the codec AMR-WB\n', output)
+
+
+def test_recordings_need_a_folder(tmp_path):
+    (tmp_path / 'file').write_text('')
+    status, output = finish(start('-m', 'sipsimple.demo', '--keep', str(tmp_path / 'file')))
+    assert status == 1 and output.rstrip().endswith(f'The demo failed. {tmp_path}/file cannot be the folder for the recordings: File exists')
+
+
+def test_waiting_for_a_processor_is_seen(tmp_path):
+    counters = {name: tmp_path / name / 'schedstat' for name in ('1', '2')}
+
+    def count(**waited):
+        for name, counter in counters.items():
+            counter.parent.mkdir(exist_ok=True)
+            counter.write_text(f'123456 {waited["t" + name]} 7\n')
+        wait.look()
+    wait = ProcessorWait(tmp_path)
+    count(t1=5_000_000_000, t2=0)       # before we looked
+    assert wait.longest == 0.0
+    count(t1=5_001_000_000, t2=300_000_000)
+    assert wait.longest == 0.3
+    count(t1=5_101_000_000, t2=300_000_000)
+    assert wait.longest == 0.3
+    ProcessorWait(tmp_path / 'nowhere').look()         # a kernel that does not count
 
 
 def test_one_process_hears_what_is_wrong_with_the_other():
