@@ -18,7 +18,8 @@ from sipsimple.demo.agent import Agent          # noqa: E402
 from sipsimple.notification import Notification         # noqa: E402
 
 FACTS = ('ice_active', 'local_rtp_candidate_type', 'remote_rtp_candidate_type', 'local_rtp_address', 'local_rtp_port', 'remote_rtp_address_received',
-         'remote_rtp_port_received', 'remote_rtp_address_sdp', 'remote_rtp_port_sdp', 'remote_rtp_address', 'remote_rtp_port', 'codec', 'srtp_active', 'statistics')
+         'remote_rtp_port_received', 'remote_rtp_address_sdp', 'remote_rtp_port_sdp', 'remote_rtp_address', 'remote_rtp_port', 'codec', 'srtp_active',
+         'statistics')
 
 
 def candidate_fields(candidate: Any) -> dict[str, Any]:
@@ -43,6 +44,7 @@ class ICEAgent(Agent):
         wanted = self.configuration
         settings: Any = SIPSimpleSettings()
         settings.sip.transport_list = wanted['transports']
+        settings.sip.udp_port = wanted['udp_port']
         settings.logs.trace_sip = True
         settings.audio.input_device = settings.audio.output_device = settings.audio.alert_device = None
         settings.rtp.audio_codec_list = wanted['codecs']
@@ -95,7 +97,8 @@ class ICEAgent(Agent):
 
 
 def main() -> None:
-    configuration = {'local': True, 'verbose': False, 'ice': True, 'srtp': 'off', 'transports': ['tcp'], 'codecs': ['PCMU'], **json.loads(sys.stdin.readline())}
+    configuration = {'local': True, 'verbose': False, 'ice': True, 'srtp': 'off', 'transports': ['tcp'], 'codecs': ['PCMU'], 'udp_port': 0,
+                     **json.loads(sys.stdin.readline())}
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if configuration['verbose'] else logging.WARNING,
                         format=f'{configuration["name"]}: %(levelname)s %(name)s: %(message)s')
     agent = ICEAgent(configuration, sys.stdout)

@@ -1,0 +1,222 @@
+"""A SIP peer whose ICE is aioice's, steered like `ice_agent.py`: plain RTP over an aioice connection, SIP as text over UDP.
+
+Configuration: `name`; `nat`: `stun` [host, port], `turn` {arguments of aioice.Connection}, `environment` to have from the moment the SIP socket is there;
+`codec`. Commands: call(port), answer, play_tone, record, stop_recording, facts, hang_up. Events as the agent's: ready, incoming, connected, ended, ...;
+media_over: RTCP said BYE.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import wave
+from array import array
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import aioice
+
+from tests.support import rtp_packets as rtp
+from tests.support.sip_peer import SIPText, UDPPeer, tag_of
+
+CODECS = {'PCMU': (rtp.PCMUCodec, 0, '0 PCMU/8000'), 'opus': (rtp.OpusCodec, 96, '96 opus/48000/2')}
+
+aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ['127.0.0.1']         # it leaves loopback out
+
+
+class Phone(UDPPeer):
+    """The SIP side; its port is outside of what a NAT is asked to translate."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        for port in range(20000, 23000):
+            with contextlib.suppress(OSError):
+                self.socket.bind(('127.0.0.1', port))
+                break
+        self.port = self.socket.getsockname()[1]
+        self.engine = ('127.0.0.1', 0)
+
+    def receive(self, timeout: float = 60.0) -> SIPText:
+        self.socket.settimeout(timeout)
+        data, self.engine = self.socket.recvfrom(65536)
+        return SIPText(data)
+
+
+class Peer:
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        self.configuration = configuration
+        self.phone = Phone()
+        os.environ.update(configuration['nat'].get('environment', {}))
+        codec, self.payload_type, self.rtpmap = CODECS[configuration['codec']]
+        self.codec = codec()
+        self.talker = rtp.Talker(self.codec, self.payload_type)
+        self.connection: Any = None
+        self.invite: SIPText | None = None
+        self.dialog: dict[str, Any] = {}
+        self.heard: list[int] | None = None
+        self.packets = 0
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def tell(self, event: str, **fields: Any) -> None:
+        print(json.dumps({'event': event, **fields}), flush=True)
+
+    # ---- ICE and SDP -------------------------------------------------------------------------------------------------
+
+    async def gather(self, controlling: bool) -> None:
+        nat = self.configuration['nat']
+        turn = dict(nat.get('turn', {}))
+        if turn:
+            turn['turn_server'] = tuple(turn['turn_server'])
+        self.connection = aioice.Connection(ice_controlling=controlling, components=2, stun_server=tuple(nat['stun']) if 'stun' in nat else None, **turn)
+        await self.connection.gather_candidates()
+
+    def description(self) -> str:
+        default, control = (self.connection.get_default_candidate(component) for component in (1, 2))
+        candidates = ''.join(f'a=candidate:{candidate.to_sdp()}\r\n' for candidate in self.connection.local_candidates)
+        return (f'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=aioice\r\nt=0 0\r\nm=audio {default.port} RTP/AVP {self.payload_type} 101\r\n'
+                f'c=IN IP4 {default.host}\r\na=rtcp:{control.port} IN IP4 {control.host}\r\na=rtpmap:{self.rtpmap}\r\na=rtpmap:101 telephone-event/8000\r\n'
+                f'a=ice-ufrag:{self.connection.local_username}\r\na=ice-pwd:{self.connection.local_password}\r\n{candidates}a=sendrecv\r\n')
+
+    async def connect(self, sdp: str) -> None:
+        for line in sdp.splitlines():
+            name, _, value = line.removeprefix('a=').partition(':')
+            if name == 'ice-ufrag':
+                self.connection.remote_username = value
+            elif name == 'ice-pwd':
+                self.connection.remote_password = value
+            elif name == 'candidate':
+                await self.connection.add_remote_candidate(aioice.Candidate.from_sdp(value))
+        await self.connection.add_remote_candidate(None)
+        await self.connection.connect()
+        self.tasks = [asyncio.create_task(task) for task in (self.send(), self.receive())]
+
+    # ---- media ----------------------------------------------------------------------------------------------------------
+
+    async def send(self) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time()
+        playing = False
+        while True:
+            await self.connection.sendto(bytes(self.talker.packet()), 1)
+            if playing and not self.talker.samples:
+                self.tell('tone_played')
+            playing = bool(self.talker.samples)
+            when += rtp.FRAME_MS / 1000
+            await asyncio.sleep(when - loop.time())
+
+    async def receive(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:
+                data, component = await self.connection.recvfrom()
+                packet = rtp.RTP.parse(data) if component == 1 else None
+                if packet is not None and packet.payload_type == self.payload_type:
+                    self.packets += 1
+                    if self.heard is not None:
+                        self.heard += self.codec.decode(packet.payload)
+                elif component == 2 and rtp.BYE in rtp.rtcp_types(data):
+                    self.tell('media_over')
+
+    # ---- commands ---------------------------------------------------------------------------------------------------------
+
+    async def do_call(self, target: str, address: str, port: int, transport: str) -> None:
+        await self.gather(controlling=True)
+        self.phone.engine = (address, port)
+        uri = f'{target}'
+        text = self.phone.request('INVITE', uri=uri, call_id='aioice-call', headers='Content-Type: application/sdp\r\n', body=self.description())
+        self.phone.send(text)
+        answer = await asyncio.to_thread(self.phone.expect, 200, 60.0)
+        contact = (answer.get('contact') or '').partition('<')[2].partition('>')[0]
+        self.dialog = {'uri': contact, 'call_id': 'aioice-call', 'to_tag': tag_of(answer.get('to')), 'to': uri}
+        self.phone.send(self.phone.request('ACK', **self.dialog, cseq=1))
+        serve = threading.Thread(target=self.serve, args=(asyncio.get_running_loop(),), daemon=True)
+        serve.start()
+        await self.connect(answer.body)
+        self.tell('connected')
+
+    async def do_answer(self) -> None:
+        assert self.invite is not None
+        await self.gather(controlling=False)
+        self.phone.answer(self.invite, 200, headers='Content-Type: application/sdp\r\n', body=self.description())
+        await self.connect(self.invite.body)
+        self.tell('connected')
+
+    def serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer requests; runs in a thread."""
+        while True:
+            try:
+                request = self.phone.receive(3600)
+            except OSError:
+                return
+            match request.method:
+                case 'INVITE' if self.invite is None and not self.dialog:
+                    self.invite = request
+                    self.phone.answer(request, 180)
+                    self.tell('incoming')
+                case 'INVITE':              # the result of ICE is offered anew: what we have told is still true
+                    self.phone.answer(request, 200, headers='Content-Type: application/sdp\r\n', body=self.description())
+                    self.tell('reinvite', body=request.body)
+                case 'BYE':
+                    self.phone.answer(request, 200)
+                    self.tell('ended')
+                case method if method not in (None, 'ACK'):
+                    self.phone.answer(request, 200)
+
+    async def do_play_tone(self, frequency: int, milliseconds: int) -> None:
+        self.talker.samples = rtp.tone(frequency, milliseconds / 1000, self.codec.rate)
+
+    async def do_record(self, filename: str) -> None:
+        self.heard = []
+        self.recording = filename
+        self.tell('recording')
+
+    async def do_stop_recording(self) -> None:
+        samples, self.heard = self.heard or [], None
+        with wave.open(self.recording, 'wb') as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(self.codec.rate)
+            file.writeframes(array('h', samples).tobytes())
+        self.tell('recorded')
+
+    async def do_facts(self) -> None:
+        pairs = self.connection._nominated          # the public part does not tell
+        self.tell('facts', packets=self.packets, controlling=self.connection.ice_controlling, **{
+            side: {str(component): [candidate.type, candidate.host, candidate.port]
+                   for component, candidate in ((component, getattr(pair, f'{side}_candidate')) for component, pair in pairs.items())}
+            for side in ('local', 'remote')})
+
+    async def do_hang_up(self) -> None:
+        self.phone.send(self.phone.request('BYE', **self.dialog, cseq=2))
+        self.tell('ended')
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        if not self.configuration['calls']:
+            threading.Thread(target=self.serve, args=(loop,), daemon=True).start()
+        self.tell('ready', ports={'udp': self.phone.port})
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            command = json.loads(line)
+            name = command.pop('do')
+            if name == 'stop':
+                break
+            try:
+                await getattr(self, f'do_{name}')(**command)
+            except Exception as error:
+                self.tell('error', text=f'{name}: {error.__class__.__name__}: {error}')
+        for task in self.tasks:
+            task.cancel()
+        if self.connection is not None:
+            await self.connection.close()
+        self.phone.socket.close()
+
+
+if __name__ == '__main__':
+    asyncio.run(Peer(json.loads(sys.stdin.readline())).run())
+    os._exit(0)             # the thread that reads SIP
