@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.native.audio_support import PATIENCE, Inbox, eventually, loud_part, middle, read_samples, share
 
 from sipsimple.core import _handles
 from sipsimple.core._audio_transport import AudioTransport
@@ -18,6 +20,8 @@ from sipsimple.core._tone import ToneGenerator
 from sipsimple.core._wave import RecordingWaveFile
 from sipsimple.core.engine import Engine
 from sipsimple.core.sdp import SDPMediaStream, SDPSession
+from tests.native.audio_support import PATIENCE, Inbox, eventually, loud_part, middle, read_samples, share
+from tests.support.rtp_packets import FRAME_MS, RTP, PCMUCodec, Talker
 
 RATE = 8000
 
@@ -150,3 +154,103 @@ class Pair:
 
 def open_files() -> int:
     return len(os.listdir('/proc/self/fd'))
+
+
+class RTPPeer:
+    """A peer made of two sockets: every packet it sends is the test's, every packet it gets is kept."""
+
+    def __init__(self, mixer: AudioMixer, formats: str = '0 101', attributes: str = '', codecs: list[str] | None = None, vad: bool = False,
+                 timeout: float = 0, **options: Any) -> None:
+        self.mixer = mixer
+        self.inbox = Inbox()
+        self.sockets = self._pair()
+        self.port = self.sockets[0].getsockname()[1]
+        self.lock = threading.Lock()
+        self.rtp: list[RTP] = []
+        self.rtcp: list[bytes] = []
+        self.sources: set[tuple[str, int]] = set()
+        self.closing = False
+        self.talker = Talker(PCMUCodec(), 0)
+        self.transport = initialized(**options)
+        self.formats, self.attributes = formats, attributes
+        self.answer = self.description()
+        self.stream = AudioTransport(mixer, self.transport, None, 0, vad, codecs or ['PCMU'])
+        self.offer = session(self.stream.get_local_media(None, 0))
+        self.address = ('127.0.0.1', self.transport.local_rtp_port or 0)
+        self.threads = [threading.Thread(target=self._receive, args=(number,)) for number in (0, 1)]
+        for thread in self.threads:
+            thread.start()
+        self.timeout = timeout
+
+    @staticmethod
+    def _pair() -> list[socket.socket]:
+        while True:
+            first, second = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+            first.bind(('127.0.0.1', 0))
+            try:
+                second.bind(('127.0.0.1', first.getsockname()[1] + 1))
+            except OSError:
+                first.close()
+                second.close()
+            else:
+                return [first, second]
+
+    def __enter__(self) -> RTPPeer:
+        self.stream.start(self.offer, self.answer, 0, self.timeout)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.inbox.close()
+        self.stream.stop()
+        self.closing = True
+        for each in self.sockets:
+            each.sendto(b'', each.getsockname())
+        for thread in self.threads:
+            thread.join()
+        for each in self.sockets:
+            each.close()
+        del self.stream, self.transport
+
+    def description(self, port: int | None = None, formats: str | None = None, direction: str = 'sendrecv', address: str = '127.0.0.1') -> SDPSession:
+        """What the peer says of itself."""
+        formats = formats or self.formats
+        events = 'a=rtpmap:101 telephone-event/8000\r\n' if '101' in formats else ''
+        return SDPSession.parse((f'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns= \r\nc=IN IP4 {address}\r\nt=0 0\r\n'
+                                 f'm=audio {self.port if port is None else port} RTP/AVP {formats}\r\n{events}a={direction}\r\n{self.attributes}').encode())
+
+    def _receive(self, number: int) -> None:
+        while True:
+            data, source = self.sockets[number].recvfrom(4096)
+            if self.closing:
+                return
+            with self.lock:
+                packet = RTP.parse(data) if number == 0 else None
+                if packet is not None:
+                    self.rtp.append(packet)
+                    self.sources.add(source)
+                elif number == 1:
+                    self.rtcp.append(data)
+
+    def send(self, *packets: RTP | bytes) -> None:
+        for packet in packets:
+            self.sockets[0].sendto(bytes(packet), self.address)
+
+    def talk(self, frames: int, change: Callable[[int, RTP], Iterable[RTP]] = lambda number, packet: [packet]) -> None:
+        """Send that many packets at their time; `change` says what becomes of each."""
+        when = time.monotonic()
+        for number in range(frames):
+            self.send(*change(number, self.talker.packet()))
+            when += FRAME_MS / 1000
+            time.sleep(max(0.0, when - time.monotonic()))
+
+    def received(self, payload_type: int | None = None) -> list[RTP]:
+        """The packets that have come, in order of arrival."""
+        with self.lock:
+            return [packet for packet in self.rtp if payload_type in (None, packet.payload_type)]
+
+    @property
+    def rx(self) -> dict[str, Any]:
+        """What the stream counts of what we sent."""
+        statistics = self.stream.statistics
+        assert statistics is not None
+        return statistics['rx']
