@@ -35,13 +35,14 @@ class Phone(UDPPeer):
     """The SIP side; its port is outside of what a NAT is asked to translate."""
 
     def __init__(self) -> None:
+        super().__init__(0)
+        self.socket.close()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for port in range(20000, 23000):
             with contextlib.suppress(OSError):
                 self.socket.bind(('127.0.0.1', port))
                 break
         self.port = self.socket.getsockname()[1]
-        self.engine = ('127.0.0.1', 0)
 
     def receive(self, timeout: float = 60.0) -> SIPText:
         self.socket.settimeout(timeout)
