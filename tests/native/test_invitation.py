@@ -612,6 +612,39 @@ def test_update_while_an_answer_is_awaited(peer, seen):
     call.end()
 
 
+def test_update_with_one_more_stream(peer, seen):
+    """It is rejected, as nobody can be asked; the rest is agreed on."""
+    call = Outgoing(peer, seen).connect()
+    video = 'm=video 5010 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n'
+    peer.send(call.in_dialog('UPDATE', headers=SDP_HEADERS, body=audio_sdp(5006, version=2) + video))
+    answer = peer.expect(200)
+    assert 'm=video 0 ' in answer.body
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert [stream.port for stream in update.remote_sdp.media] == [5006, 0]
+    call.end()
+
+
+@pytest.mark.parametrize('offer', [audio_sdp(5008, version=2), audio_sdp(5008, formats='8', version=2)])
+def test_offer_in_a_prack(peer, seen, offer):
+    """RFC 3262 section 5: after a reliable answer the PRACK may bring a new offer; one that does not fit ends the call with 488."""
+    call = Incoming(peer, seen, headers='Require: 100rel\r\n')
+    call.invitation.send_response(183, sdp=SDPSession.parse(audio_sdp(4000)))
+    progress = peer.expect(183)
+    peer.send(call.in_dialog('PRACK', 2, tag_of(progress.get('to')), headers=f'RAck: {progress.get("rseq")} 1 INVITE\r\n{SDP_HEADERS}', body=offer))
+    answers = {peer.expect(200).get('cseq')}
+    assert answers == {'2 PRACK'}
+    if 'AVP 0' in offer:
+        call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000)))
+        ok = peer.expect(200)
+        assert ok.body == ''            # the answer went out reliably
+        peer.send(call.in_dialog('ACK', 1, tag_of(ok.get('to'))))
+        call.state('connected')
+        assert call.invitation.sdp.active_remote.media[0].port == 5008
+    else:
+        assert peer.expect(488)
+        call.state('disconnected')
+
+
 def test_update_without_offer_is_answered(peer, seen):
     call = Outgoing(peer, seen).connect()
     peer.send(call.in_dialog('UPDATE'))

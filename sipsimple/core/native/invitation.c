@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pjmedia/errno.h>
+
 #include "events.h"
 
 #define INV_OPTIONS (PJSIP_INV_SUPPORT_100REL | PJSIP_INV_SUPPORT_TIMER | PJSIP_INV_SUPPORT_UPDATE)
@@ -398,7 +400,7 @@ static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t
         return PJ_EGONE;
     status = parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
     if (status == PJ_SUCCESS && !sdp) {
-        status = pjmedia_sdp_neg_get_active_local(inv->neg, &active);
+        status = self->agreed ? pjmedia_sdp_neg_get_active_local(inv->neg, &active) : PJMEDIA_SDPNEG_ENOACTIVE;
         if (status == PJ_SUCCESS)
             sdp = pjmedia_sdp_session_clone(inv->pool_prov, active);
     }

@@ -29,6 +29,7 @@ typedef struct ss_inv {
     int ending;                         /* `disconnecting` was posted: whatever PJSIP says, the session is on its way out */
     unsigned char given[PJMEDIA_MAX_SDP_MEDIA];     /* directions of the description that Python gave last */
     unsigned char wanted[PJMEDIA_MAX_SDP_MEDIA];    /* the same of the one in use, before it was narrowed to the peer's */
+    int agreed;                         /* there are active descriptions; PJMEDIA asserts it when asked for them */
     int sdp_failed;                     /* the initial offer and answer do not fit: ended as soon as the ACK is done */
     ss_event *held;                     /* a state change that must follow the SDP update of the same message */
 } ss_inv;

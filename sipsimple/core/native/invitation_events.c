@@ -267,8 +267,10 @@ static void on_media_update(pjsip_inv_session *inv, pj_status_t status)
         return;
     if (status != PJ_SUCCESS && inv->state < PJSIP_INV_STATE_CONFIRMED)
         self->sdp_failed = 1;
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
         memcpy(self->wanted, self->given, sizeof self->wanted);
+        self->agreed = 1;
+    }
     if (self->reinvite_waits)
         self->reinvite_waits = 2;       /* the answer is here */
     if (self->update_waits)
@@ -323,6 +325,7 @@ static pj_status_t on_rx_reinvite(pjsip_inv_session *inv, const pjmedia_sdp_sess
 /* callback: pjsip_inv on_rx_offer2 | thread: worker | gil: no | locks: dialog | lifetime: handle */
 static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_param *param)
 {
+    ss_handle handle = ss_inv_handle(inv);
     const pjmedia_sdp_session *active;
     pjmedia_sdp_session *answer;
     ss_inv *self;
@@ -330,27 +333,29 @@ static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_
     if (param->rdata->msg_info.msg->type == PJSIP_REQUEST_MSG
         && param->rdata->msg_info.msg->line.req.method.id == PJSIP_INVITE_METHOD)
         return;                         /* on_rx_reinvite takes it to the application */
-    if (pjmedia_sdp_neg_get_active_local(inv->neg, &active) != PJ_SUCCESS) {
+    self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
+    if (self && !self->agreed) {
         /* The answer to our INVITE without offer: Python's turn, see on_send_ack. */
         char text[SS_INV_SDP_SIZE];
         ss_blob offer = ss_inv_print_sdp(param->offer, text, sizeof text);
 
-        if (ss_inv_handle(inv))
-            ss_post(SS_EV_INV_OFFER, ss_inv_handle(inv), NULL, 0, &offer, 1);
-        return;
-    }
-    answer = pjmedia_sdp_session_clone(inv->pool_prov, active);
-    answer->origin.version++;
-    self = ss_inv_handle(inv) ? ss_object_acquire(ss_inv_handle(inv), SS_T_INVITATION) : NULL;
-    if (self)
+        ss_post(SS_EV_INV_OFFER, handle, NULL, 0, &offer, 1);
+    } else if (self && pjmedia_sdp_neg_get_active_local(inv->neg, &active) == PJ_SUCCESS) {
+        answer = pjmedia_sdp_session_clone(inv->pool_prov, active);
+        answer->origin.version++;
         ss_inv_want_directions(self, inv->pool_prov, answer);
-    ss_object_release(self);
-    for (unsigned i = 0; i < answer->media_count && i < param->offer->media_count; i++) {
-        if (param->offer->media[i]->desc.port == 0)
+        for (unsigned i = 0; i < answer->media_count && i < param->offer->media_count; i++) {
+            if (param->offer->media[i]->desc.port == 0)
+                answer->media[i]->desc.port = 0;
+        }
+        pjsip_inv_set_sdp_answer(inv, answer);      /* a stream beyond those we have is rejected by the negotiator */
+    } else if (!self) {
+        answer = pjmedia_sdp_session_clone(inv->pool_prov, param->offer);      /* given up: nothing is wanted any more */
+        for (unsigned i = 0; i < answer->media_count; i++)
             answer->media[i]->desc.port = 0;
-    }
-    if (answer->media_count == param->offer->media_count)
         pjsip_inv_set_sdp_answer(inv, answer);
+    }
+    ss_object_release(self);
 }
 
 /* callback: pjsip_inv on_send_ack | thread: worker | gil: no | locks: dialog | lifetime: handle */
