@@ -23,6 +23,11 @@ def mypy(*words):
     return done.returncode, done.stdout + done.stderr
 
 
+def test_mypy_is_content():
+    status, output = mypy('mypy', '--strict', 'sipsimple')
+    assert status == 0, output
+
+
 def test_every_native_module_has_a_stub():
     assert {path.stem for path in CORE.glob('_*.pyx')} == {path.stem for path in CORE.glob('_*.pyi')}
 
