@@ -110,6 +110,21 @@ def test_requests_come_and_are_answered_over_tcp(engine, seen):
         assert peer.expect(200) and peer.expect(200)
 
 
+def test_trace_of_a_connection(engine, seen):
+    engine.trace_sip = True
+    try:
+        with StreamPeer(engine.tcp_port) as peer:
+            request = options(peer)
+            peer.answer(peer.expect('OPTIONS'), 200)
+            seen.wait('SIPRequestDidSucceed', sender=request)
+    finally:
+        engine.trace_sip = False
+    sent, received = (next(past.data for past in seen.past if past.name == 'SIPEngineSIPTrace' and past.data.received is way) for way in (False, True))
+    assert sent.data.startswith(b'OPTIONS ') and received.data.startswith(b'SIP/2.0 200')
+    assert sent.transport == received.transport == 'TCP'
+    assert (sent.destination_ip, sent.destination_port) == ('127.0.0.1', peer.port) == (received.source_ip, received.source_port)
+
+
 def test_call_over_tcp(engine, seen):
     with StreamPeer(engine.tcp_port) as peer:
         invitation = Invitation()

@@ -5,7 +5,8 @@ import gc
 import pytest
 
 from sipsimple.core import (
-    ContactHeader, Credentials, FromHeader, Header, Invitation, RouteHeader, SDPSession, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader)
+    ContactHeader, Credentials, FromHeader, FrozenFromHeader, FrozenSIPURI, Header, Invitation, ReplacesHeader, RouteHeader, SDPSession, SIPCoreError,
+    SIPCoreInvalidStateError, SIPURI, ToHeader)
 from tests.support.engine import Seen, nothing_left, running_engine
 from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
 from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
@@ -396,6 +397,42 @@ def test_methods_in_the_wrong_state(peer, seen):
         invitation.notify_transfer_progress(100)
     with pytest.raises(SIPCoreError):
         Invitation().end()
+
+
+def test_arguments_are_checked(peer):
+    uri = SIPURI(host='127.0.0.1', user='peer', port=peer.port)
+    good = {'request_uri': uri, 'from_header': FromHeader(uri), 'to_header': ToHeader(uri), 'route_header': RouteHeader(uri),
+            'contact_header': ContactHeader(uri), 'sdp': SDPSession.parse(audio_sdp())}
+    invitation = Invitation()
+    assert (invitation.state, invitation.sub_state, invitation.direction, invitation.local_identity, invitation.remote_identity) == (None,) * 5
+    assert invitation.expire_warning_time == 30
+    with pytest.raises(SIPCoreError):
+        invitation.__init__()
+    for name, frozen in (('request_uri', FrozenSIPURI.new(uri)), ('from_header', FrozenFromHeader.new(good['from_header'])), ('route_header', None),
+                         ('contact_header', 'sip:x@y'), ('sdp', audio_sdp())):
+        with pytest.raises(TypeError):
+            invitation.send_invite(**{**good, name: frozen})
+    for timeout in (0, -1):
+        with pytest.raises(ValueError):
+            invitation.send_invite(**good, timeout=timeout)
+    with pytest.raises(SIPCoreError):
+        invitation.send_invite(**good, extra_headers=[ReplacesHeader('a', 'b', 'c'), Header('Replaces', 'd;from-tag=e;to-tag=f')])
+    assert invitation.state is None and peer.silent(0.1)
+    extra = [ReplacesHeader('id@host', 'from', 'to')]
+    before = (str(uri), [str(header) for header in extra])
+    instance = ContactHeader(uri, parameters={'+sip.instance': '"<urn:uuid:00000000-0000-1000-8000-000A95A0E128>"'})
+    invitation.send_invite(**{**good, 'contact_header': instance, 'from_header': FromHeader(uri, 'Me', {'x-mine': '1'})}, extra_headers=extra)
+    request = peer.expect('INVITE')
+    assert set(request.get('replaces').split(';')) == {'id@host', 'from-tag=from', 'to-tag=to'}
+    assert '+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>"' in request.get('contact') and ';x-mine=1' in request.get('from')
+    assert before == (str(uri), [str(header) for header in extra]), 'what belongs to the caller was changed'
+    with pytest.raises(SIPCoreInvalidStateError):
+        invitation.send_invite(**good)
+    for timeout in (0, -1):
+        with pytest.raises(ValueError):
+            invitation.end(timeout=timeout)
+    peer.answer(request, 486)
+    peer.expect('ACK')
 
 
 # ---- inside the dialog ---------------------------------------------------------------------------------------------

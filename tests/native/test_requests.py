@@ -357,6 +357,38 @@ def test_dropped_registration(peer, seen):
     assert [past.name for past in seen.past if past.name.startswith('SIPRegistration')] == ['SIPRegistrationDidSucceed']
 
 
+def test_registration_that_cannot_be_sent_is_told_not_raised(peer, seen):
+    registration = Registration(FromHeader(SIPURI(host='example.com', user='alice')), extra_headers=[Header('Via', 'not allowed')])
+    registration.register(ContactHeader(SIPURI(host='127.0.0.1', user='me')), RouteHeader(SIPURI(host='127.0.0.1', port=peer.port)))
+    data = seen.wait('SIPRegistrationDidFail', sender=registration).data
+    assert data.code == 0 and data.reason and not hasattr(data, 'min_expires')
+
+
+def test_registration_supersedes_the_one_under_way(peer, seen):
+    registration = register(peer)
+    first = peer.expect('REGISTER')
+    registration.register(ContactHeader(SIPURI(host='127.0.0.1', port=5999, user='me')), RouteHeader(SIPURI(host='127.0.0.1', port=peer.port)))
+    second = peer.expect('REGISTER')
+    while second.get('cseq') == first.get('cseq'):      # a retransmission
+        second = peer.expect('REGISTER')
+    peer.answer(first, 403)
+    peer.answer(second, 200, headers='Expires: 60\r\n')
+    seen.wait('SIPRegistrationDidSucceed', sender=registration)
+    assert not [past for past in seen.past if past.name == 'SIPRegistrationDidFail']
+    registration.end()
+    peer.answer(peer.expect('REGISTER'), 500)
+    assert seen.wait('SIPRegistrationDidNotEnd', sender=registration).data.code == 500
+
+
+def test_registration_that_runs_out(peer, seen):
+    registration = register(peer)
+    peer.answer(peer.expect('REGISTER'), 200, headers='Expires: 2\r\n')
+    assert seen.wait('SIPRegistrationDidSucceed', sender=registration).data.expires_in == 2
+    assert seen.wait('SIPRegistrationWillExpire', sender=registration).data.expires <= 1
+    assert seen.wait('SIPRegistrationDidEnd', sender=registration).data.expired is True
+    assert not registration.is_registered and registration.expires_in == 0
+
+
 def test_message(peer, seen):
     uri = SIPURI(host='example.com', user='bob')
     message = Message(FromHeader(SIPURI(host='example.com', user='alice')), ToHeader(uri), RouteHeader(SIPURI(host='127.0.0.1', port=peer.port)),
