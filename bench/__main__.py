@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -47,7 +48,9 @@ def machine() -> str:
     """What the figures were taken on."""
     model = next((line.split(':', 1)[1].strip() for line in Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines() if line.startswith('model name')),
                  platform.machine())
-    commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or '?'
+    commit = '?'
+    if shutil.which('git'):
+        commit = subprocess.run(['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip() or '?'
     return f'{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}, commit {commit}'
 
 

@@ -18,6 +18,7 @@ def test_every_measure_gives_figures_for_both_sides(tmp_path):
                           env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])},
                           capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr         # 1: a target is missed, which is no matter for a test
+    assert figures.is_file(), done.stderr
     assert 'remark' not in done.stdout, done.stdout
     rows = json.loads(figures.read_text(encoding='utf-8'))['rows']
     assert len(rows) > 20
