@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sipsimple.core import FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import _invitation
 from sipsimple.core._handles import counters
 from sipsimple.notification import NotificationCenter
 from tests.support.engine import Seen, nothing_left, running_engine, wait_until
@@ -76,6 +77,21 @@ def test_stop_with_calls_up_and_start_again():
                 waiting.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp()))
     seen.stop()
     del call, waiting, invitation
+    gc.collect()
+    assert nothing_left()
+
+
+def test_end_of_what_has_just_ended():
+    """The session is gone, and whoever ends it has not been told yet."""
+    seen = Seen()
+    with running_engine() as engine, UDPPeer(engine.udp_port) as peer:
+        call = Outgoing(peer, seen).connect()
+        handle = call.invitation._handle
+        engine.stop()
+        assert engine.join(15)
+        _invitation.end(handle, 200, ())
+    seen.stop()
+    del call, handle
     gc.collect()
     assert nothing_left()
 

@@ -497,7 +497,7 @@ pj_status_t ss_inv_end(ss_handle handle, int code, const ss_field *fields, unsig
     pj_status_t status;
 
     if (!self)
-        return PJ_EGONE;
+        return PJ_SUCCESS;      /* It has ended by itself; who asks has not got the event yet. */
     if (self->ending) {
         ss_inv_unlock(self, inv);
         return PJ_SUCCESS;
