@@ -5,7 +5,10 @@
 
 #include "events.h"
 
-/* Default contact: the request URI when its host is an address, else where the request arrived. */
+/*
+ * Default contact: the request URI when its host is an address and it names the transport the request came over, else where the
+ * request arrived. A contact without transport would have the ACK and all later requests sent over UDP.
+ */
 static pj_str_t make_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
 {
     pjsip_uri *uri = pjsip_uri_get_uri(rdata->msg_info.msg->line.req.uri);
@@ -14,12 +17,14 @@ static pj_str_t make_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
     pj_str_t contact = { buffer, 0 };
     pj_sockaddr address;
     pjsip_sip_uri *sip = NULL;
-    int length;
+    int length, names_transport;
 
     if (PJSIP_URI_SCHEME_IS_SIP(uri) || PJSIP_URI_SCHEME_IS_SIPS(uri))
         sip = (pjsip_sip_uri *)uri;
-    if (sip && (pj_sockaddr_parse(pj_AF_INET(), 0, &sip->host, &address) == PJ_SUCCESS
-                || pj_sockaddr_parse(pj_AF_INET6(), 0, &sip->host, &address) == PJ_SUCCESS)) {
+    names_transport = pj_ansi_stricmp(type, "udp") == 0 || (sip && (sip->transport_param.slen || PJSIP_URI_SCHEME_IS_SIPS(uri)));
+    if (sip && names_transport
+        && (pj_sockaddr_parse(pj_AF_INET(), 0, &sip->host, &address) == PJ_SUCCESS
+            || pj_sockaddr_parse(pj_AF_INET6(), 0, &sip->host, &address) == PJ_SUCCESS)) {
         char text[PJSIP_MAX_URL_SIZE];
         int used = pjsip_uri_print(PJSIP_URI_IN_CONTACT_HDR, uri, text, sizeof text - 1);
 

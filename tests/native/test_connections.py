@@ -1,0 +1,88 @@
+"""SIP over connections: what a call needs of them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import pytest
+
+from sipsimple.core import Engine, Invitation
+from tests.support.engine import Seen, running_engine
+from tests.support.sip_peer import SIPText, audio_sdp
+
+
+@pytest.fixture
+def engine() -> Any:
+    with running_engine(tcp_port=0) as engine:
+        yield engine
+
+
+def ends_at(port: int) -> list[socket.socket]:
+    """Our own sockets that are connected with that port of this machine."""
+    found = []
+    for number in os.listdir('/proc/self/fd'):
+        try:
+            one = socket.socket(fileno=os.dup(int(number)))
+        except OSError:
+            continue
+        try:
+            matches = one.family == socket.AF_INET and one.type == socket.SOCK_STREAM and one.getpeername()[1] == port
+        except OSError:
+            matches = False
+        if matches:
+            found.append(one)
+        else:
+            one.close()
+    return found
+
+
+def invite(own_port: int, target: str) -> bytes:
+    body = audio_sdp()
+    return (f'INVITE {target} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:{own_port};branch=z9hG4bK-1;rport\r\nMax-Forwards: 70\r\n'
+            f'From: <sip:peer@127.0.0.1>;tag=1\r\nTo: <{target}>\r\nCall-ID: one\r\nCSeq: 1 INVITE\r\nContact: <sip:peer@127.0.0.1:{own_port};transport=tcp>\r\n'
+            f'Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}').encode()
+
+
+@pytest.mark.parametrize('suffix', ['', ';transport=tcp'])
+def test_contact_of_a_call_over_tcp(engine: Engine, suffix: str) -> None:
+    """The caller sends its ACK and BYE where the contact says: over the connection, also if its own URI did not name the transport."""
+    seen = Seen()
+    with socket.create_connection(('127.0.0.1', engine.tcp_port or 0)) as peer:
+        peer.settimeout(10)
+        peer.sendall(invite(peer.getsockname()[1], f'sip:engine@127.0.0.1:{engine.tcp_port}{suffix}'))
+        invitation: Invitation = seen.wait('SIPInvitationChangedState', state='incoming').sender
+        contact = invitation.local_contact_header
+        assert contact is not None
+        assert (contact.uri.host, contact.uri.port, contact.uri.transport) == ('127.0.0.1', engine.tcp_port, 'tcp')
+        invitation.send_response(486)
+        received = b''
+        while b'SIP/2.0 486' not in received:
+            received += peer.recv(65536)
+        assert SIPText(received).code == 100
+    seen.stop()
+
+
+def test_messages_are_not_held_back(engine: Engine) -> None:
+    """Nagle's algorithm would keep the second message until the kernel of the peer has acknowledged the first, 40 ms later."""
+    with socket.create_connection(('127.0.0.1', engine.tcp_port or 0)) as peer:
+        peer.settimeout(10)
+        peer.sendall(invite(peer.getsockname()[1], 'sip:engine@127.0.0.1').replace(b'INVITE', b'OPTIONS'))
+        assert peer.recv(65536).startswith(b'SIP/2.0 ')         # the connection is accepted for sure
+        ours = ends_at(peer.getsockname()[1])
+        assert len(ours) == 1
+        assert ours[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        ours[0].close()
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        from sipsimple.core import SIPURI, FromHeader, Message, RouteHeader, ToHeader
+        port = server.getsockname()[1]
+        target = SIPURI('127.0.0.1', port=port, parameters={'transport': 'tcp'})
+        message = Message(FromHeader(SIPURI('127.0.0.1', user='engine')), ToHeader(target), RouteHeader(target), 'text/plain', 'hello')
+        message.send()
+        accepted, _ = server.accept()
+        with accepted:
+            ours = ends_at(port)
+            assert len(ours) == 1
+            assert ours[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            ours[0].close()
