@@ -407,3 +407,23 @@ def test_mixers_come_and_go() -> None:
             port.stop()
         del one, port
     assert eventually(lambda: _handles.live_objects()['mixer'] == 0)
+
+
+def test_audio_threads_are_preferred_alike() -> None:
+    """None has a real-time priority, which would starve the other as soon as there is too much to do."""
+    one = mixer()
+    port = MixerPort(one)
+    port.start()
+    assert eventually(lambda: one.frames_mixed > 0)
+    found: dict[str, tuple[int, int]] = {}
+    for task in os.listdir('/proc/self/task'):
+        name, _, rest = Path(f'/proc/self/task/{task}/stat').read_text().partition('(')[2].rpartition(')')
+        fields = rest.split()
+        found[name] = (int(fields[16]), int(fields[38]))        # niceness, policy
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    allowed = os.geteuid() == 0
+    assert found['mixer'] == found['media']
+    assert found['mixer'][1] == 0
+    if allowed:
+        assert found['mixer'][0] in (own - 10, own)             # own: in a container without CAP_SYS_NICE
+    assert found['sipworker'] == (own, 0)

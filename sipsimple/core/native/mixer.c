@@ -363,15 +363,6 @@ int ss_mixers_wait(unsigned milliseconds)
     return ended;
 }
 
-static void raise_priority(void)
-{
-    struct sched_param param = { .sched_priority = sched_get_priority_min(SCHED_RR) };
-
-    /* Refused for ordinary users; the clock then competes like any thread. */
-    (void)pthread_setschedparam(pthread_self(), SCHED_RR, &param);
-    pthread_setname_np(pthread_self(), "mixer");
-}
-
 static void *run(void *argument)
 {
     ss_mixer *mixer = argument;
@@ -379,7 +370,8 @@ static void *run(void *argument)
     int running = 0;
 
     ss_ensure_thread();
-    raise_priority();
+    pthread_setname_np(pthread_self(), "mixer");
+    (void)ss_prefer_thread();
     pthread_mutex_lock(&mixer->lock);
     while (!mixer->quit) {
         int64_t now, due;

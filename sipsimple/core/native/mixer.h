@@ -69,6 +69,14 @@ pj_status_t ss_mixer_port_start(ss_handle mixer, ss_handle *handle, unsigned *sl
 pjmedia_endpt *ss_media_endpoint(void);
 pj_status_t ss_media_start(void);       /* called by the engine: endpoint, event manager, codecs, sound subsystem */
 void ss_media_stop(void);               /* after every object is closed; waits for the mixers to end */
+/*
+ * Prefer the calling thread, and the threads it makes from now on, to others of this machine: for what works on audio. Returns the
+ * niceness it had, for ss_set_niceness(). Mixing and receiving are preferred alike, since one is nothing without the other, and not
+ * absolutely: with a real-time priority of its own the mixer starved the receiver, and SIP, as soon as there was too much to do.
+ * Ordinary users are refused; audio then competes like anything.
+ */
+int ss_prefer_thread(void);
+void ss_set_niceness(int niceness);
 /* Number of the present engine run, 0 while the engine is off: tells whether a media object belongs to this run. */
 unsigned ss_media_generation(void);
 /* Wait until every mixer has ended; 0 when some still lives after that time. (native/mixer.c) */
