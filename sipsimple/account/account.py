@@ -50,6 +50,11 @@ class AccountLife:
         self._started = False
         self._update_active()
 
+    def forget(self) -> None:
+        """Hear of nothing any more: the account is gone, or the application has ended. Called by the AccountManager."""
+        NotificationCenter().discard_observer(self, sender=self)
+        NotificationCenter().discard_observer(self, name='SIPEngineDidStart')
+
     def _update_active(self) -> None:
         with self._life_lock:
             wanted = self._started and bool(self.enabled) and Engine().is_running
@@ -196,6 +201,7 @@ class Account(AccountLife, SettingsObject):
     def _NH_CFGSettingsObjectWasDeleted(self, notification: Notification) -> None:
         from sipsimple.account.manager import AccountManager
         AccountManager().remove_account(self)
+        self.forget()
 
     def _NH_CFGSettingsObjectDidChange(self, notification: Notification) -> None:
         modified = notification.data.modified

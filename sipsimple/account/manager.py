@@ -74,6 +74,8 @@ class AccountManager(metaclass=Singleton):
 
     def unload(self) -> None:
         """Forget the accounts, so that another start of the application reads its own configuration."""
+        for account in self._accounts.values():
+            account.forget()
         self._accounts.clear()
         self._loaded = False
 
