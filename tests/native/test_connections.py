@@ -41,8 +41,8 @@ def ends_at(port: int) -> list[socket.socket]:
 def invite(own_port: int, target: str) -> bytes:
     body = audio_sdp()
     return (f'INVITE {target} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:{own_port};branch=z9hG4bK-1;rport\r\nMax-Forwards: 70\r\n'
-            f'From: <sip:peer@127.0.0.1>;tag=1\r\nTo: <{target}>\r\nCall-ID: one\r\nCSeq: 1 INVITE\r\nContact: <sip:peer@127.0.0.1:{own_port};transport=tcp>\r\n'
-            f'Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}').encode()
+            f'From: <sip:peer@127.0.0.1>;tag=1\r\nTo: <{target}>\r\nCall-ID: one\r\nCSeq: 1 INVITE\r\n'
+            f'Contact: <sip:peer@127.0.0.1:{own_port};transport=tcp>\r\nContent-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}').encode()
 
 
 @pytest.mark.parametrize('suffix', ['', ';transport=tcp'])
