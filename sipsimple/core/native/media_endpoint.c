@@ -15,6 +15,7 @@
 #include <pjmedia-codec.h>
 
 #include "mixer.h"
+#include "rtp_transport.h"
 #include "sound_devices.h"
 
 #define WORKERS 1
@@ -211,6 +212,7 @@ static void shut_down(pjmedia_endpt *endpoint)
     if (media.events)
         pjmedia_event_mgr_destroy(media.events);
     media.events = NULL;
+    ss_srtp_stop();
     if (endpoint)
         pjmedia_endpt_destroy2(endpoint);
     ss_sound_shutdown();
