@@ -21,16 +21,16 @@ static void lower_case(char *text)
         *text = (char)tolower((unsigned char)*text);
 }
 
-static void on_transport_state(pjsip_transport *transport, pjsip_transport_state state,
-                               const pjsip_transport_state_info *info)
+/* PJSIP's own callback, which tells those that use a transport: the transactions that wait for an answer over it. */
+static pjsip_tp_state_callback tell_users;
+
+static void post_connection(pjsip_transport *transport, pjsip_transport_state state, const pjsip_transport_state_info *info)
 {
     char type[32], local[PJ_INET6_ADDRSTRLEN + 10] = "", remote[PJ_INET6_ADDRSTRLEN + 10], reason[160];
     ss_blob blobs[4];
     int64_t status = info->status;
     int is_tls = (transport->key.type & ~PJSIP_TRANSPORT_IPV6) == PJSIP_TRANSPORT_TLS;
 
-    if (!(transport->flag & PJSIP_TRANSPORT_RELIABLE))
-        return;
     pj_ansi_snprintf(type, sizeof type, "%s", pjsip_transport_get_type_name(transport->key.type & ~PJSIP_TRANSPORT_IPV6));
     lower_case(type);
     if (pj_sockaddr_has_addr(&transport->local_addr))
@@ -44,8 +44,6 @@ static void on_transport_state(pjsip_transport *transport, pjsip_transport_state
             ss_post_tls(transport, info, blobs);
         ss_post(SS_EV_TRANSPORT_CONNECTED, 0, NULL, 0, blobs, 3);
     } else if (state == PJSIP_TP_STATE_DISCONNECTED) {
-        /* PJSIP would do it next. Who hears of the end must not send over this connection any more. */
-        pjsip_transport_shutdown(transport);
         if (is_tls)
             ss_post_tls(transport, info, blobs);
         ss_strerror(info->status, reason, sizeof reason);
@@ -54,9 +52,26 @@ static void on_transport_state(pjsip_transport *transport, pjsip_transport_state
     }
 }
 
+/* callback: pjsip_tpmgr state | thread: worker, any that sends | gil: no | locks: none, or transport | lifetime: the call */
+static void on_transport_state(pjsip_transport *transport, pjsip_transport_state state,
+                               const pjsip_transport_state_info *info)
+{
+    if (transport->flag & PJSIP_TRANSPORT_RELIABLE) {
+        /* PJSIP would do it next. Who hears of the end must not send over this connection any more. */
+        if (state == PJSIP_TP_STATE_DISCONNECTED)
+            pjsip_transport_shutdown(transport);
+        post_connection(transport, state, info);
+    }
+    if (tell_users)
+        tell_users(transport, state, info);
+}
+
 void ss_transports_init(void)
 {
-    pjsip_tpmgr_set_state_cb(pjsip_endpt_get_tpmgr(ss_endpoint()), &on_transport_state);
+    pjsip_tpmgr *manager = pjsip_endpt_get_tpmgr(ss_endpoint());
+
+    tell_users = pjsip_tpmgr_get_state_cb(manager);
+    pjsip_tpmgr_set_state_cb(manager, &on_transport_state);
 }
 
 void ss_transports_closed(void)
