@@ -76,4 +76,7 @@ def nothing_left(timeout: float = 5.0) -> bool:
     """True when no native object is alive and no handle is bound."""
     import gc
     gc.collect()
-    return wait_until(lambda: not any(live_objects().values()), timeout)
+    if wait_until(lambda: not any(live_objects().values()), timeout):
+        return True
+    print('left:', {name: count for name, count in live_objects().items() if count})
+    return False
