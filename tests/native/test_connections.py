@@ -79,6 +79,7 @@ def test_messages_are_not_held_back(engine: Engine) -> None:
         port = server.getsockname()[1]
         target = SIPURI('127.0.0.1', port=port, parameters={'transport': 'tcp'})
         message = Message(FromHeader(SIPURI('127.0.0.1', user='engine')), ToHeader(target), RouteHeader(target), 'text/plain', 'hello')
+        seen = Seen()
         message.send()
         accepted, _ = server.accept()
         with accepted:
@@ -86,3 +87,5 @@ def test_messages_are_not_held_back(engine: Engine) -> None:
             assert len(ours) == 1
             assert ours[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
             ours[0].close()
+        seen.wait('SIPMessageDidFail', sender=message)          # its connection is gone
+        seen.stop()
