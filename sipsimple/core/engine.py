@@ -577,12 +577,14 @@ class Engine:
         """Find out the type of the NAT by STUN.
 
         Raises:
-            ValueError: the address is not IPv4.
+            ValueError: the address is not IPv4, or the port is not in 1..65535.
         Notifications: SIPEngineDetectedNATType.
         """
         self._check_running()
         if not isinstance(stun_server_address, str) or not IPV4.match(stun_server_address):
             raise ValueError(f'not an IPv4 address: {stun_server_address!r}')
+        if not _check_port(stun_server_port):
+            raise ValueError(f'not a port: {stun_server_port!r}')
         with self._lock:
             self._nat_number += 1
             number = self._nat_number

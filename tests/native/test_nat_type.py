@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+import threading
 
 import pytest
 
@@ -32,6 +34,33 @@ def test_silent_server() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(('127.0.0.1', 0))
         assert detect(server.getsockname()[1]) == [(True, 'Blocked')] * 3
+
+
+def test_server_that_answers_with_an_error() -> None:
+    """RFC 8489 section 14.8: 500. That says nothing about the NAT."""
+    def serve() -> None:
+        try:
+            while True:
+                data, source = server.recvfrom(2048)
+                code = struct.pack('!HHHBB', 9, 8, 0, 5, 0) + b'Oops'
+                server.sendto(struct.pack('!HH', 0x0111, len(code)) + data[4:20] + code, source)
+        except OSError:
+            pass                        # closed
+    seen = Seen()
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(('127.0.0.1', 0))
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        with running_engine() as engine:
+            engine.detect_nat_type('127.0.0.1', server.getsockname()[1], user_data='mine')
+            data = seen.wait('SIPEngineDetectedNATType', timeout=60).data
+            assert (data.succeeded, data.user_data) == (False, 'mine') and data.error and not hasattr(data, 'nat_type')
+            for port in (0, 65536, -1):
+                with pytest.raises(ValueError):
+                    engine.detect_nat_type('127.0.0.1', port)
+    finally:
+        server.close()
+        seen.stop()
 
 
 @pytest.mark.interop
