@@ -468,6 +468,9 @@ class Invitation:
         native, code, origin, flags, port = event.num[:5]
         raw, reason, source, _ = event.data
         state = NATIVE_STATES.get(native)
+        if state == 'disconnected' and self._state is None and self._direction == 'outgoing':
+            # The very first send failed, and PJSIP goes to the end at once.
+            self._move('outgoing', None, 'local', {'headers': {}, 'body': None, 'method': 'INVITE', 'request_uri': self._request_uri})
         if state is None or state not in TRANSITIONS[self._state]:
             return                          # a repetition, or news from a dialog that was given up
         if source:

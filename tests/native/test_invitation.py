@@ -249,6 +249,18 @@ def test_nobody_listens_on_tcp(engine, seen):
     assert (data.code, data.reason) == (408, 'Transport Error')
 
 
+def test_first_send_fails(engine, seen):
+    """The kernel refuses: the engine's socket is bound to loopback. PJSIP never comes to 'calling' then."""
+    invitation = Invitation()
+    uri = SIPURI(host='192.0.2.1', user='peer')
+    invitation.send_invite(uri, FromHeader(SIPURI(host='example.com')), ToHeader(uri), RouteHeader(uri),
+                           ContactHeader(SIPURI(host='127.0.0.1', port=engine.udp_port)), SDPSession.parse(audio_sdp()))
+    data = seen.wait('SIPInvitationChangedState', sender=invitation).data
+    assert (data.prev_state, data.state, data.originator) == (None, 'outgoing', 'local')
+    data = seen.wait('SIPInvitationChangedState', sender=invitation).data
+    assert (data.state, data.code, data.reason, data.originator) == ('disconnected', 408, 'Transport Error', 'local')
+
+
 def test_lost_2xx_is_acknowledged_again(peer, seen):
     call = Outgoing(peer, seen).connect()
     call.answer(200, sdp=audio_sdp(5000))
