@@ -41,6 +41,7 @@ class FileStorage:
         self.configuration_backend = FileBackend(os.path.join(self.directory, 'config'))
 
     def xcap_storage_factory(self, account_id: str) -> Any:
+        """Raise NotImplementedError: there is no XCAP yet."""
         raise NotImplementedError(NO_XCAP)
 
 
@@ -52,4 +53,5 @@ class MemoryStorage:
         self.configuration_backend = MemoryBackend()
 
     def xcap_storage_factory(self, account_id: str) -> Any:
+        """Raise NotImplementedError: there is no XCAP yet."""
         raise NotImplementedError(NO_XCAP)

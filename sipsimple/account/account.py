@@ -159,6 +159,7 @@ class Account(AccountLife, SettingsObject):
 
     @property
     def presence_state(self) -> Any:
+        """What is published about the user; None, and assigning raises NotImplementedError, as long as there is no presence."""
         return None
 
     @presence_state.setter
@@ -167,6 +168,7 @@ class Account(AccountLife, SettingsObject):
 
     @property
     def dialog_state(self) -> Any:
+        """What is published about the user's calls; None, and assigning raises NotImplementedError, as long as there is no presence."""
         return None
 
     @dialog_state.setter

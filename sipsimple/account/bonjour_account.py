@@ -52,6 +52,7 @@ class BonjourAccount(AccountLife, SettingsObject):
 
     @property
     def credentials(self) -> Credentials:
+        """A user name without a password: there is no server that would ask for one."""
         return Credentials(username=self.contact.username, password='')
 
     @property
@@ -61,6 +62,7 @@ class BonjourAccount(AccountLife, SettingsObject):
 
     @property
     def registered(self) -> bool:
+        """False: it registers nowhere."""
         return False
 
     def _NH_CFGSettingsObjectWasActivated(self, notification: Any) -> None:

@@ -60,6 +60,8 @@ STABLE = 60.0                           # seconds that a connection lasts when i
 
 
 class State(StrEnum):
+    """What a Registrar does."""
+
     REGISTERING = 'registering'
     REGISTERED = 'registered'
     WAITING = 'waiting'
@@ -67,6 +69,8 @@ class State(StrEnum):
 
 
 class Input(Enum):
+    """What makes it do something else."""
+
     REFRESH = 1                         # the core says the registration is about to expire
     EXPIRED = 2                         # it did
     DISCONNECTED = 3                    # the connection it was made over is gone, and with it the way to us
@@ -120,10 +124,12 @@ class Backoff:
         self.wait = first
 
     def next(self) -> float:
+        """Return the seconds to wait this time; the next time it is twice as long."""
         wait, self.wait = self.wait, min(self.wait * 2, self.last)
         return random.uniform(wait, 2 * wait)
 
     def reset(self) -> None:
+        """Begin again with `first`: it went well."""
         self.wait = self.first
 
 
@@ -154,6 +160,7 @@ class Registrar:
 
     @property
     def active(self) -> bool:
+        """True from start() to stop()."""
         return self._ended is not None
 
     def start(self) -> None:

@@ -15,11 +15,24 @@ __all__ = ['AuthSettings', 'BonjourMSRPSettings', 'BonjourNATTraversal', 'Bonjou
 
 
 class AuthSettings(SettingsGroup):
+    """Digest authentication (RFC 8760).
+
+    Attributes:
+        username: None for the user part of the account's address.
+        password: kept as plain text.
+    """
+
     username = Setting(type=str, default=None, nillable=True)
     password = Setting(type=str, default='')
 
 
 class RegisterSettings(SettingsGroup):
+    """Registration (RFC 3261 §10).
+
+    Attributes:
+        enabled: keep the account registered while it is active.
+    """
+
     enabled = Setting(type=bool, default=True)
 
     def _from_scalar(self, value: Any) -> dict[str, Any]:
@@ -27,6 +40,18 @@ class RegisterSettings(SettingsGroup):
 
 
 class SIPSettings(SettingsGroup):
+    """How the account reaches its server.
+
+    Attributes:
+        always_use_my_proxy: requests go by way of the account's domain and not of the target's; for the application, which makes the routes.
+        outbound_proxy: the next hop of REGISTER; None finds the one of the domain in DNS (RFC 3263). The application makes the routes of its
+            calls and should start from this one as well.
+        register_interval: seconds asked for in REGISTER; the registrar may grant others.
+        subscribe_interval, publish_interval: seconds; for presence, which is not there yet.
+        tls_name: name that the certificate of the next hop must have; None for its host.
+        use_gruu: give the GRUU that the registrar assigned as our contact in dialogs (RFC 5627).
+    """
+
     always_use_my_proxy = Setting(type=bool, default=True)
     outbound_proxy = Setting(type=SIPProxyAddress, default=None, nillable=True)
     register = RegisterSettings
@@ -38,11 +63,26 @@ class SIPSettings(SettingsGroup):
 
 
 class EncryptionSettings(SettingsGroup):
+    """Encryption of the media.
+
+    Attributes:
+        enabled: False offers and takes plain RTP only.
+        key_negotiation: 'sdes_optional' and 'sdes_mandatory' are SDES (RFC 4568); 'opportunistic' takes what the peer does; of 'zrtp', which
+            this build does not have, plain RTP is left.
+    """
+
     enabled = Setting(type=bool, default=True)
     key_negotiation = Setting(type=SRTPKeyNegotiation, default=SRTPKeyNegotiation('opportunistic'))
 
 
 class RTPSettings(SettingsGroup):
+    """Media of the account's calls.
+
+    Attributes:
+        audio_codec_list, video_codec_list: codecs to offer, most preferred first; None for the general list.
+        timeout: seconds without a packet until a stream reports it, 0 for never; None for the general setting.
+    """
+
     audio_codec_list = Setting(type=AudioCodecList, default=None, nillable=True)
     video_codec_list = Setting(type=VideoCodecList, default=None, nillable=True)
     timeout = Setting(type=NonNegativeInteger, default=None, nillable=True)         # seconds; None: the general one
@@ -50,6 +90,16 @@ class RTPSettings(SettingsGroup):
 
 
 class NATTraversalSettings(SettingsGroup):
+    """Ways through a NAT.
+
+    Attributes:
+        use_ice: offer ICE (RFC 8445) for media, and say so in the registered contact.
+        stun_server_list: None finds them in DNS (SRV of the account's domain, RFC 8489 §8.1).
+        turn_server: relay for media (RFC 8656); None for none.
+        turn_username, turn_password: its credentials.
+        msrp_relay, use_msrp_relay_for_outbound: relay for MSRP (RFC 4976), which is not there yet.
+    """
+
     use_ice = Setting(type=bool, default=False)
     stun_server_list = Setting(type=STUNServerAddressList, default=None, nillable=True)
     turn_server = Setting(type=TURNServerAddress, default=None, nillable=True)
@@ -60,20 +110,42 @@ class NATTraversalSettings(SettingsGroup):
 
 
 class MessageSummarySettings(SettingsGroup):
+    """Message waiting (RFC 3842); nothing subscribes to it yet.
+
+    Attributes:
+        voicemail_uri: whom to ask; None for the account's own address.
+    """
+
     enabled = Setting(type=bool, default=False)
     voicemail_uri = Setting(type=SIPAddress, default=None, nillable=True)
 
 
 class MSRPSettings(SettingsGroup):
+    """MSRP connections (RFC 4975); without effect as long as there are no MSRP streams.
+
+    Attributes:
+        connection_model: 'relay', or 'acm' for RFC 6135.
+    """
+
     transport = Setting(type=MSRPTransport, default=MSRPTransport('tls'))
     connection_model = Setting(type=MSRPConnectionModel, default=MSRPConnectionModel('relay'))
 
 
 class PresenceSettings(SettingsGroup):
+    """Presence; without effect yet."""
+
     enabled = Setting(type=bool, default=False)
 
 
 class XCAPSettings(SettingsGroup):
+    """Documents on a server (RFC 4825); without effect yet.
+
+    Attributes:
+        discovered: the server's capabilities are known; set by the SDK.
+        xcap_root: URL; None finds it in DNS.
+        xcap_diff: be told of changes (RFC 5875).
+    """
+
     enabled = Setting(type=bool, default=False)
     discovered = Setting(type=bool, default=False)
     xcap_root = Setting(type=XCAPRoot, default=None, nillable=True)
@@ -81,19 +153,32 @@ class XCAPSettings(SettingsGroup):
 
 
 class TLSSettings(SettingsGroup):
+    """TLS of a peer-to-peer account; the general `tls` settings are the ones in use."""
+
     certificate = Setting(type=Path, default=None, nillable=True)
     verify_server = Setting(type=bool, default=False)
 
 
 class BonjourMSRPSettings(SettingsGroup):
+    """MSRP connections without a relay; without effect as long as there are no MSRP streams."""
+
     transport = Setting(type=MSRPTransport, default=MSRPTransport('tls'))
 
 
 class BonjourPresenceSettings(SettingsGroup):
+    """Presence among neighbours; without effect yet."""
+
     enabled = Setting(type=bool, default=False)
 
 
 class BonjourSIPSettings(SettingsGroup):
+    """How neighbours are reached.
+
+    Attributes:
+        transport: the one to be found by.
+        tls_name: name that the certificate of a peer must have; None for its host.
+    """
+
     transport = Setting(type=SIPTransport, default=SIPTransport('tcp'))
     tls_name = Setting(type=str, default=None, nillable=True)
 

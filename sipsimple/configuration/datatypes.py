@@ -83,6 +83,8 @@ class ContentType(str):
 
 
 class ContentTypeList(List):
+    """A list of ContentType."""
+
     type = ContentType
 
 
@@ -97,6 +99,8 @@ class CountryCode(str):
 
 
 class NonNegativeInteger(int):
+    """0 or more."""
+
     def __new__(cls, value: SupportsInt | str) -> NonNegativeInteger:
         number = int(value)
         if number < 0:
@@ -105,6 +109,8 @@ class NonNegativeInteger(int):
 
 
 class PositiveInteger(int):
+    """1 or more."""
+
     def __new__(cls, value: SupportsInt | str) -> PositiveInteger:
         number = int(value)
         if number <= 0:
@@ -162,10 +168,12 @@ class SIPAddress(str):
 
     @property
     def username(self) -> str:
+        """The part before the `@`, with %40 for an `@` in it."""
         return self.rpartition('@')[0]
 
     @property
     def domain(self) -> str:
+        """The part after the `@`."""
         return self.rpartition('@')[2]
 
 
@@ -194,10 +202,14 @@ class CodecList(List):
 
 
 class AudioCodecList(CodecList):
+    """Names of audio codecs, of those the API knows; a build may lack some of them."""
+
     available_values = frozenset(('opus', 'speex', 'G722', 'G729', 'GSM', 'iLBC', 'PCMU', 'PCMA', 'AMR-WB', 'L16'))
 
 
 class VideoCodecList(CodecList):
+    """Names of video codecs."""
+
     available_values = frozenset(('H264', 'VP8', 'VP9'))
 
 
@@ -224,6 +236,8 @@ class _Choice(str):
 
 
 class H264Profile(_Choice):
+    """'baseline', 'main' or 'high'; in any case of letters."""
+
     valid_values = ('baseline', 'main', 'high')
 
     def __new__(cls, value: object) -> Any:
@@ -246,10 +260,12 @@ class VideoResolution(tuple[int, int]):
 
     @property
     def width(self) -> int:
+        """Pixels."""
         return self[0]
 
     @property
     def height(self) -> int:
+        """Pixels."""
         return self[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -304,6 +320,8 @@ class PortRange:
 
 
 class DomainList(List):
+    """A list of Hostname."""
+
     type = Hostname
 
 
@@ -321,6 +339,7 @@ def split_host(text: str) -> tuple[str, str | None]:
 
 
 def join_host(host: str, port: int) -> str:
+    """Return `host:port`, an IPv6 address in brackets."""
     return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
 
 
@@ -365,6 +384,8 @@ class EndpointAddress:
 
 
 class EndpointIPAddress(EndpointAddress):
+    """`address:port`, with an IP address."""
+
     host_type = IPAddress
 
 
@@ -400,25 +421,35 @@ class _TransportAddress(EndpointAddress):
 
 
 class MSRPRelayAddress(_TransportAddress):
+    """`host[:port][;transport=T]`, T one of tls (default) and tcp; port 2855 (RFC 4976)."""
+
     ports = {'tls': 2855, 'tcp': 2855}
     default_transport = 'tls'
 
 
 class SIPProxyAddress(_TransportAddress):
+    """`host[:port][;transport=T]`, T one of udp (default), tcp and tls; port 5060, with TLS 5061 (RFC 3261 §19.1.2)."""
+
     ports = {'udp': 5060, 'tcp': 5060, 'tls': 5061}
     default_transport = 'udp'
 
 
 class TURNServerAddress(_TransportAddress):
+    """`host[:port][;transport=T]`, T one of udp (default), tcp and tls; port 3478, with TLS 5349 (RFC 8656)."""
+
     ports = {'udp': 3478, 'tcp': 3478, 'tls': 5349}
     default_transport = 'udp'
 
 
 class STUNServerAddress(EndpointAddress):
+    """`host[:port]`; port 3478 (RFC 8489)."""
+
     default_port = 3478
 
 
 class STUNServerAddressList(List):
+    """A list of STUNServerAddress."""
+
     type = STUNServerAddress
 
 
@@ -441,27 +472,39 @@ class XCAPRoot(str):
 
 
 class MSRPConnectionModel(_Choice):
+    """'relay', or 'acm' for RFC 6135."""
+
     valid_values = ('relay', 'acm')
 
 
 class MSRPTransport(_Choice):
+    """'tls' or 'tcp'."""
+
     valid_values = ('tls', 'tcp')
 
 
 class SIPTransport(_Choice):
+    """'udp', 'tcp' or 'tls'."""
+
     valid_values = ('udp', 'tcp', 'tls')
 
 
 class SIPTransportList(List):
+    """SIP transports, most preferred first."""
+
     type = SIPTransport
     available_values = SIPTransport.valid_values
 
 
 class SRTPEncryption(_Choice):
+    """'disabled', 'optional' or 'mandatory'."""
+
     valid_values = ('disabled', 'optional', 'mandatory')
 
 
 class SRTPKeyNegotiation(_Choice):
+    """'opportunistic', 'sdes_optional', 'sdes_mandatory' or 'zrtp'."""
+
     valid_values = ('opportunistic', 'sdes_optional', 'sdes_mandatory', 'zrtp')
 
 
@@ -479,4 +522,5 @@ class Path(str):
 
     @property
     def normalized(self) -> str:
+        """The path with `~` expanded."""
         return os.path.expanduser(self)

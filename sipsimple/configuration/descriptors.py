@@ -67,6 +67,7 @@ type_of_classes = type          # inside Setting, `type` is an argument and an a
 
 
 def is_class(kind: object, base: Any) -> bool:
+    """True when `kind` is a class, and `base` or derived from it; `base` may be a tuple."""
     return isinstance(kind, type_of_classes) and issubclass(kind, base)
 
 
@@ -194,6 +195,7 @@ class Setting(AbstractSetting):
             cell.dirty = False
 
     def get_modified(self, obj: Any) -> ModifiedValue | None:
+        """Commit the owner's value; return what changed since the last commit, None for nothing."""
         with self._lock:
             cell = obj._values.get(self.name)
             if cell is None or not cell.dirty:
@@ -209,10 +211,12 @@ class Setting(AbstractSetting):
         return cell is not None and cell.dirty
 
     def get_old(self, obj: Any) -> Any:
+        """Return the committed value, the default when there is none."""
         cell = obj._values.get(self.name)
         return self.default if cell is None or cell.committed is DefaultValue else cell.committed
 
     def undo(self, obj: Any) -> None:
+        """Go back to the committed value."""
         with self._lock:
             cell = obj._values.get(self.name)
             if cell is not None:
@@ -283,6 +287,7 @@ class SettingsObjectID(AbstractSetting):
         raise AttributeError('an id cannot be deleted')
 
     def get_modified(self, obj: Any) -> ModifiedValue | None:
+        """Commit the id; return its change, None for none."""
         cell = obj._id_cell
         if cell is None or not cell.dirty:
             return None
@@ -291,9 +296,11 @@ class SettingsObjectID(AbstractSetting):
         return change
 
     def get_old(self, obj: Any) -> Any:
+        """Return the committed id."""
         return obj._id_cell.committed
 
     def undo(self, obj: Any) -> None:
+        """Go back to the committed id."""
         if obj._id_cell.dirty:
             obj._change_id(obj._id_cell.committed)
 

@@ -31,6 +31,7 @@ _log = logging.getLogger('sipsimple.configuration')
 
 
 def is_group(value: object) -> bool:
+    """True for a class of settings groups."""
     return isinstance(value, type) and issubclass(value, SettingsGroup)
 
 

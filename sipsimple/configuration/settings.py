@@ -25,11 +25,27 @@ __all__ = ['SIPSimpleSettings']
 
 
 class EchoCancellerSettings(SettingsGroup):
+    """Echo cancellation of the voice mixer.
+
+    Attributes:
+        tail_length: ms of echo that it can take away.
+    """
+
     enabled = Setting(type=bool, default=True)
     tail_length = Setting(type=NonNegativeInteger, default=100)         # ms
 
 
 class AudioSettings(SettingsGroup):
+    """Sound devices and the mixers. Names of devices are those that the Engine lists, or 'system_default', or None for no device.
+
+    Attributes:
+        alert_device: output for alerts, as ringing.
+        input_device, output_device: microphone and loudspeaker of the calls.
+        sample_rate: Hz, of both mixers; a change makes new ones.
+        silent: alerts are not heard.
+        muted: the microphone is off; not stored.
+    """
+
     alert_device = Setting(type=str, default='system_default', nillable=True)
     input_device = Setting(type=str, default='system_default', nillable=True)
     output_device = Setting(type=str, default='system_default', nillable=True)
@@ -40,11 +56,21 @@ class AudioSettings(SettingsGroup):
 
 
 class H264Settings(SettingsGroup):
+    """H.264; without effect, this build has no video."""
+
     profile = Setting(type=H264Profile, default=H264Profile('baseline'))
     level = Setting(type=str, default='3.1')
 
 
 class VideoSettings(SettingsGroup):
+    """Video; without effect, this build has none.
+
+    Attributes:
+        framerate: pictures per second.
+        max_bitrate: Mbit/s; None for no limit.
+        muted: the camera is off; not stored.
+    """
+
     device = Setting(type=str, default='system_default', nillable=True)
     resolution = Setting(type=VideoResolution, default=VideoResolution((1280, 720)))
     framerate = Setting(type=int, default=30)
@@ -66,10 +92,21 @@ class ScreenSharingSettings(SettingsGroup):
 
 
 class FileTransferSettings(SettingsGroup):
+    """Files received; without effect yet."""
+
     directory = Setting(type=Path, default=Path('~/Downloads'))
 
 
 class LogsSettings(SettingsGroup):
+    """What is traced.
+
+    Attributes:
+        pjsip_level: 0 (nothing) to 5; counts only with `trace_pjsip`.
+        trace_sip: post SIPEngineSIPTrace for each SIP message.
+        trace_pjsip: post SIPEngineLog for each line of PJSIP's log.
+        trace_msrp: without effect as long as there are no MSRP streams.
+    """
+
     pjsip_level = Setting(type=PJSIPLogLevel, default=PJSIPLogLevel(5))
     trace_sip = Setting(type=bool, default=False)
     trace_pjsip = Setting(type=bool, default=False)
@@ -77,6 +114,14 @@ class LogsSettings(SettingsGroup):
 
 
 class RTPSettings(SettingsGroup):
+    """Media of all calls.
+
+    Attributes:
+        port_range: UDP ports for new streams.
+        timeout: seconds without a packet until a stream reports it, 0 for never.
+        audio_codec_list, video_codec_list: codecs to offer, most preferred first.
+    """
+
     port_range = Setting(type=PortRange, default=PortRange(50000, 50500))
     timeout = Setting(type=NonNegativeInteger, default=30)              # seconds
     audio_codec_list = Setting(type=AudioCodecList, default=AudioCodecList(('opus', 'G722', 'PCMU', 'PCMA')))
@@ -89,6 +134,14 @@ def _check_ports(port: Any, sibling: Any) -> None:
 
 
 class SIPSettings(SettingsGroup):
+    """SIP transports and INVITE.
+
+    Attributes:
+        invite_timeout: seconds that our INVITE may stay without a final answer; None for no limit.
+        udp_port, tcp_port, tls_port: local ports; 0 lets the system choose.
+        transport_list: the transports in use, most preferred first.
+    """
+
     invite_timeout = Setting(type=NonNegativeInteger, default=90, nillable=True)    # seconds
     udp_port = Setting(type=Port, default=0)
     tcp_port = CorrelatedSetting(type=Port, sibling='tls_port', validator=_check_ports, default=0)
@@ -97,6 +150,15 @@ class SIPSettings(SettingsGroup):
 
 
 class TLSSettings(SettingsGroup):
+    """TLS of SIP.
+
+    Attributes:
+        ca_list: PEM file with the authorities that are trusted.
+        certificate: PEM file with our key and certificate chain.
+        verify_server: refuse a server whose certificate is not in order.
+        timeout: ms that a handshake may take.
+    """
+
     ca_list = Setting(type=Path, default=None, nillable=True)
     certificate = Setting(type=Path, default=None, nillable=True)
     verify_server = Setting(type=bool, default=False)

@@ -61,6 +61,7 @@ def escape(text: str) -> str:
 
 
 def build_value(value: Any, path: str) -> str:
+    """Return a value as it stands after the `=`. FileBuilderError when it is no text, list of texts or None."""
     if value is None:
         return ''
     if isinstance(value, str):
@@ -96,6 +97,7 @@ def build_lines(data: dict[str, Any], depth: int, path: str, lines: list[str]) -
 
 
 def sorted_names(data: dict[str, Any], path: str) -> list[str]:
+    """Return the names of a group in order. FileBuilderError when one is no text."""
     try:
         ''.join(data)
     except TypeError:
@@ -117,9 +119,11 @@ class LineParser:
         self.position = position
 
     def error(self, text: str) -> FileParserError:
+        """Make an error that names the line."""
         return FileParserError(f'line {self.number}: {text}')
 
     def skip_space(self) -> None:
+        """Go on to the next character that is no white space."""
         line, position = self.line, self.position
         while position < len(line) and line[position] in SPACE:
             position += 1
@@ -147,12 +151,14 @@ class LineParser:
         return ''.join(parts) if seen else None
 
     def escaped(self, position: int) -> tuple[int, str]:
+        """Return the position behind an escape that begins at `position`, and the character it stands for. FileParserError."""
         if position + 1 >= len(self.line):
             raise self.error('a backslash at the end of the line')
         char = self.line[position + 1]
         return position + 2, {'n': '\n', 'r': '\r'}.get(char, char)
 
     def quoted(self, position: int, quote: str, parts: list[str]) -> int:
+        """Return the position behind a text in quotes that begins at `position`; append what is in it to `parts`. FileParserError."""
         position += 1
         while True:
             if position >= len(self.line):
@@ -173,6 +179,7 @@ class LineParser:
         return self.position >= len(self.line) or self.line[self.position] == '#'
 
     def value(self) -> Any:
+        """Return what the rest of the line says: a text, a list of texts when there is a comma, or None for nothing. FileParserError."""
         if self.at_end():
             return None
         items: list[str | None] = []            # None: nothing stands there, not even ""
