@@ -100,6 +100,7 @@ class sha1:
         return struct.pack('>5I', *_advance(self._state, end))
 
     def hexdigest(self) -> str:
+        """digest() as 40 hexadecimal digits."""
         return self.digest().hex()
 
     def copy(self) -> sha1:

@@ -298,9 +298,11 @@ class NotificationQueue:
         return self._queue.empty()
 
     def start(self) -> None:
+        """Begin to observe."""
         NotificationCenter().add_observer(self, self.name, self.sender)
 
     def stop(self) -> None:
+        """Observe no more; what is in the queue stays."""
         NotificationCenter().discard_observer(self, self.name, self.sender)
 
     def __enter__(self) -> NotificationQueue:

@@ -44,6 +44,7 @@ class NetworkWatch:
         self._nat_result: Event[Any] | None = None
 
     def start(self) -> None:
+        """Note the present address, tell the engine the nameservers, and watch. Thread: the SDK thread, as for the other methods."""
         self._address = outgoing_ip_for(PROBE_ADDRESS)
         center = NotificationCenter()
         for name in ('SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep', 'SIPEngineDetectedNATType'):
@@ -51,6 +52,7 @@ class NetworkWatch:
         self._tell_nameservers()
 
     def stop(self) -> None:
+        """Watch no more; what a NAT detection finds from now on is ignored."""
         self._nat_round += 1
         center = NotificationCenter()
         for name in ('SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep', 'SIPEngineDetectedNATType'):
@@ -73,6 +75,7 @@ class NetworkWatch:
             log.exception('the nameservers could not be handed to the engine')
 
     def nameservers_changed(self) -> None:
+        """Pass the new nameservers on, post NetworkConditionsDidChange (`changed`: ['dns']) and look for the NAT type again."""
         self._tell_nameservers()
         self._post_changed(['dns'])
         self.detect_nat_type()

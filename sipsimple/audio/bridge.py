@@ -113,16 +113,19 @@ class AudioBridge:
 
     @property
     def mixer(self) -> AudioMixer:
+        """The mixer of the bridge and of all its ports."""
         return self._mixer
 
     @property
     def consumer_slot(self) -> int | None:
+        """Slot that all ports of the bridge hear; taken from the mixer when first asked for, None after stop()."""
         self._activate()
         demultiplexer = self._demultiplexer
         return None if demultiplexer is None else demultiplexer.slot
 
     @property
     def producer_slot(self) -> int | None:
+        """Slot that hears all ports of the bridge; taken from the mixer when first asked for, None after stop()."""
         self._activate()
         multiplexer = self._multiplexer
         return None if multiplexer is None else multiplexer.slot
@@ -313,8 +316,10 @@ class RootAudioBridge(AudioBridge):
 
     @property
     def consumer_slot(self) -> int | None:
+        """None: it cannot be put into another bridge."""
         return None
 
     @property
     def producer_slot(self) -> int | None:
+        """None: it cannot be put into another bridge."""
         return None

@@ -39,14 +39,17 @@ class AudioDevice:
 
     @property
     def mixer(self) -> AudioMixer:
+        """The mixer whose device this is."""
         return self._mixer
 
     @property
     def consumer_slot(self) -> int | None:
+        """Slot of the loudspeaker, None while `output_muted`."""
         return None if self._output_muted else DEVICE_SLOT
 
     @property
     def producer_slot(self) -> int | None:
+        """Slot of the microphone, None while `input_muted`."""
         return None if self._input_muted else DEVICE_SLOT
 
     @property

@@ -67,10 +67,12 @@ class WavePlayer:
 
     @property
     def mixer(self) -> AudioMixer:
+        """The mixer it plays into."""
         return self._mixer
 
     @property
     def producer_slot(self) -> int | None:
+        """Slot of the file while it plays, else None, also in pauses."""
         return self._slot
 
     @property

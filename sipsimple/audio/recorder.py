@@ -35,10 +35,12 @@ class WaveRecorder:
 
     @property
     def mixer(self) -> AudioMixer:
+        """The mixer it records from."""
         return self._mixer
 
     @property
     def consumer_slot(self) -> int | None:
+        """Slot of the file while it records, else None."""
         return self._slot
 
     @property

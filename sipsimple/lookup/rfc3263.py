@@ -138,7 +138,8 @@ Steps: TypeAlias = Generator[list[Query], list[Reply], T]
 class RandomSource(Protocol):
     """What is needed of random.Random."""
 
-    def randint(self, a: int, b: int, /) -> int: ...
+    def randint(self, a: int, b: int, /) -> int:
+        """A number in a..b, both included."""
 
 
 # Load distribution, not secrecy: the ordinary generator is good enough.

@@ -16,6 +16,7 @@ _when_empty: list[Callable[[], object]] = []
 
 
 def add(session: Session) -> None:
+    """Enter a session that begins. Thread: the SDK thread."""
     _sessions[session] = None
 
 

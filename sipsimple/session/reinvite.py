@@ -34,6 +34,7 @@ class Outcome(NamedTuple):
 
     @property
     def accepted(self) -> bool:
+        """True for a 2xx."""
         return 200 <= self.code < 300
 
 

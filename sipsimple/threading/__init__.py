@@ -37,9 +37,11 @@ class WorkerThread:
 
     @property
     def is_current(self) -> bool:
+        """True in the worker's own thread."""
         return threading.current_thread() is self.thread
 
     def put(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Queue a call. Thread: any."""
         self._queue.put((function, args, kwargs))
 
     def end(self) -> None:
@@ -47,6 +49,7 @@ class WorkerThread:
         self._queue.put(None)
 
     def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, `timeout` seconds at most; returns at once in the worker itself."""
         if not self.is_current:
             self.thread.join(timeout)
 

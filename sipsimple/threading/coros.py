@@ -48,6 +48,7 @@ class GreenThread(greenlet.greenlet):  # type: ignore[misc,unused-ignore]
         self._call = (function, args, kwargs)
 
     def run(self) -> None:
+        """Call the function; what it raises is logged."""
         function, args, kwargs = self._call
         del self._call
         try:
@@ -140,6 +141,7 @@ class Timeout(BaseException):
 
     @property
     def pending(self) -> bool:
+        """True until it is raised or cancelled."""
         return self._handle is not None and not self._handle.cancelled() and self._handle.when() > (_loop.time() if _loop else 0)
 
     def cancel(self) -> None:
@@ -288,6 +290,7 @@ class Queue(Generic[T]):
         return len(self._items)
 
     def qsize(self) -> int:
+        """Return how many values wait."""
         return len(self._items)
 
     def put(self, item: T) -> None:
@@ -314,6 +317,7 @@ class Queue(Generic[T]):
     wait = get
 
     def clear(self) -> None:
+        """Forget the values that wait."""
         self._items.clear()
 
 
@@ -329,6 +333,7 @@ class Lock:
 
     @property
     def locked(self) -> bool:
+        """True while a green thread has it."""
         return self._owner is not None
 
     def acquire(self) -> None:

@@ -53,6 +53,7 @@ class Waitable(Generic[T]):
             self._future.set_result(value)
 
     def done(self) -> bool:
+        """True when wait() would not wait."""
         return self._future.done()
 
     def wait(self) -> T:

@@ -92,6 +92,7 @@ class ZRTPEncryption:
 
     @property
     def verified(self) -> bool:
+        """Whether the user has compared the string with the peer's. Setting it: AttributeError while there is no string."""
         return self._verified
 
     @verified.setter
@@ -105,11 +106,13 @@ class ZRTPEncryption:
 
     @property
     def peer_id(self) -> bytes | None:
+        """The peer's ZRTP ID, None without a transport."""
         transport = self._stream.rtp_transport
         return transport.zrtp_peer_id if transport is not None else None
 
     @property
     def peer_name(self) -> str:
+        """The name the user gave the peer, '' for none."""
         transport = self._stream.rtp_transport
         return transport.zrtp_peer_name if transport is not None else ''
 
