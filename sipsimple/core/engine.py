@@ -300,20 +300,24 @@ class Engine:
 
     @property
     def tls_verify_server(self) -> bool:
+        """Whether a server's certificate has to be in order."""
         return bool(self._option('tls_verify_server'))
 
     @property
     def tls_ca_file(self) -> str | None:
+        """PEM file with the trusted authorities, None for none."""
         value: str | None = self._option('tls_ca_file')
         return value
 
     @property
     def tls_cert_file(self) -> str | None:
+        """PEM file with our certificate chain, None for none."""
         value: str | None = self._option('tls_cert_file')
         return value
 
     @property
     def tls_privkey_file(self) -> str | None:
+        """PEM file with our key, None when it is in `tls_cert_file` or there is none."""
         value: str | None = self._option('tls_privkey_file')
         return value
 
@@ -324,6 +328,7 @@ class Engine:
 
     @property
     def user_agent(self) -> str:
+        """What our requests have as User-Agent and our responses as Server; a new one counts from the next message on."""
         return str(self._option('user_agent'))
 
     @user_agent.setter
@@ -380,6 +385,7 @@ class Engine:
 
     @property
     def enable_colorbar_device(self) -> bool:
+        """Kept for compatibility: this build has no video."""
         return bool(self._option('enable_colorbar_device'))
 
     @enable_colorbar_device.setter
@@ -418,16 +424,19 @@ class Engine:
 
     @property
     def available_video_codecs(self) -> list[str]:
+        """Empty: this build has no video."""
         self._option('video_codecs')
         return []
 
     @property
     def video_devices(self) -> list[str]:
+        """Empty: this build has no video."""
         self._option('video_codecs')
         return []
 
     @property
     def default_video_device(self) -> str:
+        """Raises SIPCoreError: this build has no video."""
         raise SIPCoreError('there is no video device')
 
     @property
@@ -450,6 +459,7 @@ class Engine:
 
     @property
     def incoming_events(self) -> set[str]:
+        """Event packages to take SUBSCRIBEs for; none is taken yet, the answer is 489."""
         return set(self._option('incoming_events'))
 
     @property
@@ -459,26 +469,31 @@ class Engine:
 
     @property
     def input_devices(self) -> list[str]:
+        """Names of the sound devices that record."""
         self._option('codecs')
         return _sound_devices.input_devices()
 
     @property
     def output_devices(self) -> list[str]:
+        """Names of the sound devices that play."""
         self._option('codecs')
         return _sound_devices.output_devices()
 
     @property
     def sound_devices(self) -> list[str]:
+        """Names of all sound devices."""
         self._option('codecs')
         return _sound_devices.sound_devices()
 
     @property
     def default_input_device(self) -> str:
+        """The system's own choice. SIPCoreError when there is no device."""
         self._option('codecs')
         return _sound_devices.default_input_device()
 
     @property
     def default_output_device(self) -> str:
+        """The system's own choice. SIPCoreError when there is no device."""
         self._option('codecs')
         return _sound_devices.default_output_device()
 
@@ -492,12 +507,14 @@ class Engine:
         self._options['events'][event] = list(accept_types)
 
     def add_incoming_event(self, event: str) -> None:
+        """Add to `incoming_events`. ValueError: it is not among `events`."""
         self._check_running()
         if event not in self._options['events']:
             raise ValueError(f'unknown event package: {event}')
         self._options['incoming_events'].add(event)
 
     def remove_incoming_event(self, event: str) -> None:
+        """Take out of `incoming_events`. ValueError: it is not among `events`."""
         self._check_running()
         if event not in self._options['events']:
             raise ValueError(f'unknown event package: {event}')
@@ -512,6 +529,7 @@ class Engine:
         _endpoint.set_incoming_requests(self._options['incoming_requests'])
 
     def remove_incoming_request(self, method: str) -> None:
+        """Requests of this method are answered by the core again. ValueError: it could not have been added."""
         self._check_running()
         if method in FORBIDDEN_INCOMING:
             raise ValueError(f'{method} cannot be handed over')

@@ -20,15 +20,20 @@ class EngineProvider(Protocol):
     """What this module needs to know of the Engine. A port is None when its transport is off."""
 
     @property
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """True while the Engine runs."""
     @property
-    def ip_address(self) -> str | None: ...
+    def ip_address(self) -> str | None:
+        """The address it is bound to, None for all."""
     @property
-    def udp_port(self) -> int | None: ...
+    def udp_port(self) -> int | None:
+        """Bound UDP port."""
     @property
-    def tcp_port(self) -> int | None: ...
+    def tcp_port(self) -> int | None:
+        """Bound TCP port."""
     @property
-    def tls_port(self) -> int | None: ...
+    def tls_port(self) -> int | None:
+        """Bound TLS port."""
 
 
 _provider: EngineProvider | None = None

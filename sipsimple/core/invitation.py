@@ -75,18 +75,22 @@ class SDPPayloads:
 
     @property
     def proposed_local(self) -> FrozenSDPSession | None:
+        """Our offer or answer of the exchange under way."""
         return self._get('proposed_local')
 
     @property
     def proposed_remote(self) -> FrozenSDPSession | None:
+        """The peer's offer or answer of the exchange under way."""
         return self._get('proposed_remote')
 
     @property
     def active_local(self) -> FrozenSDPSession | None:
+        """Our description that is in force."""
         return self._get('active_local')
 
     @property
     def active_remote(self) -> FrozenSDPSession | None:
+        """The peer's description that is in force."""
         return self._get('active_remote')
 
 
@@ -145,6 +149,7 @@ class Invitation:
 
     @property
     def state(self) -> str | None:
+        """None (not used yet), 'incoming', 'outgoing', 'early', 'connecting', 'connected', 'disconnecting' or 'disconnected'."""
         return self._state
 
     @property
@@ -164,10 +169,12 @@ class Invitation:
 
     @property
     def call_id(self) -> str | None:
+        """The Call-ID, None before there is one."""
         return self.dialog_id.call_id
 
     @property
     def dialog_id(self) -> DialogID:
+        """Call-ID and tags of the dialog (RFC 3261 §12), each None while it is not known."""
         known = self._dialog_id
         if known is None or known.remote_tag is None:
             found = _invitation.dialog_id(self._handle) if self._handle is not None else None
@@ -178,30 +185,37 @@ class Invitation:
 
     @property
     def request_uri(self) -> FrozenSIPURI | None:
+        """Request URI of the INVITE, None before there is one."""
         return self._request_uri
 
     @property
     def from_header(self) -> FrozenFromHeader | None:
+        """From header of the INVITE, None before there is one."""
         return self._from_header
 
     @property
     def to_header(self) -> FrozenToHeader | None:
+        """To header of the INVITE, None before there is one."""
         return self._to_header
 
     @property
     def route_header(self) -> FrozenRouteHeader | None:
+        """The next hop of an outgoing INVITE, else None."""
         return self._route_header
 
     @property
     def local_contact_header(self) -> FrozenContactHeader | None:
+        """Our contact in the dialog, None while there is none."""
         return self._local_contact_header
 
     @property
     def remote_contact_header(self) -> FrozenContactHeader | None:
+        """The peer's contact in the dialog, None while it is not known."""
         return self._remote_contact_header
 
     @property
     def credentials(self) -> FrozenCredentials | None:
+        """What a challenge is answered with; None: it is the final answer."""
         return self._credentials
 
     @property
@@ -216,14 +230,17 @@ class Invitation:
 
     @property
     def local_identity(self) -> FrozenFromHeader | FrozenToHeader | None:
+        """Who we are: From of an outgoing INVITE, To of an incoming one; None before there is one."""
         return {'outgoing': self._from_header, 'incoming': self._to_header}.get(self._direction or '')
 
     @property
     def remote_identity(self) -> FrozenFromHeader | FrozenToHeader | None:
+        """Who the peer is: To of an outgoing INVITE, From of an incoming one; None before there is one."""
         return {'outgoing': self._to_header, 'incoming': self._from_header}.get(self._direction or '')
 
     @property
     def transfer_state(self) -> str | None:
+        """State of a REFER in the dialog (RFC 3515), None before one."""
         return self._transfer_state
 
     # ---- methods -----------------------------------------------------------------------------------------------

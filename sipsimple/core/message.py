@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from zope.interface import implementer
+
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.headers import FromHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader
 from sipsimple.core.request import Request, check_type
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, SIPURI
-from sipsimple.notification import NotificationCenter, NotificationData
+from sipsimple.notification import IObserver, NotificationCenter, NotificationData
 
 __all__ = ['Message']
 
 
+@implementer(IObserver)
 class Message:
     """A MESSAGE to the To URI; a str body is sent as UTF-8.
 
@@ -31,26 +34,32 @@ class Message:
 
     @property
     def from_header(self) -> FrozenFromHeader:
+        """Who sends it."""
         return self._request.from_header
 
     @property
     def to_header(self) -> FrozenToHeader:
+        """Whom it is for; its URI is the request URI too."""
         return self._request.to_header
 
     @property
     def route_header(self) -> FrozenRouteHeader:
+        """The next hop."""
         return self._request.route_header
 
     @property
     def content_type(self) -> str | None:
+        """Media type of the body."""
         return self._request.content_type
 
     @property
     def body(self) -> bytes | None:
+        """The body; a str was encoded in UTF-8."""
         return self._request.body
 
     @property
     def credentials(self) -> FrozenCredentials | None:
+        """What a challenge is answered with; None: it is the final answer."""
         return self._request.credentials
 
     @property
@@ -65,6 +74,7 @@ class Message:
 
     @property
     def peer_address(self) -> EndpointAddress | None:
+        """Where the last response came from, None before one."""
         return self._request.peer_address
 
     def send(self, timeout: float | None = None) -> None:

@@ -7,15 +7,18 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from zope.interface import implementer
+
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.headers import ContactHeader, FromHeader, FrozenRouteHeader, Header, RouteHeader, ToHeader
 from sipsimple.core.request import Request, check_type
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenSIPURI, SIPURI
-from sipsimple.notification import NotificationCenter, NotificationData
+from sipsimple.notification import IObserver, NotificationCenter, NotificationData
 
 __all__ = ['Registration']
 
 
+@implementer(IObserver)
 class Registration:
     """Registers one contact; each `register()` is a REGISTER of the same Call-ID with the next CSeq.
 

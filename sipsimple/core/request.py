@@ -125,34 +125,42 @@ class Request:
 
     @property
     def method(self) -> str:
+        """The method, as given."""
         return self._method
 
     @property
     def request_uri(self) -> FrozenSIPURI:
+        """The request URI."""
         return self._request_uri
 
     @property
     def from_header(self) -> FrozenFromHeader:
+        """The From header; its tag is made by the core."""
         return self._from_header
 
     @property
     def to_header(self) -> FrozenToHeader:
+        """The To header."""
         return self._to_header
 
     @property
     def route_header(self) -> FrozenRouteHeader:
+        """The next hop, with its transport."""
         return self._route_header
 
     @property
     def contact_header(self) -> FrozenContactHeader | None:
+        """The Contact header, None for none."""
         return self._contact_header
 
     @property
     def credentials(self) -> FrozenCredentials | None:
+        """What a challenge is answered with; None: it is the final answer."""
         return self._credentials
 
     @property
     def call_id(self) -> str:
+        """The Call-ID, made up unless it was given."""
         return self._call_id
 
     @property
@@ -162,14 +170,17 @@ class Request:
 
     @property
     def extra_headers(self) -> list[Header]:
+        """The headers that were given besides; a copy of the list."""
         return list(self._extra_headers)
 
     @property
     def content_type(self) -> str | None:
+        """Media type of the body, None without a body."""
         return self._content_type
 
     @property
     def body(self) -> bytes | None:
+        """The body, None for none; a str was encoded in UTF-8."""
         return self._body
 
     @property
@@ -179,6 +190,7 @@ class Request:
 
     @property
     def state(self) -> str:
+        """'INIT', 'IN_PROGRESS', 'EXPIRING' or 'TERMINATED'."""
         return self._state
 
     @property
@@ -338,6 +350,7 @@ class IncomingRequest:
 
     @property
     def peer_address(self) -> EndpointAddress:
+        """Where the request came from."""
         return self._peer_address
 
     def answer(self, code: int, reason: str | None = None, extra_headers: Iterable[Header] | None = None) -> None:

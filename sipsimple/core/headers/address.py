@@ -62,6 +62,7 @@ class BaseIdentityHeader(ParametersHeader):
 
     @classmethod
     def parse(cls, body: str) -> Self:
+        """The header whose text, after the colon, is `body`. SIPCoreError."""
         display_name, uri, rest = split_name_addr(body)
         self = cls.__new__(cls)
         self._uri = cls._uri_type.parse(uri)
@@ -263,6 +264,7 @@ class BaseContactHeader(ParametersHeader):
 
     @classmethod
     def parse(cls, body: str) -> Self:
+        """The header whose text is `body`; `*` has no uri. SIPCoreError."""
         if body.strip() == '*':
             return cls(None)
         display_name, uri, rest = split_name_addr(body)
@@ -324,6 +326,7 @@ class BaseReferToHeader(ParametersHeader):
 
     @classmethod
     def parse(cls, body: str) -> Self:
+        """The header whose text is `body`. SIPCoreError, also for more than one address (RFC 3515 §2.1)."""
         items = split_list(body)
         if len(items) != 1:  # RFC 3515 §2.1: exactly one
             raise SIPCoreError(f'expected one address in Refer-To: {body[:300]!r}')

@@ -35,6 +35,7 @@ def line_field(owner: Value, value: Any) -> str:
 
 
 def integer_field(limit: int) -> Callable[[Any, Any], int]:
+    """Return a check of numbers in 0..limit. ValueError in the check."""
     def check(owner: Value, value: Any) -> int:
         number = int(value)
         if not 0 <= number <= limit:
@@ -49,6 +50,7 @@ port_field = integer_field(65535)
 
 
 def port_count_field(owner: Value, value: Any) -> int:
+    """Check a number of ports: 1..65535. ValueError."""
     count = port_field(owner, value)
     if count == 0:
         raise ValueError('port_count must be at least 1')
