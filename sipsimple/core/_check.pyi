@@ -1,1 +1,2 @@
-def status_text(status: int) -> str: ...
+def status_text(status: int) -> str:
+    """PJSIP's own text for a status code."""

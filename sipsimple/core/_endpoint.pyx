@@ -109,46 +109,55 @@ def start_tls(host, unsigned int port, bint ipv6, bint verify_server, ca_file, c
 
 
 def stop_udp():
+    """Close the UDP transport; no-op when it is off."""
     with nogil:
         ss_ensure_thread()
         ss_udp_stop()
 
 
 def stop_tcp():
+    """Close the TCP listener; no-op when it is off."""
     with nogil:
         ss_ensure_thread()
         ss_tcp_stop()
 
 
 def stop_tls():
+    """Close the TLS listener; no-op when it is off."""
     with nogil:
         ss_ensure_thread()
         ss_tls_stop()
 
 
 def set_user_agent(str text):
+    """The User-Agent of requests and the Server of responses; '' for none."""
     cdef bytes data = text.encode()
     ss_ua_set_user_agent(data)
 
 
 def set_loop_detection(bint on):
+    """Answer 482 to requests that this endpoint sent itself."""
     ss_ua_set_loop_detection(on)
 
 
 def set_incoming_requests(methods):
+    """Methods whose requests become IncomingRequest objects, in place of those named before."""
     cdef bytes data = ' '.join(sorted(methods)).encode()
     ss_ua_set_incoming_requests(data)
 
 
 def set_trace(bint on):
+    """Post an event of kind SIP_TRACE for each message that is sent or received."""
     ss_trace_enable(on)
 
 
 def start_log(int level):
+    """Post an event of kind LOG for each line of PJSIP's log up to this level (0..LOG_MAX_LEVEL). With each start of the endpoint."""
     ss_log_start(level)
 
 
 def set_log_level(int level):
+    """Change the level (0..LOG_MAX_LEVEL) of a log that was started."""
     ss_log_set_level(level)
 
 

@@ -2,14 +2,27 @@ from collections.abc import Callable
 from typing import Any
 
 class Event:
+    """One native event: `kind`, `handle`, `num` (six ints), `data` (bytes, their meaning is in native/events.h)."""
     kind: int
     handle: int
     num: tuple[int, int, int, int, int, int]
     data: tuple[bytes, ...]
 
-def register(kind: int, handler: Callable[[Any, Event], None], fresh: bool = False) -> None: ...
-def interrupt() -> None: ...
-def drain(on_exception: Callable[[], None]) -> int: ...
+def register(kind: int, handler: Callable[[Any, Event], None], fresh: bool = False) -> None:
+    """Call handler(obj, event) on the Engine thread for each event of this kind.
+
+    `obj` is the live Python object of the event's handle (None for events of the Engine itself). With `fresh` the
+    handle is a new one that Python has not seen, and obj is None.
+    """
+def interrupt() -> None:
+    """Make a waiting drain() return."""
+def drain(on_exception: Callable[[], None]) -> int:
+    """Wait for events and serve them; returns the number served, 0 when interrupted with an empty queue.
+
+    Args:
+        on_exception: called without arguments, inside the except block, for each exception of a handler.
+    Thread: Engine thread only.
+    """
 
 LOG: int
 SIP_TRACE: int

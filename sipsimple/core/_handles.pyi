@@ -2,15 +2,24 @@ from typing import Self
 
 TYPES: tuple[str, ...]
 
-def bind(handle: int, obj: object) -> None: ...
-def unbind(handle: int) -> None: ...
-def keep(handle: int, obj: object) -> None: ...
-def release(handle: int) -> None: ...
-def lookup(handle: int) -> object | None: ...
-def live_objects() -> dict[str, int]: ...
-def counters() -> dict[str, int]: ...
+def bind(handle: int, obj: object) -> None:
+    """Let events for `handle` reach `obj` (held weakly)."""
+def unbind(handle: int) -> None:
+    """Forget `handle`; harmless when unknown."""
+def keep(handle: int, obj: object) -> None:
+    """Hold `obj` strongly until unbind() or release(); for objects that must live through an operation under way."""
+def release(handle: int) -> None:
+    """Undo keep()."""
+def lookup(handle: int) -> object | None:
+    """The live object of a handle, or None."""
+def live_objects() -> dict[str, int]:
+    """Live native objects per type, and `bound`, the handles that Python holds: for leak checks."""
+def counters() -> dict[str, int]:
+    """The native core's counters since the process started."""
 
 class Handle:
+    """Ownership of one native object: when this goes, the object is ended in the worker thread."""
     number: int
     def __new__(cls, number: int) -> Self: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End the native object now; idempotent, any thread."""

@@ -14,6 +14,7 @@ class Figures(TypedDict):
 
 @type_check_only
 class DirectionStatistics(TypedDict):
+    """Of packets received (`rx`) or sent (`tx`: losses and jitter as the peer reports them); `bytes` are payload."""
     packets: int
     bytes: int
     packets_discarded: int
@@ -27,6 +28,7 @@ class DirectionStatistics(TypedDict):
 
 @type_check_only
 class Statistics(TypedDict):
+    """`rtt` is the time of a round trip (RFC 3550 §6.4.1)."""
     rtt: Figures
     rx: DirectionStatistics
     tx: DirectionStatistics

@@ -27,6 +27,7 @@ class OneObjectFinder:
 
     @staticmethod
     def find_spec(fullname, path=None, target=None):
+        """Return the spec of a module that is in this object, else None (importlib.abc.MetaPathFinder)."""
         package, _, name = fullname.rpartition('.')
         if package == 'sipsimple.core' and name[:1] == '_' and ss_has_module(name.encode()):
             loader = ExtensionFileLoader(fullname, __file__)

@@ -352,6 +352,7 @@ cdef class RTPTransport:
 
     @property
     def remote_rtp_port(self):
+        """Where RTP is sent to; None before it is known."""
         cdef ss_rtp_info info
         self.info(True, &info)
         return info.remote_port or None

@@ -31,10 +31,6 @@ cdef class SDPNegotiator:
     An offer is followed by an answer of the other side, and that by `negotiate()`; then either side may offer anew. Descriptions are SDPSession or
     FrozenSDPSession objects; methods copy them.
 
-    Attributes (read-only):
-        state: "STATE_LOCAL_OFFER", "STATE_REMOTE_OFFER", "STATE_WAIT_NEGO" or "STATE_DONE", as PJMEDIA says it.
-        active_local, active_remote: a FrozenSDPSession, what was negotiated last; None before.
-        current_local, current_remote: a FrozenSDPSession, offer or answer that is not negotiated yet; None without one.
     Raises:
         PJSIPError: a method that is out of turn, a description that cannot be used.
         RuntimeError: the object was made by its class.
@@ -94,6 +90,7 @@ cdef class SDPNegotiator:
 
     @property
     def state(self):
+        """'STATE_LOCAL_OFFER', 'STATE_REMOTE_OFFER', 'STATE_WAIT_NEGO' or 'STATE_DONE', as PJMEDIA says it."""
         return (<bytes>ss_negotiator_state(self.alive())).decode()
 
     cdef object _get(self, int which):
@@ -109,18 +106,22 @@ cdef class SDPNegotiator:
 
     @property
     def active_local(self):
+        """Our description (a FrozenSDPSession) as negotiated last; None before."""
         return self._get(SS_NEG_ACTIVE_LOCAL)
 
     @property
     def active_remote(self):
+        """The peer's description (a FrozenSDPSession) as negotiated last; None before."""
         return self._get(SS_NEG_ACTIVE_REMOTE)
 
     @property
     def current_local(self):
+        """Our offer or answer (a FrozenSDPSession) that is not negotiated yet; None without one."""
         return self._get(SS_NEG_CURRENT_LOCAL)
 
     @property
     def current_remote(self):
+        """The peer's offer or answer (a FrozenSDPSession) that is not negotiated yet; None without one."""
         return self._get(SS_NEG_CURRENT_REMOTE)
 
 
