@@ -72,6 +72,11 @@
 #define PJMEDIA_HAS_SRTP                        1
 #define PJMEDIA_SRTP_HAS_SDES                   1
 #define PJMEDIA_SRTP_HAS_DTLS                   1
+/* RFC 7714. PJMEDIA wants names that libsrtp 2 had only when it was built with OpenSSL, long ago; Debian's has the ciphers by NSS. */
+#define PJMEDIA_SRTP_HAS_AES_GCM_256            1
+#define PJMEDIA_SRTP_HAS_AES_GCM_128            1
+#define srtp_aes_gcm_256_openssl                srtp_aes_gcm_256
+#define srtp_aes_gcm_128_openssl                srtp_aes_gcm_128
 
 #define PJMEDIA_HAS_VIDEO                       0
 #define PJMEDIA_HAS_WEBRTC_AEC                  0
