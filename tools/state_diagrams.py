@@ -46,11 +46,12 @@ def machines() -> dict[str, list[Row]]:
     from sipsimple.account import registration
     from sipsimple.application import application
     from sipsimple.core import invitation
-    from sipsimple.session import states
+    from sipsimple.session import states, transfer
     from sipsimple.streams.rtp import base
     return {
         'application': _followers(application.TRANSITIONS),
         'session': _inputs(states.TRANSITIONS),
+        'transfer': _inputs(transfer.TRANSFER_TRANSITIONS),
         'stream': _inputs(base.TRANSITIONS),
         'registration': _inputs(registration.TRANSITIONS),
         'invitation': _followers(invitation.TRANSITIONS),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from zope.interface import implementer
 
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
-from sipsimple.session.inputs import (NOTIFICATION_KINDS, Deadline, DeadlineExpired, Disconnected, EndRequested, Event, Inbox, Kind, NextEvent, Scheduler,
+from sipsimple.session.inputs import (ASIDE, NOTIFICATION_KINDS, Deadline, DeadlineExpired, Disconnected, EndRequested, Event, Inbox, Kind, NextEvent, Scheduler,
                                       ProposalCancelled, StreamFailed, Timer, reactor_scheduler)
 from sipsimple.session.states import TRANSITIONS, IllegalStateError, Input, SessionState
 from sipsimple.statemachine import InvalidTransition, StateMachine
@@ -177,8 +177,7 @@ class SessionBase:
             case Kind.STREAM_INITIALIZED | Kind.STREAM_STARTED | Kind.STREAM_FAILED:
                 if source not in self._observed:
                     return
-            case Kind.MESSAGE | Kind.PROGRESS | Kind.TRANSFER | Kind.HOLD:
-                # What is done about these at once needs no other procedure to be over.
+            case kind if kind in ASIDE:
                 if source is None or source is self._invitation:
                     self._run(self._handle_aside, event)
                 return

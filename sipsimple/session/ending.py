@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ReasonHeader, SIPCoreError, sip_status_messages
-from sipsimple.session import active, streamset
+from sipsimple.session import active, streamset, transferee, transferor
 from sipsimple.session.inputs import Disconnected, EndRequested, Failure, Kind, NextEvent
 from sipsimple.session.states import Input
 
@@ -98,6 +98,11 @@ def _finish(session: Session) -> None:
     for timer in (session._hold_timer, session._trying_timer):
         if timer is not None:
             timer.cancel()
+    # The core says this as well, before the dialog is gone, unless it is gone itself.
+    if session.transfer_handler.direction == 'outgoing':
+        transferor.fail(session, 0, 'the dialog ended')
+    else:
+        transferee.lost(session, 0, 'the dialog ended')
     session._detach()
     session._fire(Input.FINISHED)
     active.remove(session)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sipsimple.threading import reactor
 
-__all__ = ['Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS', 'NextEvent', 'ProposalCancelled',
+__all__ = ['ASIDE', 'Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS', 'NextEvent', 'ProposalCancelled',
            'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
 
 log = logging.getLogger('sipsimple.session')
@@ -38,7 +38,12 @@ class Kind(Enum):
     SDP = auto()                    # SIPInvitationGotSDPUpdate
     MESSAGE = auto()                # SIPInvitationGotMessage
     PROGRESS = auto()               # SIPInvitationGotProvisionalResponse: to a re-INVITE
-    TRANSFER = auto()               # SIPInvitationTransferNewIncoming
+    TRANSFER_CALL = auto()          # the application called transfer(), accept_transfer() or reject_transfer(); data: a function
+    TRANSFER_ASKED = auto()         # SIPInvitationTransferNewIncoming
+    TRANSFER_STARTED = auto()       # SIPInvitationTransferDidStart
+    TRANSFER_PROGRESS = auto()      # SIPInvitationTransferGotNotify
+    TRANSFER_ENDED = auto()         # SIPInvitationTransferDidEnd
+    TRANSFER_FAILED = auto()        # SIPInvitationTransferDidFail
     STREAM_INITIALIZED = auto()
     STREAM_STARTED = auto()
     STREAM_FAILED = auto()
@@ -49,12 +54,20 @@ NOTIFICATION_KINDS = {
     'SIPInvitationGotSDPUpdate': Kind.SDP,
     'SIPInvitationGotMessage': Kind.MESSAGE,
     'SIPInvitationGotProvisionalResponse': Kind.PROGRESS,
-    'SIPInvitationTransferNewIncoming': Kind.TRANSFER,
+    'SIPInvitationTransferNewIncoming': Kind.TRANSFER_ASKED,
+    'SIPInvitationTransferDidStart': Kind.TRANSFER_STARTED,
+    'SIPInvitationTransferGotNotify': Kind.TRANSFER_PROGRESS,
+    'SIPInvitationTransferDidEnd': Kind.TRANSFER_ENDED,
+    'SIPInvitationTransferDidFail': Kind.TRANSFER_FAILED,
     'MediaStreamDidInitialize': Kind.STREAM_INITIALIZED,
     'MediaStreamDidStart': Kind.STREAM_STARTED,
     'MediaStreamDidFail': Kind.STREAM_FAILED,
     'MediaStreamDidNotInitialize': Kind.STREAM_FAILED,
 }
+
+ASIDE = frozenset((Kind.MESSAGE, Kind.PROGRESS, Kind.HOLD, Kind.TRANSFER_CALL, Kind.TRANSFER_ASKED, Kind.TRANSFER_STARTED, Kind.TRANSFER_PROGRESS,
+                   Kind.TRANSFER_ENDED, Kind.TRANSFER_FAILED))
+"""What is handled at once, whatever procedure runs."""
 
 
 class Event(NamedTuple):

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sipsimple.core import SIPCoreError, SubjectHeader
-from sipsimple.session import active, ending, establish, hold, proposals, streamset
+from sipsimple.core import SIPCoreError, SIPURI, SubjectHeader
+from sipsimple.session import active, ending, establish, hold, proposals, streamset, transferee, transferor
 from sipsimple.session.base import SessionBase, log
 from sipsimple.session.incoming import proposed_streams, run_accept
 from sipsimple.session.focus import NoConferenceControl
 from sipsimple.session.inputs import Disconnected, EndRequested, Event, Kind
 from sipsimple.session.outgoing import ConnectRequest, forbidden_headers, run_connect
 from sipsimple.session.states import IllegalDirectionError, IllegalStateError, Input, SessionState
-from sipsimple.session.transfer import TransferHandler, TransferInfo, transfer_headers
+from sipsimple.session.transfer import TransferHandler, TransferInfo, TransferInput, transfer_headers
 from sipsimple.util import Null, NullType
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Session(SessionBase):
         self.replaced_session: Session | NullType = Null
         self.transfer_handler = TransferHandler()
         self.transfer_info: TransferInfo | NullType = Null
+        self._wanted: transferee.Wanted | None = None           # what the peer's REFER asks for
         self._has_offer = False                 # the INVITE of the peer had one
         self._closing = False                   # the procedure that ends the session was started
 
@@ -320,38 +321,75 @@ class Session(SessionBase):
 
     # Transfer
 
-    def transfer(self, target_uri: Any, replaced_session: Session | None = None) -> None:
-        """Send the peer to another URI.
+    def transfer(self, target_uri: Any, replaced_session: Session | None = None, extra_headers: Iterable[Any] | None = None) -> None:
+        """Ask the peer to call somebody else (RFC 3515). When that has come to be, this session is ended.
+
+        Args:
+            target_uri: a `SIPURI`, or text, for example 'sip:carol@example.com'.
+            replaced_session: an own connected session with that somebody, whose place the peer's call takes: an attended transfer (RFC 5589 §7).
+            extra_headers: further header fields for the REFER; a `Referred-By` of our own is in it unless given here.
 
         Raises:
-            IllegalStateError: the state is not `connected`.
-            NotImplementedError: this version cannot transfer sessions.
+            IllegalStateError: the state is not `connected`, a transfer is running, or the session to replace has no dialog.
+            ValueError, SIPCoreError: the target is no SIP URI.
+
+        Notifications: `SIPSessionTransferNewOutgoing`, `SIPSessionTransferDidStart`, `SIPSessionTransferGotProgress`; then `SIPSessionTransferDidEnd` and
+        those of `end()`, or `SIPSessionTransferDidFail`.
         """
+        target = SIPURI.parse(target_uri) if isinstance(target_uri, str) else SIPURI.new(target_uri)
+        headers = list(extra_headers or ())
+        if replaced_session is not None and (replaced_session.dialog_id is None or None in replaced_session.dialog_id):
+            raise IllegalStateError('the session to replace has no dialog')
         self._fire(Input.TRANSFER)
-        raise NotImplementedError('Session.transfer: this version cannot transfer sessions')
+        if not self.transfer_handler._try(TransferInput.ASK):
+            raise IllegalStateError('a transfer is running already')
+        self._send(Kind.TRANSFER_CALL, lambda: self._ask_for_transfer(lambda: transferor.ask(self, target, replaced_session, headers)))
+
+    def _ask_for_transfer(self, ask: Callable[[], None]) -> None:
+        """Reactor thread. The dialog has one transfer at a time: that of before may not be over yet, though its outcome is known."""
+        if self.transfer_handler._dialog is None:
+            ask()
+        else:
+            self.transfer_handler._next = ask
 
     def accept_transfer(self) -> None:
-        """Follow a transfer the peer asked for.
+        """Do what the peer asks for by REFER: call the target with an audio stream, on the same account. The new session is
+        `transfer_handler.new_session` and comes with `SIPSessionNewOutgoing`; when it has started, this one is ended.
 
         Raises:
-            IllegalStateError: not in the present state.
+            IllegalStateError: not in the present state, or it was accepted already.
             IllegalDirectionError: the peer did not ask for a transfer.
+
+        Notifications: `SIPSessionTransferDidStart`; then `SIPSessionTransferDidEnd` and those of `end()`, or `SIPSessionTransferDidFail`.
         """
-        self._check_incoming_transfer()
+        self._answer_transfer(TransferInput.ACCEPT)
+        self._send(Kind.TRANSFER_CALL, lambda: transferee.follow(self))
 
     def reject_transfer(self, code: int = 486, reason: str | None = None) -> None:
-        """Refuse a transfer the peer asked for.
+        """Refuse what the peer asks for by REFER. The session goes on.
+
+        Args:
+            code: status code, 300 to 699.
+            reason: text to send with it, None for the standard one.
 
         Raises:
-            IllegalStateError: not in the present state.
+            IllegalStateError: not in the present state, or it was accepted already.
             IllegalDirectionError: the peer did not ask for a transfer.
-        """
-        self._check_incoming_transfer()
+            ValueError: the code is no refusal.
 
-    def _check_incoming_transfer(self) -> None:
+        Notifications: `SIPSessionTransferDidFail`.
+        """
+        _check_refusal(code)
+        text = reason if reason is not None else ending.phrase(code)
+        self._answer_transfer(TransferInput.REFUSE)
+        self._send(Kind.TRANSFER_CALL, lambda: transferee.refuse(self, code, text))
+
+    def _answer_transfer(self, answer: TransferInput) -> None:
         self._fire(Input.ANSWER_TRANSFER)
         if self.transfer_handler.direction != 'incoming':
             raise IllegalDirectionError('there is no incoming transfer')
+        if not self.transfer_handler._try(answer):
+            raise IllegalStateError('the transfer was answered already')
 
     # Reactor thread
 
@@ -453,11 +491,26 @@ class Session(SessionBase):
                 self._post('SIPSessionGotMessage', method=data.method, request_uri=data.request_uri, headers=data.headers, body=data.body)
             case Kind.PROGRESS:
                 establish.got_provisional(self, event.data)
-            case Kind.TRANSFER:
-                # The core has told the peer that we are trying; without an end it would wait for one.
-                log.info('incoming transfer refused: this version cannot follow transfers')
-                if self._invitation is not None:
-                    self._invitation.notify_transfer_progress(501)
+            case Kind.TRANSFER_CALL:
+                event.data()
+            case Kind.TRANSFER_ASKED:
+                transferee.asked(self, event.data)
+            case _:
+                self._transfer_news(event)
+
+    def _transfer_news(self, event: Event) -> None:
+        """The core tells of the transfer that the dialog has, which may be one before that of the handler."""
+        handler = self.transfer_handler
+        direction, over = handler._dialog, event.kind in (Kind.TRANSFER_ENDED, Kind.TRANSFER_FAILED)
+        if over:
+            handler._dialog = None
+        if direction == 'outgoing':
+            transferor.heard(self, event)
+        elif event.kind is Kind.TRANSFER_FAILED:
+            transferee.lost(self, event.data.code, event.data.reason)
+        if over and handler._next is not None:
+            waiting, handler._next = handler._next, None
+            waiting()
 
     def _settle(self) -> None:
         events, self._deferred = self._deferred, []

@@ -20,7 +20,7 @@ class Settings:
     """Stands for SIPSimpleSettings."""
 
     user_agent = 'agent'
-    sip = SimpleNamespace(invite_timeout=90)
+    sip = SimpleNamespace(invite_timeout=90, transport_list=['udp', 'tcp'])
     rtp = SimpleNamespace(timeout=30, audio_codec_list=('PCMU', 'PCMA'))
     audio = SimpleNamespace()
 
@@ -121,7 +121,7 @@ class Agent:
         self.mixer = None
         self.account = SimpleNamespace(
             id='agent@127.0.0.1', uri=SIPURI('127.0.0.1', user='agent'), display_name='Agent', credentials=None,
-            contact=None,
+            contact=None, sip=SimpleNamespace(),
             rtp=SimpleNamespace(audio_codec_list=None, timeout=None, encryption=SimpleNamespace(enabled=False, key_negotiation='sdes_optional')),
             nat_traversal=SimpleNamespace(use_ice=False, stun_server_list=None, turn_server=None))
         self.quiet = False
@@ -231,6 +231,10 @@ class Agent:
 
     def do_call(self, session, method, *args, **kwargs):
         getattr(self.sessions[session], method)(*args, **kwargs)
+
+    def do_transfer(self, session, port, replaced=None, user='agent'):
+        """Send the peer of a session to another process."""
+        self.sessions[session].transfer(f'sip:{user}@127.0.0.1:{port}', None if replaced is None else self.sessions[replaced])
 
     def do_accept(self, session, only=None):
         target = self.sessions[session]

@@ -8,7 +8,7 @@ import pytest
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from sipsimple.core import (FrozenSDPSession, Route, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, SIPCoreError, SIPCoreInvalidStateError, SIPURI,
+from sipsimple.core import (DialogID, FrozenReferToHeader, FrozenSDPSession, FrozenSIPURI, FrozenToHeader, Header, Route, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, SIPCoreError, SIPCoreInvalidStateError, SIPURI,
                             ToHeader)
 from sipsimple.notification import IObserver, NotificationCenter, NotificationData, TimestampedNotificationData
 from sipsimple.session import Session, SessionManager, active
@@ -75,14 +75,16 @@ class FakeInvitation:
         self.direction = None
         self.transport = 'udp'
         self.peer_address = SimpleNamespace(ip='127.0.0.1', port=5060)
-        self.local_identity = self.remote_identity = self.remote_user_agent = self.route_header = None
+        self.local_identity = self.remote_user_agent = self.route_header = None
+        self.remote_identity = FrozenToHeader(FrozenSIPURI('example.com', user='you'))
         self.local_contact_header = self.remote_contact_header = None
         self.call_id = f'call-{id(self)}'
-        self.dialog_id = SimpleNamespace(call_id=self.call_id, local_tag='here', remote_tag='there')
+        self.dialog_id = DialogID(self.call_id, 'here', 'there')
         self.sdp = SimpleNamespace(proposed_local=None, proposed_remote=offer, active_local=None, active_remote=None)
         self.sent = []                  # (method, arguments) of all calls
         self.fail_send = None           # an exception for the next send
         self._untold = []
+        self.transferring = False
 
     def _post(self, name, **fields):
         NotificationCenter().post_notification(name, sender=self, data=NotificationData(**fields))
@@ -180,8 +182,32 @@ class FakeInvitation:
     def send_message(self, content_type, content, extra_headers=()):
         self._send('MESSAGE', self.state in ('early', 'connected'), content_type=content_type, content=content)
 
+    def transfer(self, target_uri, replaced_dialog_id=None, extra_headers=()):
+        self._send('REFER', self.state == 'connected' and not self.transferring, target_uri=target_uri, replaced_dialog_id=replaced_dialog_id,
+                   extra_headers=list(extra_headers))
+        self.transferring = True
+
     def notify_transfer_progress(self, code, reason=None):
-        self._send('NOTIFY', True, code=code)
+        self._send('NOTIFY', self.transferring, code=code, reason=reason)
+        if code >= 200 and not self.world.late:
+            self.end_transfer(code, reason or '')
+
+    def end_transfer(self, code, reason=''):
+        """The transfer of the dialog is over: what the core says then."""
+        self.transferring = False
+        if 200 <= code < 300:
+            self._post('SIPInvitationTransferDidEnd')
+        else:
+            self._post('SIPInvitationTransferDidFail', code=code, reason=reason)
+
+    def peer_refers(self, target='sip:carol@example.com', **headers):
+        self.transferring = True
+        fields = {'Refer-To': FrozenReferToHeader(target), **{name.replace('_', '-'): Header(name.replace('_', '-'), body) for name, body in headers.items()}}
+        self._post('SIPInvitationTransferNewIncoming', method='REFER', request_uri=None, headers=fields, body=None)
+        self._post('SIPInvitationTransferDidStart')
+
+    def peer_notifies(self, status_line):
+        self._post('SIPInvitationTransferGotNotify', body=status_line.encode(), headers={})
 
     def end(self, extra_headers=(), timeout=None):
         if self.state == 'disconnected':
@@ -344,11 +370,12 @@ class World:
         self.answer_end = True          # the peer answers our BYE and CANCEL
         self.late = False               # what follows from a call is told later: `invitation.tell()`
         self.invitations = []
-        self.settings = SimpleNamespace(user_agent='test', sip=SimpleNamespace(invite_timeout=90))
-        self.account = SimpleNamespace(contact=FakeContact(), uri=SIPURI('example.com', user='me'), display_name='Me', credentials=None)
+        self.settings = SimpleNamespace(user_agent='test', sip=SimpleNamespace(invite_timeout=90, transport_list=['udp', 'tcp']))
+        self.account = SimpleNamespace(contact=FakeContact(), uri=SIPURI('example.com', user='me'), display_name='Me', credentials=None,
+                                       sip=SimpleNamespace(outbound_proxy=None, always_use_my_proxy=False), id=SimpleNamespace(domain='example.com'))
         monkeypatch.setattr(SessionBase, 'scheduler', self.scheduler)
         monkeypatch.setattr('sipsimple.session.outgoing.Invitation', self._new_invitation)
-        for module in ('outgoing', 'incoming', 'proposals'):
+        for module in ('outgoing', 'incoming', 'proposals', 'transferee'):
             monkeypatch.setattr(f'sipsimple.session.{module}.settings', lambda: self.settings)
         for module in ('incoming',):
             monkeypatch.setattr(f'sipsimple.session.{module}.MediaStreamRegistry', [FakeStream, FakeText])

@@ -722,18 +722,3 @@ def test_message_in_the_dialog(world):
     assert invitation.last('MESSAGE').content == 'hello'
     invitation._post('SIPInvitationGotMessage', method='MESSAGE', request_uri=None, headers={}, body=b'hi')
     assert world.recorder.one('SIPSessionGotMessage').body == b'hi'
-
-
-def test_transfer_says_that_it_cannot(world):
-    session, invitation = world.connected()
-    with pytest.raises(NotImplementedError, match='transfer'):
-        session.transfer('sip:other@example.com')
-    with pytest.raises(IllegalDirectionError):
-        session.accept_transfer()
-    with pytest.raises(IllegalDirectionError):
-        session.reject_transfer()
-    invitation._post('SIPInvitationTransferNewIncoming', method='REFER', headers={}, body=None)
-    assert invitation.last('NOTIFY').code == 501 and session.state == 'connected'
-    session.end()
-    with pytest.raises(IllegalStateError):
-        session.transfer('sip:other@example.com')
