@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -204,15 +205,20 @@ class SDK:
         try:
             status: int | str = self._process.wait(LIMIT)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            status = 'nothing: it was killed'
+            self._process.send_signal(signal.SIGABRT)           # its threads tell where they are
+            try:
+                self._process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            last = [(event.name, event.sender) for event in self._events[-12:] if event.name != 'SIPEngineSIPTrace']
+            status = f'nothing within {LIMIT} s, after {last}'
         self._reader.join(LIMIT)
         self._process.stdout.close()
         text = self.errors()
         self._errors.close()
         if check:
-            assert status == 0, f'{self.name} ended with {status}: {text[-3000:]}'
+            assert status == 0, f'{self.name} ended with {status}: {text[-8000:]}'
             faults = [event for event in self._events if event.name in ('SIPEngineGotException', 'SIPApplicationGotFatalError')]
             assert not faults, f'{self.name}: {faults}'
 

@@ -303,6 +303,8 @@ class Agent:
 
 
 if __name__ == '__main__':
+    import faulthandler
     import logging
+    faulthandler.enable()               # the test that waits in vain for our end aborts us
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format='%(levelname)s %(name)s: %(message)s')
     Agent().run()
