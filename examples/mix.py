@@ -24,7 +24,7 @@ with NotificationQueue() as events:
     recorder.start()
     for player in players:
         player.start()
-    for player in players:
+    for _ in players:
         wait_for('WavePlayerDidEnd')
     recorder.stop()
     bridge.stop()

@@ -57,7 +57,7 @@ def _compress(state: tuple[int, ...], block: bytes) -> tuple[int, ...]:
         else:
             mixed, constant = b ^ c ^ d, 0xCA62C1D6
         a, b, c, d, e = ((a << 5 | a >> 27) + mixed + e + constant + word) & 0xFFFFFFFF, a, (b << 30 | b >> 2) & 0xFFFFFFFF, c, d
-    return tuple((old + new) & 0xFFFFFFFF for old, new in zip(state, (a, b, c, d, e)))
+    return tuple((old + new) & 0xFFFFFFFF for old, new in zip(state, (a, b, c, d, e), strict=True))
 
 
 def _advance(state: tuple[int, ...], blocks: bytes) -> tuple[int, ...]:

@@ -166,7 +166,7 @@ class TraceLog:
         queue: SimpleQueue[Any] = SimpleQueue()
         listener = QueueListener(queue, file)
         listener.start()
-        logger = logging.Logger(f'sipsimple.trace.{kind}', logging.INFO)
+        logger = logging.Logger(f'sipsimple.trace.{kind}', logging.INFO)      # noqa: LOG001 - outside the tree: not for the application's handlers
         logger.addHandler(QueueHandler(queue))
         self._files.append(file)
         self._listeners.append(listener)

@@ -15,8 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime as DateTime
-from datetime import timezone
+from datetime import UTC, datetime as DateTime
 from queue import SimpleQueue
 from typing import Any, ClassVar
 from weakref import ref
@@ -59,7 +58,7 @@ class TimestampedNotificationData(NotificationData):
 
     def __init__(self, **fields: Any) -> None:
         if 'timestamp' not in fields:
-            fields['timestamp'] = DateTime.now(timezone.utc).astimezone()
+            fields['timestamp'] = DateTime.now(UTC).astimezone()
         super().__init__(**fields)
 
 
@@ -83,7 +82,7 @@ class Notification:
     @property
     def utcdatetime(self) -> DateTime:
         """When it was posted, in UTC (aware)."""
-        return DateTime.fromtimestamp(self.timestamp, timezone.utc)
+        return DateTime.fromtimestamp(self.timestamp, UTC)
 
     def __repr__(self) -> str:
         return f'<Notification {self.name} from {self.sender!r}: {self.data!r}>'

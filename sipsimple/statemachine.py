@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 __all__ = ['InvalidTransition', 'StateMachine', 'describe']
 
 S = TypeVar('S')
-I = TypeVar('I')
+I = TypeVar('I')        # noqa: E741 - the input
 
 
 class InvalidTransition(Exception):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timezone, tzinfo
-from typing import TYPE_CHECKING, ClassVar
-from typing import Any as Anything
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any as Anything, ClassVar
 
 if TYPE_CHECKING:
     from sipsimple._sha1 import sha1 as sha1
@@ -108,7 +107,7 @@ class ISOTimestamp(datetime):
         if len(args) == 1 and not kwargs and isinstance(args[0], (str, datetime)):
             moment = args[0] if isinstance(args[0], datetime) else datetime.fromisoformat(args[0].strip())
         else:
-            moment = datetime(*args, **kwargs)
+            moment = datetime(*args, **kwargs)      # noqa: DTZ001 - made aware below
         if moment.tzinfo is None:
             moment = moment.astimezone()
         return super().__new__(cls, moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second,
@@ -117,12 +116,12 @@ class ISOTimestamp(datetime):
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> ISOTimestamp:
         """The present moment, in local time unless a zone is given."""
-        return cls(datetime.now(tz or timezone.utc).astimezone(tz))
+        return cls(datetime.now(tz or UTC).astimezone(tz))
 
     @classmethod
     def utcnow(cls) -> ISOTimestamp:
         """The present moment in UTC."""
-        return cls(datetime.now(timezone.utc))
+        return cls(datetime.now(UTC))
 
     def __str__(self) -> str:
         return self.isoformat()

@@ -124,7 +124,7 @@ class Tree:
         output.unlink()
 
     def _link(self, scratch: Path) -> Path:
-        builds = [path for path in (ROOT / 'build').glob(f'{"debug" if self.flavour == "debug" else "develop"}-*')]
+        builds = list((ROOT / 'build').glob(f'{"debug" if self.flavour == "debug" else "develop"}-*'))
         assert builds, f'no {self.flavour} build of the native core'
         folder = max(builds, key=lambda path: path.stat().st_mtime)
         name = cython_ext.so_name()

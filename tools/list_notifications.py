@@ -165,7 +165,8 @@ def scan(root: Path = ROOT) -> dict[str, Posted]:
                 continue
             fields = [name for name in _keywords(call, function, module) if name not in OWN_ARGUMENTS]
             data = [keyword.value for keyword in call.keywords if keyword.arg == 'data'] + \
-                [argument for argument in call.args[1:] if isinstance(argument, (ast.Call, ast.Dict)) or isinstance(argument, ast.Name) and argument.id == 'data']
+                [argument for argument in call.args[1:]
+                 if isinstance(argument, (ast.Call, ast.Dict)) or isinstance(argument, ast.Name) and argument.id == 'data']
             for value in data:
                 fields += _fields(value, function, module)
             for name in _texts(call.args[0], function):

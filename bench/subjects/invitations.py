@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from bench.subjects import commands
-from sipsimple.core import SIPURI, ContactHeader, Engine, FromHeader, Invitation, RouteHeader, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, ToHeader
+from sipsimple.core import ContactHeader, Engine, FromHeader, Invitation, RouteHeader, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, SIPURI, ToHeader
 from sipsimple.notification import NotificationCenter
 
 ADDRESS = '127.0.0.1'

@@ -15,7 +15,7 @@ from sipsimple.account import AccountManager, BonjourAccount, ContactURIFactory
 from sipsimple.application import SIPApplication
 from sipsimple.configuration.datatypes import PortRange
 from sipsimple.configuration.settings import SIPSimpleSettings
-from sipsimple.core import SIPURI, Route, ToHeader
+from sipsimple.core import Route, SIPURI, ToHeader
 from sipsimple.notification import NotificationCenter
 from sipsimple.session import Session
 from sipsimple.storage import MemoryStorage

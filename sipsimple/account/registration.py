@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipsimple.configuration.settings import SIPSimpleSettings
-from sipsimple.core import (
-    ContactHeader, FromHeader, Header, NoGRUU, Registration, Route, RouteHeader, SIPCoreError, SIPURI)
+from sipsimple.core import ContactHeader, FromHeader, Header, NoGRUU, Registration, Route, RouteHeader, SIPCoreError, SIPURI
 from sipsimple.lookup import DNSLookup, DNSLookupError
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
 from sipsimple.threading import call_in_twisted_thread, reactor

@@ -6,8 +6,21 @@ from typing import Any
 
 from sipsimple.configuration import Setting, SettingsGroup
 from sipsimple.configuration.datatypes import (
-    AudioCodecList, MSRPConnectionModel, MSRPRelayAddress, MSRPTransport, NonNegativeInteger, Path, SIPAddress, SIPProxyAddress, SIPTransport,
-    SRTPKeyNegotiation, STUNServerAddressList, TURNServerAddress, VideoCodecList, XCAPRoot)
+    AudioCodecList,
+    MSRPConnectionModel,
+    MSRPRelayAddress,
+    MSRPTransport,
+    NonNegativeInteger,
+    Path,
+    SIPAddress,
+    SIPProxyAddress,
+    SIPTransport,
+    SRTPKeyNegotiation,
+    STUNServerAddressList,
+    TURNServerAddress,
+    VideoCodecList,
+    XCAPRoot,
+)
 
 __all__ = ['AuthSettings', 'BonjourMSRPSettings', 'BonjourNATTraversal', 'BonjourPresenceSettings', 'BonjourSIPSettings', 'MSRPSettings',
            'MessageSummarySettings', 'NATTraversalSettings', 'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',

@@ -25,8 +25,6 @@ from sipsimple.util import Singleton
 if TYPE_CHECKING:
     from sipsimple.application.devices import AudioDevices
     from sipsimple.application.network import NetworkWatch
-    from sipsimple.audio import AudioDevice, RootAudioBridge
-    from sipsimple.core import AudioMixer, Engine
     from sipsimple.notification import Notification
     from sipsimple.storage import FileStorage, MemoryStorage
 

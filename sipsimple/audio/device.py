@@ -16,7 +16,7 @@ DEVICE_SLOT = 0
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f'{name} must be True or False, not {value!r}')  # noqa: TRY004 - what the API promises
+        raise ValueError(f'{name} must be True or False, not {value!r}')
     return value
 
 

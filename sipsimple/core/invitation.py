@@ -13,7 +13,16 @@ from typing import Any, ClassVar, NamedTuple
 from sipsimple.core import _endpoint, _events, _handles, _invitation, _timers
 from sipsimple.core.errors import SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
-    ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
+    ContactHeader,
+    FromHeader,
+    FrozenContactHeader,
+    FrozenFromHeader,
+    FrozenRouteHeader,
+    FrozenToHeader,
+    Header,
+    RouteHeader,
+    ToHeader,
+)
 from sipsimple.core.messages import Request, Response, parse_message, parse_request, parse_sipfrag
 from sipsimple.core.request import check_reason, check_timeout, check_type, name_addr, parameters_of, route_body
 from sipsimple.core.sdp import FrozenSDPSession, SDPSession
@@ -703,7 +712,7 @@ class Invitation:
 
     @classmethod
     def _incoming(cls, event: _events.Event) -> Invitation:
-        raw, source, transport, local_tag, contact, sdp = event.data
+        raw, source, transport, _local_tag, contact, sdp = event.data
         self = cls.__new__(cls)
         self._setup()
         self._handle = _handles.Handle(event.handle)

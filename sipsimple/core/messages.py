@@ -15,12 +15,25 @@ from typing import Any
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.fields import number
 from sipsimple.core.headers.address import (
-    FrozenContactHeader, FrozenFromHeader, FrozenRecordRouteHeader, FrozenReferToHeader, FrozenRouteHeader,
-    FrozenToHeader)
+    FrozenContactHeader,
+    FrozenFromHeader,
+    FrozenRecordRouteHeader,
+    FrozenReferToHeader,
+    FrozenRouteHeader,
+    FrozenToHeader,
+)
 from sipsimple.core.headers.base import BaseHeader, FrozenHeader
 from sipsimple.core.headers.general import (
-    FrozenContentTypeHeader, FrozenEventHeader, FrozenReasonHeader, FrozenReplacesHeader, FrozenRetryAfterHeader,
-    FrozenSubjectHeader, FrozenSubscriptionStateHeader, FrozenViaHeader, FrozenWarningHeader)
+    FrozenContentTypeHeader,
+    FrozenEventHeader,
+    FrozenReasonHeader,
+    FrozenReplacesHeader,
+    FrozenRetryAfterHeader,
+    FrozenSubjectHeader,
+    FrozenSubscriptionStateHeader,
+    FrozenViaHeader,
+    FrozenWarningHeader,
+)
 from sipsimple.core.headers.syntax import split_list
 from sipsimple.core.values import FrozenSIPURI
 
@@ -99,7 +112,7 @@ def _parse_number(values: list[str]) -> int:
 
 
 def _parse_cseq(values: list[str]) -> tuple[int, str]:
-    digits, sign, method = values[0].strip().replace('\t', ' ').partition(' ')
+    digits, _sign, method = values[0].strip().replace('\t', ' ').partition(' ')
     value, method = number(digits), method.strip()
     if value is None or not method:
         raise SIPCoreError(f'invalid CSeq: {values[0][:300]!r}')

@@ -10,7 +10,16 @@ from typing import Any, ClassVar
 from sipsimple.core import _endpoint, _events, _handles, _request, _timers
 from sipsimple.core.errors import PJSIPError, SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
-    ContactHeader, FromHeader, FrozenContactHeader, FrozenFromHeader, FrozenRouteHeader, FrozenToHeader, Header, RouteHeader, ToHeader)
+    ContactHeader,
+    FromHeader,
+    FrozenContactHeader,
+    FrozenFromHeader,
+    FrozenRouteHeader,
+    FrozenToHeader,
+    Header,
+    RouteHeader,
+    ToHeader,
+)
 from sipsimple.core.headers.syntax import format_parameters
 from sipsimple.core.messages import parse_message, parse_request, parse_response
 from sipsimple.core.values import Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI

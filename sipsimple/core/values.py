@@ -8,8 +8,7 @@ from urllib.parse import unquote_to_bytes
 
 from sipsimple.core.containers import frozendict
 from sipsimple.core.errors import SIPCoreError
-from sipsimple.core.fields import (
-    EMPTY, Value, abstract, flag_field, optional_port, optional_text, parameters_field, text_field, twins)
+from sipsimple.core.fields import EMPTY, Value, abstract, flag_field, optional_port, optional_text, parameters_field, text_field, twins
 
 __all__ = [
     'BaseSIPURI', 'SIPURI', 'FrozenSIPURI', 'BaseCredentials', 'Credentials', 'FrozenCredentials', 'EndpointAddress']

@@ -60,7 +60,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def _check_values(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Let the types of the settings judge what they will be given."""
     from sipsimple.configuration.datatypes import AudioCodecList, SIPAddress, SIPProxyAddress
-    from sipsimple.core import SIPURI, SIPCoreError
+    from sipsimple.core import SIPCoreError, SIPURI
     try:
         if options.codec:
             AudioCodecList(options.codec)

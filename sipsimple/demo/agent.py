@@ -136,7 +136,7 @@ class Agent:
 
     def do_call(self, target: str, address: str | None = None, port: int | None = None, transport: str = 'udp') -> None:
         """Call `target`, at that address or where DNS says."""
-        from sipsimple.core import SIPURI, Route, ToHeader
+        from sipsimple.core import Route, SIPURI, ToHeader
         from sipsimple.lookup import DNSLookup
         from sipsimple.session import Session
         from sipsimple.streams import AudioStream

@@ -79,7 +79,8 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
     heard = _notes(alices_recording)
     terminal.check(heard == notes, f'the notes in alice\'s recording: {_hertz(heard)}' + ('' if heard == notes else f', but bob played {_hertz(notes)}'))
     for name, expected in (('bob', ALICES_DIGITS), ('alice', BOBS_DIGITS)):
-        terminal.check(digits[name] == expected, f'DTMF at {name}: {digits[name] or "nothing"}' + ('' if digits[name] == expected else f' instead of {expected}'))
+        instead = '' if digits[name] == expected else f' instead of {expected}'
+        terminal.check(digits[name] == expected, f'DTMF at {name}: {digits[name] or "nothing"}{instead}')
     for name, report in reports.items():
         _check_media(terminal, options, name, report)
     lost = [message.text for message in ladder.merge(alice.trace, bob.trace) if not message.arrived]

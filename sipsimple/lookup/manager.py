@@ -60,7 +60,7 @@ class DNSManager:
     read_configuration: Callable[[], SystemConfiguration]
     cache: AnswerCache
 
-    def __new__(cls) -> DNSManager:  # noqa: PYI034 - one instance for subclasses as well
+    def __new__(cls) -> DNSManager:
         with cls._instance_lock:
             if cls._instance is None:
                 manager = super().__new__(cls)
@@ -106,7 +106,7 @@ class DNSManager:
             self._probe_again()
             return
         if isinstance(nameservers, str):
-            raise ValueError('nameservers must be a list')  # noqa: TRY004 - as for any other unusable list
+            raise ValueError('nameservers must be a list')
         self._use([normalize_nameserver(nameserver) for nameserver in nameservers], pinned=True)
 
     @property

@@ -180,7 +180,7 @@ def _parse(data: bytes) -> dns.message.Message | None:
     try:
         # A cut message parses up to the cut: only its TC flag matters then.
         return dns.message.from_wire(data, ignore_trailing=True, continue_on_error=bool(len(data) > 2 and data[2] & 2))
-    except Exception:  # noqa: BLE001 - the parser's own classes and what broken input makes of it: the network may send anything
+    except Exception:
         return None
 
 

@@ -175,7 +175,7 @@ def order_srv(records: Iterable[SRV], rng: RandomSource = DEFAULT_RANDOM) -> lis
             else:
                 pick = rng.randint(0, total)
                 running = 0
-                for chosen, record in enumerate(candidates):
+                for chosen, record in enumerate(candidates):        # noqa: B007 - used after the loop
                     running += record.weight
                     if running >= pick:
                         break
@@ -214,7 +214,7 @@ class _Chooser:
         replies = yield queries
         if len(replies) != len(queries):
             raise ValueError(f'{len(queries)} queries, {len(replies)} replies')
-        self.failures += [(q, r.outcome) for q, r in zip(queries, replies) if r.outcome not in (Outcome.FOUND, Outcome.ABSENT)]
+        self.failures += [(q, r.outcome) for q, r in zip(queries, replies, strict=True) if r.outcome not in (Outcome.FOUND, Outcome.ABSENT)]
         return replies
 
     def failure(self, what: str) -> DNSLookupError:
@@ -240,7 +240,7 @@ class _Chooser:
         if pending:
             queries = [Query(host, record_type) for host in pending for record_type in self.record_types]
             replies = yield from self.ask(queries)
-            for query, reply in zip(queries, replies):
+            for query, reply in zip(queries, replies, strict=True):
                 addresses = [record.address for record in reply.records if isinstance(record, Address)]
                 found.setdefault(query.name, []).extend(list(dict.fromkeys(addresses))[:MAX_ADDRESSES])
         return found
@@ -251,7 +251,7 @@ class _Chooser:
         srv_records: dict[str, list[SRV]] = {}
         if srv_queries:
             replies = yield from self.ask(srv_queries)
-            for query, reply in zip(srv_queries, replies):
+            for query, reply in zip(srv_queries, replies, strict=True):
                 srv_records[query.name] = [record for record in reply.records if isinstance(record, SRV)]
         hosts: list[tuple[str, str, int]] = []
         for place in places:

@@ -10,8 +10,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from zope.interface import implementer
 
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
-from sipsimple.session.inputs import (ASIDE, NOTIFICATION_KINDS, Deadline, DeadlineExpired, Disconnected, EndRequested, Event, Inbox, Kind, NextEvent, Scheduler,
-                                      ProposalCancelled, StreamFailed, Timer, reactor_scheduler)
+from sipsimple.session.inputs import (
+    ASIDE,
+    NOTIFICATION_KINDS,
+    Deadline,
+    DeadlineExpired,
+    Disconnected,
+    EndRequested,
+    Event,
+    Inbox,
+    Kind,
+    NextEvent,
+    ProposalCancelled,
+    Scheduler,
+    StreamFailed,
+    Timer,
+    reactor_scheduler,
+)
 from sipsimple.session.states import TRANSITIONS, IllegalStateError, Input, SessionState
 from sipsimple.statemachine import InvalidTransition, StateMachine
 

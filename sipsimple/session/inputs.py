@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Protocol
 
 from sipsimple.threading import reactor
 
-__all__ = ['ASIDE', 'Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS', 'NextEvent', 'ProposalCancelled',
-           'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
+__all__ = ['ASIDE', 'Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS', 'NextEvent',
+           'ProposalCancelled', 'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
 
 log = logging.getLogger('sipsimple.session')
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sipsimple.core import SIPCoreError, SIPURI, SubjectHeader
 from sipsimple.session import active, ending, establish, hold, proposals, streamset, transferee, transferor
 from sipsimple.session.base import SessionBase, log
-from sipsimple.session.incoming import proposed_streams, run_accept
 from sipsimple.session.focus import NoConferenceControl
+from sipsimple.session.incoming import proposed_streams, run_accept
 from sipsimple.session.inputs import Disconnected, EndRequested, Event, Kind
 from sipsimple.session.outgoing import ConnectRequest, forbidden_headers, run_connect
 from sipsimple.session.states import IllegalDirectionError, IllegalStateError, Input, SessionState

@@ -8,7 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import inspect
 from collections.abc import Callable, Generator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ClassVar, Generic, ParamSpec, TypeVar
 
@@ -107,7 +107,7 @@ class Command:
         module = frame.f_back.f_globals.get('__name__', '') if frame is not None and frame.f_back is not None else ''
         self.name = name
         self.event: Event[Any] = event if event is not None else Event()
-        self.timestamp = timestamp if timestamp is not None else datetime.now(timezone.utc)
+        self.timestamp = timestamp if timestamp is not None else datetime.now(UTC)
         for key, value in {**self._defaults.get((module, name), {}), **kwargs}.items():
             setattr(self, key, value)
 

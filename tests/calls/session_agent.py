@@ -38,13 +38,13 @@ def install_settings() -> None:
 
 install_settings()
 
-from zope.interface import implementer          # noqa: E402
+from zope.interface import implementer  # noqa: E402
 
-from sipsimple.core import ContactURIFactory, Credentials, Engine, Route, SDPMediaStream, SIPURI, ToHeader          # noqa: E402
-from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData          # noqa: E402
-from sipsimple.session import IllegalStateError, Session, SessionManager           # noqa: E402
-from sipsimple.streams import IMediaStream, MediaStreamRegistrar, UnknownStreamError           # noqa: E402
-from sipsimple.threading import call_in_twisted_thread, reactor          # noqa: E402
+from sipsimple.core import ContactURIFactory, Credentials, Engine, Route, SDPMediaStream, SIPURI, ToHeader  # noqa: E402
+from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData  # noqa: E402
+from sipsimple.session import IllegalStateError, Session, SessionManager  # noqa: E402
+from sipsimple.streams import IMediaStream, MediaStreamRegistrar, UnknownStreamError  # noqa: E402
+from sipsimple.threading import call_in_twisted_thread, reactor  # noqa: E402
 
 
 @implementer(IMediaStream)

@@ -11,12 +11,11 @@ import os
 import random
 import re
 import socket
-import threading
 import time
 
 import pytest
-from tests.native.audio_support import read_samples, share
 
+from tests.native.audio_support import read_samples, share
 from tests.support.mutation import Mutator
 from tests.support.wire import Wire
 

@@ -14,8 +14,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from sipsimple.demo.agent import Agent          # noqa: E402
-from sipsimple.notification import Notification         # noqa: E402
+from sipsimple.demo.agent import Agent
+from sipsimple.notification import Notification
 
 FACTS = ('ice_active', 'local_rtp_candidate_type', 'remote_rtp_candidate_type', 'local_rtp_address', 'local_rtp_port', 'remote_rtp_address_received',
          'remote_rtp_port_received', 'remote_rtp_address_sdp', 'remote_rtp_port_sdp', 'remote_rtp_address', 'remote_rtp_port', 'codec', 'srtp_active',

@@ -54,7 +54,7 @@ class Process:
         self.events: list[dict[str, Any]] = []
         self._taken = 0
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()     # noqa: SIM115 - for the life of the process
         path = os.pathsep.join(filter(None, [str(HERE.parent.parent), os.environ.get('PYTHONPATH')]))
         self._process = subprocess.Popen([sys.executable, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
                                          env={**os.environ, 'PYTHONPATH': path, **(environment or {})})

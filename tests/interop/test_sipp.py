@@ -13,7 +13,22 @@ from tests.support.lab import lab_fixture
 from tests.support.programs import hear, write_notes
 from tests.support.sdk import SDK
 from tests.support.sipp import (
-    Sipp, ack, ack_failure, ack_within, cancel, invite, pause, receive, receive_invite, register, reply, reply_late, reply_within, request, sdp)
+    Sipp,
+    ack,
+    ack_failure,
+    ack_within,
+    cancel,
+    invite,
+    pause,
+    receive,
+    receive_invite,
+    register,
+    reply,
+    reply_late,
+    reply_within,
+    request,
+    sdp,
+)
 
 pytestmark = pytest.mark.interop
 

@@ -14,7 +14,7 @@ from sipsimple.application import SIPApplication
 from sipsimple.audio import WavePlayer
 from sipsimple.configuration.datatypes import PortRange
 from sipsimple.configuration.settings import SIPSimpleSettings
-from sipsimple.core import SIPURI, Engine, Route, ToHeader
+from sipsimple.core import Engine, Route, SIPURI, ToHeader
 from sipsimple.lookup import DNSManager
 from sipsimple.notification import IObserver, Notification, NotificationCenter
 from sipsimple.session import Session, SessionManager

@@ -11,8 +11,24 @@ from typing import Any
 
 from zope.interface import implementer
 
-from sipsimple.core import (AudioMixer, AudioTransport, ContactHeader, Engine, FromHeader, Invitation, RecordingWaveFile, Route, RouteHeader, RTPTransport,
-                            SDPConnection, SDPSession, SIPURI, SIPCoreError, ToHeader, WaveFile)
+from sipsimple.core import (
+    AudioMixer,
+    AudioTransport,
+    ContactHeader,
+    Engine,
+    FromHeader,
+    Invitation,
+    RecordingWaveFile,
+    Route,
+    RouteHeader,
+    RTPTransport,
+    SDPConnection,
+    SDPSession,
+    SIPCoreError,
+    SIPURI,
+    ToHeader,
+    WaveFile,
+)
 from sipsimple.notification import IObserver, Notification, NotificationCenter
 from tests.load.app import media_figures
 from tests.load.child import Child

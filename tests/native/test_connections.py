@@ -75,7 +75,7 @@ def test_messages_are_not_held_back(engine: Engine) -> None:
         assert ours[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
         ours[0].close()
     with socket.create_server(('127.0.0.1', 0)) as server:
-        from sipsimple.core import SIPURI, FromHeader, Message, RouteHeader, ToHeader
+        from sipsimple.core import FromHeader, Message, RouteHeader, SIPURI, ToHeader
         port = server.getsockname()[1]
         target = SIPURI('127.0.0.1', port=port, parameters={'transport': 'tcp'})
         message = Message(FromHeader(SIPURI('127.0.0.1', user='engine')), ToHeader(target), RouteHeader(target), 'text/plain', 'hello')

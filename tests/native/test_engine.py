@@ -12,8 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sipsimple.core import (
-    Engine, FromHeader, Header, PJSIPError, PJSIPTLSError, Request, RouteHeader, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader)
+from sipsimple.core import Engine, FromHeader, Header, PJSIPError, PJSIPTLSError, Request, RouteHeader, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader
 from sipsimple.core._handles import counters
 from sipsimple.core._timers import call_later
 from tests.support.engine import Seen, nothing_left, running_engine

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sipsimple.core import FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPCoreError, SIPURI, ToHeader
-from sipsimple.core import _invitation
+from sipsimple.core import FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPCoreError, SIPURI, ToHeader, _invitation
 from sipsimple.core._handles import counters
 from sipsimple.notification import NotificationCenter
 from tests.support.engine import Seen, nothing_left, running_engine, wait_until

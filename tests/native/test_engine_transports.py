@@ -299,7 +299,8 @@ def test_call_over_tls_stays_on_the_verified_connection(engine, seen, authority)
 def test_engine_as_a_server(engine, seen, authority):
     with StreamPeer(engine.tls_port) as peer:
         peer.connect(client_context(authority), 'engine.example.com')       # our side checks name and signature
-        verified = seen.wait('SIPEngineTransportDidVerifyCertificate', remote_address='%s:%d' % peer.stream.getsockname()).data
+        host, port = peer.stream.getsockname()
+        verified = seen.wait('SIPEngineTransportDidVerifyCertificate', remote_address=f'{host}:{port}').data
         assert verified.certificate is None and verified.verified is False
         seen.wait('SIPEngineTransportDidConnect')
         peer.send(peer.request('INVITE', headers=SDP_HEADERS, body=audio_sdp(5000)))

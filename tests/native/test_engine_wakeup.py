@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def run_child(code, timeout=30):
-    return subprocess.run([sys.executable, '-c', textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run([sys.executable, '-c', textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
 
 
 def test_restart_leaks_nothing():

@@ -66,7 +66,7 @@ class TLSServer:
         self.thread.join(30)
 
 
-CN, O = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME
+CN, O = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME     # noqa: E741
 
 CASES = {
     'dns name': ([(CN, 'other')], [(DNS, b'victim.example')], 'connected'),

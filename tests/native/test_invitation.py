@@ -5,8 +5,21 @@ import gc
 import pytest
 
 from sipsimple.core import (
-    ContactHeader, Credentials, FromHeader, FrozenFromHeader, FrozenSIPURI, Header, Invitation, ReplacesHeader, RouteHeader, SDPSession, SIPCoreError,
-    SIPCoreInvalidStateError, SIPURI, ToHeader)
+    ContactHeader,
+    Credentials,
+    FromHeader,
+    FrozenFromHeader,
+    FrozenSIPURI,
+    Header,
+    Invitation,
+    ReplacesHeader,
+    RouteHeader,
+    SDPSession,
+    SIPCoreError,
+    SIPCoreInvalidStateError,
+    SIPURI,
+    ToHeader,
+)
 from tests.support.engine import Seen, nothing_left, running_engine
 from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
 from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import pytest
 
-from sipsimple.core import SIPURI, ContactHeader, Credentials, FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPCoreError, ToHeader
+from sipsimple.core import ContactHeader, Credentials, FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPCoreError, SIPURI, ToHeader
 from sipsimple.core.engine import Engine
 from sipsimple.notification import Notification, NotificationCenter
 from tests.support.counts import Counts

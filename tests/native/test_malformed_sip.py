@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sipsimple.core import SIPURI, ContactHeader, FromHeader, Invitation, RouteHeader, SDPSession, ToHeader
+from sipsimple.core import ContactHeader, FromHeader, Invitation, RouteHeader, SDPSession, SIPURI, ToHeader
 from sipsimple.core.engine import Engine
 from tests.support.counts import Counts
 from tests.support.engine import Seen, running_engine, wait_until

@@ -319,7 +319,7 @@ def test_storm_from_threads() -> None:
                 one.disconnect_slots(ports[0].slot or 0, ports[1].slot or 0)
                 for port in ports:
                     port.stop()
-        except BaseException as error:  # noqa: BLE001 - told by the test
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from sipsimple.core import (
-    ContactHeader, Credentials, FromHeader, Header, Message, Registration, Request, RouteHeader, SIPCoreError, SIPURI, ToHeader)
+from sipsimple.core import ContactHeader, Credentials, FromHeader, Header, Message, Registration, Request, RouteHeader, SIPCoreError, SIPURI, ToHeader
 from tests.support.engine import Seen, nothing_left, running_engine
 from tests.support.sip_peer import UDPPeer
 
@@ -38,7 +37,7 @@ def make_request(peer, method='OPTIONS', **kwargs):
 
 def digest_of(header, method, password, algorithm='md5'):
     """The expected response of a digest Authorization value (RFC 7616)."""
-    fields = dict((name, quoted or plain) for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([^,\s]+))', header))
+    fields = {name: quoted or plain for name, quoted, plain in re.findall(r'(\w+)=(?:"([^"]*)"|([^,\s]+))', header)}
 
     def digest(text):
         return hashlib.new(algorithm, text.encode()).hexdigest()

@@ -7,8 +7,6 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.native.audio_support import Inbox, eventually
-from tests.native.rtp_support import Pair, engine, initialized, mixer, no_leaks, rejected, session
 
 from sipsimple.core import SDPAttribute, SDPConnection
 from sipsimple.core._audio_transport import AudioTransport
@@ -17,6 +15,8 @@ from sipsimple.core._rtp_transport import STATES, RTPTransport
 from sipsimple.core.engine import Engine
 from sipsimple.core.errors import PJSIPError, SIPCoreError
 from sipsimple.core.sdp import SDPMediaStream, SDPSession
+from tests.native.audio_support import Inbox, eventually
+from tests.native.rtp_support import Pair, engine, initialized, mixer, no_leaks, rejected, session
 
 __all__ = ['engine', 'mixer', 'no_leaks']
 pytestmark = pytest.mark.usefixtures('no_leaks')

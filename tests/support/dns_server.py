@@ -97,7 +97,7 @@ class ScriptedServer:
         try:
             responses = self.handler(query, protocol)
             return [item if isinstance(item, bytes) else item.to_wire(max_size=65535) for item in responses]
-        except Exception as error:  # noqa: BLE001 - raised when the server stops
+        except Exception as error:
             self.errors.append(error)
             return []
 

@@ -198,7 +198,7 @@ class StreamPeer(Peer):
         until = time.monotonic() + timeout
         while True:
             self._received = self._received.lstrip(b'\r\n')             # keep-alives
-            head, end, rest = self._received.partition(b'\r\n\r\n')
+            head, end, _rest = self._received.partition(b'\r\n\r\n')
             if end:
                 length = re.search(rb'(?im)^content-length[ \t]*:[ \t]*(\d+)', head)
                 size = len(head) + 4 + (int(length.group(1)) if length else 0)

@@ -330,7 +330,7 @@ class BaseReferToHeader(ParametersHeader):
         items = split_list(body)
         if len(items) != 1:  # RFC 3515 §2.1: exactly one
             raise SIPCoreError(f'expected one address in Refer-To: {body[:300]!r}')
-        display_name, uri, rest = split_name_addr(items[0])
+        _display_name, uri, rest = split_name_addr(items[0])
         uri = uri.strip()
         if not uri or '<' in uri or '>' in uri:
             raise SIPCoreError(f'invalid address in Refer-To: {body[:300]!r}')

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from sipsimple.core.containers import frozendict
-from sipsimple.core.fields import (
-    EMPTY, Shortcut, Value, abstract, number, optional_text, parameters_field, text_field, twins)
+from sipsimple.core.fields import EMPTY, Shortcut, Value, abstract, number, optional_text, parameters_field, text_field, twins
 
 __all__ = ['BaseHeader', 'BaseGenericHeader', 'Header', 'FrozenHeader', 'ParametersHeader']
 

@@ -7,10 +7,8 @@ from typing import Any, Self
 
 from sipsimple.core.containers import frozendict
 from sipsimple.core.errors import SIPCoreError
-from sipsimple.core.fields import (
-    Shortcut, abstract, number, optional_text, parameters_field, port_field, text_field, twins)
-from sipsimple.core.headers.base import (
-    BaseHeader, ParametersHeader, copied_parameters, int_parameter, text_parameter, write_parameter)
+from sipsimple.core.fields import Shortcut, abstract, number, optional_text, parameters_field, port_field, text_field, twins
+from sipsimple.core.headers.base import BaseHeader, ParametersHeader, copied_parameters, int_parameter, text_parameter, write_parameter
 from sipsimple.core.headers.syntax import format_parameters, parse_parameters, quote, split_list, split_value, unquote
 
 __all__ = [
@@ -28,7 +26,7 @@ class ContentType(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        major, sign, minor = value.partition('/')
+        major, _sign, minor = value.partition('/')
         if not major.strip() or not minor.strip():
             raise ValueError(f'not a media type: {value!r}')
         return super().__new__(cls, value)

@@ -86,7 +86,7 @@ def format_parameters(parameters: dict[str, str | None]) -> str:
 
 def split_value(body: str) -> tuple[str, dict[str, str | None]]:
     """Split `value;a=b` into the value, which must not be empty, and its parameters."""
-    value, sign, rest = body.partition(';')
+    value, _sign, rest = body.partition(';')
     value = value.strip()
     if not value:
         raise SIPCoreError(f'empty header value: {body[:300]!r}')
@@ -97,7 +97,7 @@ def split_name_addr(body: str) -> tuple[str | None, str, str]:
     """Split `"name" <uri>;params` or `uri;params` into display name (or None), URI text and the text of the parameters."""
     start = body.find('<')
     if start < 0:
-        uri, sign, rest = body.partition(';')  # without <> the parameters belong to the header (RFC 3261 §20.10)
+        uri, _sign, rest = body.partition(';')  # without <> the parameters belong to the header (RFC 3261 §20.10)
         return None, uri.strip(), rest
     display: str | None = None
     if start > 0:

@@ -9,9 +9,27 @@ from sipsimple.core.containers import frozenlist
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.fields import Value, abstract, twins
 from sipsimple.core.sdp.lines import (
-    DIRECTIONS, MAX_ATTRIBUTES, MAX_BANDWIDTH_LINES, MAX_FORMATS, MAX_MEDIA, STATIC_CODECS, UNKNOWN_CODEC,
-    FrozenSDPAttributeList, FrozenSDPBandwidthInfoList, FrozenSDPConnection, MediaCodec, SDPAttribute, SDPAttributeList,
-    SDPBandwidthInfo, SDPBandwidthInfoList, SDPConnection, line_field, long_field, port_count_field, port_field)
+    DIRECTIONS,
+    MAX_ATTRIBUTES,
+    MAX_BANDWIDTH_LINES,
+    MAX_FORMATS,
+    MAX_MEDIA,
+    STATIC_CODECS,
+    UNKNOWN_CODEC,
+    FrozenSDPAttributeList,
+    FrozenSDPBandwidthInfoList,
+    FrozenSDPConnection,
+    MediaCodec,
+    SDPAttribute,
+    SDPAttributeList,
+    SDPBandwidthInfo,
+    SDPBandwidthInfoList,
+    SDPConnection,
+    line_field,
+    long_field,
+    port_count_field,
+    port_field,
+)
 
 __all__ = ['BaseSDPMediaStream', 'SDPMediaStream', 'FrozenSDPMediaStream', 'BaseSDPSession', 'SDPSession', 'FrozenSDPSession']
 

@@ -332,7 +332,7 @@ class AudioStream(RTPStream):
             uri = getattr(identity, 'uri', None)
             if uri is not None:
                 names.append(f'{uri.user}@{uri.host}' if uri.user else str(uri.host))
-        stem = '-'.join([datetime.now().strftime('%Y%m%d-%H%M%S'), *(re.sub(r'[^\w@.+-]', '_', name) for name in names)])
+        stem = '-'.join([datetime.now().astimezone().strftime('%Y%m%d-%H%M%S'), *(re.sub(r'[^\w@.+-]', '_', name) for name in names)])
         return os.path.join(recordings_directory(), f'{stem}.wav')
 
 

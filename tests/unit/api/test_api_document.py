@@ -22,8 +22,8 @@ DOCUMENT = {
          'accept(self, streams)', 'reject(self, code=603, reason=None)', 'accept_proposal(self, streams)', 'reject_proposal(self, code=488, reason=None)',
          'add_stream(self, stream)', 'remove_stream(self, stream)', 'cancel_proposal(self)', 'hold(self)', 'unhold(self)', 'end(self)',
          'transfer(self, target_uri, replaced_session=None)', 'accept_transfer(self)', 'reject_transfer(self, code=486, reason=None)'],
-        'state account direction transport start_time stop_time on_hold remote_user_agent local_identity remote_identity streams proposed_streams '
-        'conference subject replaced_session transfer_handler transfer_info'),
+        ('state account direction transport start_time stop_time on_hold remote_user_agent local_identity remote_identity streams proposed_streams '
+        'conference subject replaced_session transfer_handler transfer_info')),
     'sipsimple.streams.IMediaStream': (
         ['new_from_sdp(account, remote_sdp, stream_index)', 'get_local_media(for_offer)', 'initialize(session, direction)',
          'start(local_sdp, remote_sdp, stream_index)', 'validate_update(remote_sdp, stream_index)', 'update(local_sdp, remote_sdp, stream_index)',
@@ -34,9 +34,9 @@ DOCUMENT = {
          'initialize(self, session, direction)', 'start(self, local_sdp, remote_sdp, stream_index)', 'validate_update(self, remote_sdp, stream_index)',
          'update(self, local_sdp, remote_sdp, stream_index)', 'hold(self)', 'unhold(self)', 'deactivate(self)', 'end(self)',
          'start_recording(self, filename=None)', 'stop_recording(self)', 'send_dtmf(self, digit)'],
-        'type priority hold_supported on_hold_by_local on_hold_by_remote on_hold sample_rate codec srtp_active ice_active local_rtp_address local_rtp_port '
+        ('type priority hold_supported on_hold_by_local on_hold_by_remote on_hold sample_rate codec srtp_active ice_active local_rtp_address local_rtp_port '
         'remote_rtp_address_sdp remote_rtp_port_sdp remote_rtp_address_received remote_rtp_port_received local_rtp_candidate_type '
-        'remote_rtp_candidate_type recording_filename bridge mixer consumer_slot producer_slot'),
+        'remote_rtp_candidate_type recording_filename bridge mixer consumer_slot producer_slot')),
     'sipsimple.lookup.DNSManager': (['__init__(self)', 'start(self)', 'stop(self)'], ''),
     'sipsimple.lookup.DNSLookup': (
         ['__init__(self)', 'lookup_service(self, uri, service, timeout=3.0, lifetime=15.0)',

@@ -1,8 +1,7 @@
 """ConfigurationManager: life, paths, merge rules."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from sipsimple.configuration import ConfigurationManager, DefaultValue, ItemContainer, ObjectNotFoundError, PersistentKey
 from sipsimple.configuration.backend import ConfigurationBackendError

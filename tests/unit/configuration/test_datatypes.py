@@ -5,8 +5,7 @@ import os
 import pickle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from sipsimple.account.settings import migrate_account
 from sipsimple.configuration import datatypes as d

@@ -4,8 +4,7 @@ import gc
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from sipsimple.configuration import (
     AbstractSetting,

@@ -5,10 +5,8 @@ import types
 import pytest
 
 from sipsimple.core import helpers
-from sipsimple.core.helpers import (
-    ContactURIFactory, NoGRUU, PublicGRUU, PublicGRUUIfAvailable, Route, TemporaryGRUU, TemporaryGRUUIfAvailable,
-    outgoing_ip_for)
 from sipsimple.core.headers import RouteHeader
+from sipsimple.core.helpers import ContactURIFactory, NoGRUU, PublicGRUU, PublicGRUUIfAvailable, Route, TemporaryGRUU, TemporaryGRUUIfAvailable, outgoing_ip_for
 from sipsimple.core.values import FrozenSIPURI, SIPURI
 
 

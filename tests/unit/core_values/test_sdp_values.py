@@ -8,9 +8,22 @@ from hypothesis import example, given, strategies as st
 from sipsimple.core.containers import frozenlist
 from sipsimple.core.errors import PJSIPError, SIPCoreError
 from sipsimple.core.sdp import (
-    BaseSDPMediaStream, BaseSDPSession, FrozenSDPAttribute, FrozenSDPAttributeList, FrozenSDPBandwidthInfo, FrozenSDPConnection,
-    FrozenSDPMediaStream, FrozenSDPSession, MediaCodec, SDPAttribute, SDPAttributeList, SDPBandwidthInfo, SDPConnection,
-    SDPMediaStream, SDPSession)
+    BaseSDPMediaStream,
+    BaseSDPSession,
+    FrozenSDPAttribute,
+    FrozenSDPAttributeList,
+    FrozenSDPBandwidthInfo,
+    FrozenSDPConnection,
+    FrozenSDPMediaStream,
+    FrozenSDPSession,
+    MediaCodec,
+    SDPAttribute,
+    SDPAttributeList,
+    SDPBandwidthInfo,
+    SDPConnection,
+    SDPMediaStream,
+    SDPSession,
+)
 
 OFFER = '''v=0
 o=- 3945654654 3945654655 IN IP4 192.168.1.10

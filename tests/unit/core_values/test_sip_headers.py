@@ -8,10 +8,31 @@ import sipsimple.core.headers as headers_package
 from sipsimple.core.containers import frozendict
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.headers import (
-    ContactHeader, ContentType, ContentTypeHeader, EventHeader, FromHeader, FrozenContactHeader, FrozenContentTypeHeader,
-    FrozenFromHeader, FrozenHeader, FrozenReasonHeader, FrozenToHeader, FrozenViaHeader, Header, ReasonHeader,
-    RecordRouteHeader, ReferToHeader, ReplacesHeader, RetryAfterHeader, RouteHeader, SubjectHeader, SubscriptionStateHeader,
-    ToHeader, ViaHeader, WarningHeader)
+    ContactHeader,
+    ContentType,
+    ContentTypeHeader,
+    EventHeader,
+    FromHeader,
+    FrozenContactHeader,
+    FrozenContentTypeHeader,
+    FrozenFromHeader,
+    FrozenHeader,
+    FrozenReasonHeader,
+    FrozenToHeader,
+    FrozenViaHeader,
+    Header,
+    ReasonHeader,
+    RecordRouteHeader,
+    ReferToHeader,
+    ReplacesHeader,
+    RetryAfterHeader,
+    RouteHeader,
+    SubjectHeader,
+    SubscriptionStateHeader,
+    ToHeader,
+    ViaHeader,
+    WarningHeader,
+)
 from sipsimple.core.headers.syntax import parse_parameters, split_list
 from sipsimple.core.values import FrozenSIPURI, SIPURI
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from sipsimple.core.errors import SIPCoreError
-from sipsimple.core.headers import (
-    FrozenContactHeader, FrozenFromHeader, FrozenHeader, FrozenSubjectHeader, FrozenViaHeader)
+from sipsimple.core.headers import FrozenContactHeader, FrozenFromHeader, FrozenHeader, FrozenSubjectHeader, FrozenViaHeader
 from sipsimple.core.messages import MessageHeaders, Request, Response, parse_message, parse_sipfrag
 
 INVITE = b'''INVITE sip:bob@biloxi.example.com SIP/2.0

@@ -6,8 +6,7 @@ from hypothesis import example, given, strategies as st
 
 from sipsimple.core.containers import frozendict
 from sipsimple.core.errors import SIPCoreError
-from sipsimple.core.values import (
-    BaseCredentials, BaseSIPURI, Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI)
+from sipsimple.core.values import BaseCredentials, BaseSIPURI, Credentials, EndpointAddress, FrozenCredentials, FrozenSIPURI, SIPURI
 
 FIELDS = ('host', 'user', 'password', 'port', 'secure', 'parameters', 'headers')
 

@@ -66,11 +66,11 @@ def test_order_is_that_of_coming_whatever_the_route(center):
     sender, log = Sender(), []
     places = [(None, None), (NAME, sender), (None, sender), (NAME, None), (NAME, sender), (None, None)]
     observers = [Observer(log, number) for number in range(len(places))]
-    for observer, place in zip(observers, places):
+    for observer, place in zip(observers, places, strict=True):
         center.add_observer(observer, *place)
     center.post_notification(NAME, sender)
     assert log == list(range(len(places)))
-    for observer, place in zip(observers, places):
+    for observer, place in zip(observers, places, strict=True):
         center.remove_observer(observer, *place)
 
 

@@ -8,8 +8,23 @@ import pytest
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from sipsimple.core import (DialogID, FrozenReferToHeader, FrozenSDPSession, FrozenSIPURI, FrozenToHeader, Header, Route, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, SIPCoreError, SIPCoreInvalidStateError, SIPURI,
-                            ToHeader)
+from sipsimple.core import (
+    DialogID,
+    FrozenReferToHeader,
+    FrozenSDPSession,
+    FrozenSIPURI,
+    FrozenToHeader,
+    Header,
+    Route,
+    SDPAttribute,
+    SDPConnection,
+    SDPMediaStream,
+    SDPSession,
+    SIPCoreError,
+    SIPCoreInvalidStateError,
+    SIPURI,
+    ToHeader,
+)
 from sipsimple.notification import IObserver, NotificationCenter, NotificationData, TimestampedNotificationData
 from sipsimple.session import Session, SessionManager, active
 from sipsimple.session.base import SessionBase

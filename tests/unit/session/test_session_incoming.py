@@ -331,7 +331,7 @@ def test_engine_is_gone(world):
     """Nothing is heard of the dialogs any more: the sessions end by themselves."""
     world.answer_end = False
     world.manager.start()
-    session, invitation = world.connected()
+    session, _invitation = world.connected()
     NotificationCenter().post_notification('SIPEngineDidFail', sender=None)
     assert session.state == 'terminating'
     world.advance(3)

@@ -6,7 +6,7 @@ import pytest
 
 from sipsimple.core import SDPMediaStream, SIPCoreError, SIPURI, ToHeader
 from sipsimple.notification import NotificationCenter
-from sipsimple.session import IllegalDirectionError, IllegalStateError, Session
+from sipsimple.session import Session
 
 
 def media(sdp):
@@ -49,7 +49,7 @@ def test_peer_ends(world, text, public):
 
 
 def test_dialog_breaks(world):
-    session, invitation = world.connected()
+    _session, invitation = world.connected()
     invitation.gone('local', code=408, reason='Request Timeout', disconnect_reason='timeout')
     data = world.recorder.one('SIPSessionDidEnd')
     assert (data.originator, data.end_reason) == ('local', 'timeout') and 'DidProcessTransaction' not in world.recorder.names
@@ -709,7 +709,7 @@ def test_proposed_stream_fails(world):
 
 
 def test_end_during_a_proposal(world):
-    session, invitation, text = proposal(world)
+    session, invitation, _text = proposal(world)
     session.end()
     assert session.state == 'terminated' and invitation.methods[-1] == 'BYE'
 

@@ -9,8 +9,7 @@ import pytest
 
 from sipsimple.core import FrozenSDPSession, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, SIPCoreError
 from sipsimple.streams import InvalidStreamError, UnknownStreamError
-from sipsimple.streams.rtp import set_audio_context
-from sipsimple.streams.rtp import encryption
+from sipsimple.streams.rtp import encryption, set_audio_context
 from sipsimple.streams.rtp.audio import AudioStream
 from sipsimple.streams.rtp.base import TRANSITIONS, RTPStream, RTPStreamInput, RTPStreamState
 

@@ -6,7 +6,7 @@ import pytest
 from zope.interface import implementer
 from zope.interface.verify import verifyClass, verifyObject
 
-from sipsimple.streams import AudioStream, IMediaStream, MediaStreamRegistrar, MediaStreamRegistry, StreamError, UnknownStreamError, InvalidStreamError
+from sipsimple.streams import AudioStream, IMediaStream, InvalidStreamError, MediaStreamRegistrar, MediaStreamRegistry, StreamError, UnknownStreamError
 
 
 @pytest.fixture

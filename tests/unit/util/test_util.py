@@ -5,11 +5,10 @@ import hashlib
 import pickle
 import queue
 import threading
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import sipsimple._sha1
 from sipsimple import util
@@ -59,7 +58,7 @@ def test_null_takes_anything():
     ('2012-11-09T14:57:00Z', (2012, 11, 9, 14, 57)), ('2012-11-09T14:57:00+02:00', (2012, 11, 9, 12, 57)),
     (' 2012-11-09T14:57:00.5-0130 ', (2012, 11, 9, 16, 27, 0, 500000)), ('20121109T145700Z', (2012, 11, 9, 14, 57))])
 def test_timestamps_from_text(text, utc):
-    assert ISOTimestamp(text) == datetime(*utc, tzinfo=timezone.utc)
+    assert ISOTimestamp(text) == datetime(*utc, tzinfo=UTC)
 
 
 @given(st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.timezones() | st.none()))
@@ -73,10 +72,10 @@ def test_timestamps_are_aware_and_come_back(moment):
 
 def test_timestamps_otherwise():
     assert ISOTimestamp(2012, 11, 9).utcoffset() is not None
-    assert ISOTimestamp(2012, 11, 9, tzinfo=timezone.utc) == datetime(2012, 11, 9, tzinfo=timezone.utc)
+    assert ISOTimestamp(2012, 11, 9, tzinfo=UTC) == datetime(2012, 11, 9, tzinfo=UTC)
     assert ISOTimestamp.utcnow().utcoffset() == timedelta(0)
     assert abs(ISOTimestamp.now() - ISOTimestamp.utcnow()) < timedelta(minutes=1)
-    assert ISOTimestamp.now(timezone.utc).utcoffset() == timedelta(0)
+    assert ISOTimestamp.now(UTC).utcoffset() == timedelta(0)
     later = ISOTimestamp('2012-11-09T14:57:00Z') + timedelta(hours=1)
     assert later == ISOTimestamp('2012-11-09T15:57:00Z')
     with pytest.raises(ValueError):
