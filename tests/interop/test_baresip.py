@@ -441,6 +441,37 @@ def test_two_calls(call, direct):
     call.sdk.wait('SIPSessionDidEnd', first)
 
 
+def test_we_transfer(call, direct):
+    """Baresip follows: it calls back, to another account of ours."""
+    theirs, ours = direct()
+    session = call.connect('out', 'bonjour', theirs)
+    call.sdk.call(session, 'transfer', ours)
+    call.sdk.wait('SIPSessionTransferDidStart', session)
+    back = call.sdk.wait('SIPSessionNewIncoming').sender
+    call.sdk.do('accept', session=back)
+    call.sdk.wait('SIPSessionTransferDidEnd', session)
+    assert call.sdk.wait('SIPSessionDidEnd', session).originator == 'local'
+    call.sdk.wait('SIPSessionDidStart', back)
+    call.talk(back)
+    call.hang_up(back)
+
+
+def test_they_transfer_us(call, direct):
+    """To themselves, as a second call."""
+    theirs, ours = direct()
+    session = call.connect('in', 'bonjour', ours)
+    call.peer.command('transfer', theirs)
+    call.sdk.wait('SIPSessionTransferNewIncoming', session)
+    call.sdk.call(session, 'accept_transfer')
+    new = call.sdk.wait('SIPSessionNewOutgoing', unless='SIPSessionTransferDidFail').sender
+    call.sdk.wait('SIPSessionGotRingIndication', new, unless='SIPSessionDidFail')
+    call.peer.accept()
+    call.sdk.wait('SIPSessionTransferDidEnd', session)
+    call.sdk.wait('SIPSessionDidEnd', session)
+    call.talk(new)
+    call.hang_up(new)
+
+
 def test_stopping_hangs_up(lab, call, direct):
     """The application ends in the middle of a call."""
     with SDK('leaver') as leaver:

@@ -442,3 +442,94 @@ def test_other_requests(call, method, code):
         call.connect(peer)
         call.talk()
         call.hang_up(peer)
+
+
+# ---- transfer ------------------------------------------------------------------------------------------------------
+
+
+def notify(cseq, frag, state='active;expires=60'):
+    """What the transferee tells of the call that it makes."""
+    headers = f'Event: refer\nSubscription-State: {state}\nContent-Type: message/sipfrag;version=2.0\nContent-Length: [len]\n\n{frag}'
+    return [request('NOTIFY', cseq, headers=headers).replace('Content-Length: 0\n\n', ''), receive(200)]
+
+
+def refer(cseq, target):
+    return [request('REFER', cseq, headers=f'Refer-To: <{target}>\nReferred-By: <sip:boss@lab.test>\n'), receive(202)]
+
+
+def told(code):
+    """The NOTIFY that tells how our call to the target goes."""
+    return [receive('NOTIFY', checks={'': rf'SIP/2.0 {code}', 'Event': 'refer'}), reply_within(200)]
+
+
+def test_we_transfer(call):
+    """A first try to somebody who is busy, then a second one."""
+    steps = [receive_invite(), reply(200, sdp=sdp()), receive('ACK'),
+             receive('REFER', checks={'Refer-To': '<sip:busy@lab.test>', 'Referred-By': 'sip:'}), reply_within(202, 'Accepted'),
+             *notify(1, 'SIP/2.0 100 Trying'), *notify(2, 'SIP/2.0 486 Busy Here', 'terminated;reason=noresource'),
+             receive('REFER', checks={'Refer-To': '<sip:carol@lab.test>'}), reply_within(202, 'Accepted'),
+             *notify(3, 'SIP/2.0 180 Ringing'), *notify(4, 'SIP/2.0 200 OK', 'terminated;reason=noresource'), *BYE]
+    with call.peer(steps) as peer:
+        call.connect(peer)
+        call.sdk.call('out', 'transfer', 'sip:busy@lab.test')
+        assert call.sdk.wait('SIPSessionTransferDidFail', 'out').fields == {'code': 486, 'reason': 'Busy Here'}
+        call.talk(digit=None)
+        call.sdk.call('out', 'transfer', 'sip:carol@lab.test')
+        call.sdk.wait('SIPSessionTransferDidEnd', 'out')
+        assert call.sdk.wait('SIPSessionDidEnd', 'out').fields == {'originator': 'local', 'end_reason': 'user_request'}
+        peer.finish()
+
+
+def test_they_refuse_our_transfer(call):
+    steps = [receive_invite(), reply(200, sdp=sdp()), receive('ACK'), receive('REFER'), reply_within(603, 'Decline'), *BYE]
+    with call.peer(steps) as peer:
+        call.connect(peer)
+        call.sdk.call('out', 'transfer', 'sip:carol@lab.test')
+        assert call.sdk.wait('SIPSessionTransferDidFail', 'out').fields == {'code': 603, 'reason': 'Decline'}
+        call.hang_up(peer)
+
+
+def test_they_transfer_us(call):
+    """With Replaces: the third party sees which of its dialogs our call takes the place of, and who sent us (RFC 3891, RFC 3892)."""
+    checks = {'Referred-By': '<sip:boss@lab.test>', 'Replaces': 'old@host(;to-tag=t|;from-tag=f){2}'}
+    third = [receive_invite(checks), reply(180), reply(200, sdp=sdp()), receive('ACK'), *BYE]
+    with call.peer(third) as carol:
+        target = f'sip:carol@127.0.0.1:{carol.port}?Replaces=old%40host%3Bfrom-tag%3Df%3Bto-tag%3Dt'
+        steps = [receive_invite(), reply(200, sdp=sdp()), receive('ACK'), pause(0.1), *refer(1, target), *told(100), *told(180), *told(200), *BYE]
+        with call.peer(steps) as peer:
+            call.connect(peer)
+            call.sdk.wait('SIPSessionNewOutgoing', 'out')
+            asked = call.sdk.wait('SIPSessionTransferNewIncoming', 'out')
+            assert asked.transfer_destination == f'sip:carol@127.0.0.1:{carol.port}'
+            call.sdk.call('out', 'accept_transfer')
+            new = call.sdk.wait('SIPSessionNewOutgoing', unless='SIPSessionTransferDidFail').sender
+            call.sdk.wait('SIPSessionTransferDidEnd', 'out')
+            call.sdk.wait('SIPSessionDidEnd', 'out')
+            peer.finish()
+        call.talk(new)
+        call.hang_up(carol, new)
+
+
+def test_transfer_of_us_fails(call):
+    """The target is busy: the call goes on as it was."""
+    with call.peer([receive_invite(), reply(486, 'Busy Here'), receive('ACK')]) as carol:
+        steps = [receive_invite(), reply(200, sdp=sdp()), receive('ACK'), pause(0.1), *refer(1, f'sip:carol@127.0.0.1:{carol.port}'), *told(100),
+                 *told(486), *BYE]
+        with call.peer(steps) as peer:
+            call.connect(peer)
+            call.sdk.wait('SIPSessionTransferNewIncoming', 'out')
+            call.sdk.call('out', 'accept_transfer')
+            assert call.sdk.wait('SIPSessionTransferDidFail', 'out').fields == {'code': 486, 'reason': 'Busy Here'}
+            carol.finish()
+            call.talk(digit=None)
+            call.hang_up(peer)
+
+
+def test_we_refuse_a_transfer(call):
+    steps = [receive_invite(), reply(200, sdp=sdp()), receive('ACK'), pause(0.1), *refer(1, 'sip:carol@lab.test'), *told(100), *told(603), *BYE]
+    with call.peer(steps) as peer:
+        call.connect(peer)
+        call.sdk.wait('SIPSessionTransferNewIncoming', 'out')
+        call.sdk.call('out', 'reject_transfer', 603, 'No thanks')
+        assert call.sdk.wait('SIPSessionTransferDidFail', 'out').fields == {'code': 603, 'reason': 'No thanks'}
+        call.hang_up(peer)
