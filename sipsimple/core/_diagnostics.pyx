@@ -6,6 +6,9 @@ from libc.stdlib cimport free, malloc
 
 from sipsimple.core._core cimport ss_ensure_thread
 
+cdef extern from "pjlib.h" nogil:
+    int pj_thread_is_registered()
+
 cdef extern from "native/diagnostics.h" nogil:
     ctypedef struct ss_diagnostics:
         uint64_t pools, pool_bytes, cached_bytes, transports, dialogs, transactions, timers, events_waiting
@@ -34,6 +37,11 @@ def held():
         'timers': now.timers,
         'events_waiting': now.events_waiting,
     }
+
+
+def thread_is_known():
+    """Whether PJLIB knows the calling thread: always so once it has called into the native core. Thread: any."""
+    return pj_thread_is_registered() != 0
 
 
 def pools():

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +27,19 @@ def test_nothing_is_held_while_the_engine_is_off() -> None:
     counters = {'events_posted', 'events_dropped', 'late_callbacks', 'out_of_memory', 'worker_wakeups', 'worker_rounds', 'malformed', 'cached_pool_bytes'}
     assert {name: value for name, value in report.items() if value and name not in counters} == {}
     assert _diagnostics.pools() == {}
+
+
+def test_a_thread_that_asks_before_the_first_start_is_known_to_pjlib_later() -> None:
+    """What PJLIB does not know it takes for one and the same owner of its locks."""
+    code = '''from sipsimple.core import Engine, _diagnostics
+from tests.support.engine import running_engine
+Engine().diagnostics()
+with running_engine():
+    Engine().diagnostics()
+    print(_diagnostics.thread_is_known())
+'''
+    done = subprocess.run([sys.executable, '-c', code], cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, 'True\n'), done.stderr
 
 
 def test_transports_are_counted() -> None:

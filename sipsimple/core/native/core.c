@@ -374,6 +374,9 @@ void ss_ensure_thread(void)
 {
     if (thread_known)
         return;
+    /* Before pj_init() a thread would be registered nowhere, and pass for known ever after. */
+    if (ss_runtime_init() != PJ_SUCCESS)
+        return;
     if (pj_thread_is_registered()) {
         thread_known = pj_thread_this();
         return;

@@ -126,7 +126,7 @@ extern ss_counters ss_counts;
 
 /* Once per process: PJLIB, PJLIB-UTIL, PJNATH, the caching pool. Idempotent, any thread. */
 pj_status_t ss_runtime_init(void);
-/* Make the calling thread known to PJLIB. Every entry from Python calls this first; about 10 ns when known. */
+/* Make the calling thread known to PJLIB, initialised now if nobody did. Every entry from Python calls this first; about 10 ns when known. */
 void ss_ensure_thread(void);
 pj_pool_factory *ss_pool_factory(void);
 pj_pool_t *ss_pool_create(const char *name, size_t initial, size_t increment);
