@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -198,9 +199,10 @@ def _sanitizer_environment(reports: Path) -> dict[str, str]:
         raise BuildError(f'the sanitizer library {missing[0]} is missing; install with: apt-get install gcc libstdc++6')
     reports.mkdir(parents=True, exist_ok=True)
     log = reports / 'report'
+    # An abort is a report, too: of a failed assert in a child process nothing would be seen but its status.
     # UBSan beside ASan does not heed log_path; buildtools/override/sitecustomize.py tells it by a call, else its reports end in captured output.
-    return {'LD_PRELOAD': ' '.join(preload), 'PYTHONMALLOC': 'malloc', 'ASAN_OPTIONS': f'detect_leaks=0:log_path={log}',
-            'UBSAN_OPTIONS': 'print_stacktrace=1', 'SIPSIMPLE_UBSAN': preload[1], 'SIPSIMPLE_UBSAN_REPORT': str(log)}
+    return {'LD_PRELOAD': ' '.join(preload), 'PYTHONMALLOC': 'malloc', 'ASAN_OPTIONS': f'detect_leaks=0:handle_abort=1:log_path={log}',
+            'UBSAN_OPTIONS': 'print_stacktrace=1', 'SIPSIMPLE_UBSAN': preload[1], 'SIPSIMPLE_SANITIZER_REPORT': str(log)}
 
 
 def override(flavour: str, shared_object: Path) -> dict[str, str]:
@@ -223,17 +225,19 @@ def _reports(folder: Path) -> int:
 def launch(words: list[str], flavour: str, shared_object: Path) -> int:
     """Run .venv/bin/python with `words` on the given build; returns its exit status, or 1 when a sanitizer reported."""
     changed: dict[str, str] = {}
-    reports = ROOT / 'build' / 'asan-reports'
+    # A folder of this run: another one in the same tree must not find, or remove, its reports.
+    reports = ROOT / 'build' / 'asan-reports' / f'{time.strftime("%Y%m%d-%H%M%S")}-{os.getpid()}'
     if flavour != 'develop':
         changed.update(override(flavour, shared_object))
     if flavour == 'asan':
-        shutil.rmtree(reports, ignore_errors=True)
         changed.update(_sanitizer_environment(reports))
     if os.environ.get('SIPSIMPLE_BUILD_VERBOSE'):
         say('+ ' + shlex.join([f'{name}={value}' for name, value in changed.items()] + words))
     status = subprocess.run([_python(), *words], cwd=ROOT, env={**os.environ, **changed}, check=False).returncode
-    if flavour == 'asan' and _reports(reports):
-        return status or 1
+    if flavour == 'asan':
+        if _reports(reports):
+            return status or 1
+        shutil.rmtree(reports)
     return status if status >= 0 else 128 - status
 
 

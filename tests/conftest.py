@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +45,24 @@ def notification_report(request: pytest.FixtureRequest) -> Any:
         yield report
     report.stop()
     report.write(path)
+
+
+@pytest.fixture(autouse=True)
+def sanitizer_reports() -> Iterator[None]:
+    """With --asan, a test fails in which a process had something reported, even if nobody looks at that process's status or output.
+
+    What outlives a test, in processes of a whole module, is found at the end of the run (buildtools/inplace.py).
+    """
+    prefix = os.environ.get('SIPSIMPLE_SANITIZER_REPORT')
+    if prefix is None:
+        yield
+        return
+
+    def reports() -> dict[Path, int]:
+        return {path: path.stat().st_size for path in Path(prefix).parent.glob(f'{Path(prefix).name}.*')}
+    before = reports()
+    yield
+    new = [path for path, size in reports().items() if size > before.get(path, 0)]
+    if new:
+        texts = [path.read_text(encoding='utf-8', errors='replace')[before.get(path, 0):][:6000] for path in new]
+        pytest.fail('the sanitizers reported:\n' + '\n'.join(texts), pytrace=False)

@@ -23,7 +23,7 @@ class _NativeOverride:
 
 if os.environ.get('SIPSIMPLE_UBSAN') and os.environ['SIPSIMPLE_UBSAN'] in os.environ.get('LD_PRELOAD', ''):
     import ctypes
-    ctypes.CDLL(os.environ['SIPSIMPLE_UBSAN']).__sanitizer_set_report_path(os.environ['SIPSIMPLE_UBSAN_REPORT'].encode())
+    ctypes.CDLL(os.environ['SIPSIMPLE_UBSAN']).__sanitizer_set_report_path(os.environ['SIPSIMPLE_SANITIZER_REPORT'].encode())
 
 if os.environ.get('SIPSIMPLE_NATIVE'):
     sys.meta_path.insert(0, _NativeOverride)

@@ -167,7 +167,8 @@ def test_other_build_can_replace_the_one_in_place(tmp_path: Path) -> None:
     assert out.split() == [str(tmp_path / 'other.so'), 'None', 'None']
 
 
-@pytest.mark.parametrize(('code', 'report'), [('1 << shift', 'shift exponent'), ('((char *)malloc(3))[shift]', 'heap-buffer-overflow')])
+@pytest.mark.parametrize(('code', 'report'), [('1 << shift', 'shift exponent'), ('((char *)malloc(3))[shift]', 'heap-buffer-overflow'),
+                                                ('(abort(), shift)', 'ABRT on unknown address')])
 def test_reports_of_both_sanitizers_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str], code: str, report: str) -> None:
     """Also when a test captured what the process wrote."""
     source, library, reports = tmp_path / 'bad.c', tmp_path / 'bad.so', tmp_path / 'reports'
@@ -178,6 +179,24 @@ def test_reports_of_both_sanitizers_are_found(tmp_path: Path, capsys: pytest.Cap
     subprocess.run([sys.executable, '-c', f'import ctypes; ctypes.CDLL({str(library)!r}).bad(40)'], env=environment, capture_output=True, check=False)
     assert inplace._reports(reports) == 1
     assert report in capsys.readouterr().out
+
+
+def test_a_report_fails_the_test_it_belongs_to(tmp_path: Path) -> None:
+    """Although that test looks neither at the output nor at the status of its process."""
+    reports = tmp_path / 'reports'
+    reports.mkdir()
+    (tmp_path / 'test_inner.py').write_text("""
+import subprocess, sys
+def test_before(): pass
+def test_guilty(): subprocess.run([sys.executable, '-c', 'import os; open(os.environ["SIPSIMPLE_SANITIZER_REPORT"] + ".1", "w").write("heap-buffer-overflow")'])
+def test_after(): pass
+""")
+    environment = {**os.environ, 'SIPSIMPLE_SANITIZER_REPORT': str(reports / 'report')}
+    done = subprocess.run([sys.executable, '-m', 'pytest', '-rA', '-p', 'tests.conftest', '-p', 'no:cacheprovider', tmp_path], cwd=ROOT, env=environment,
+                          capture_output=True, text=True, check=False)
+    outcomes = re.findall(r'^(PASSED|FAILED|ERROR) .*::(test_\w+)', done.stdout, re.MULTILINE)
+    assert sorted(outcomes) == [('ERROR', 'test_guilty'), ('PASSED', 'test_after'), ('PASSED', 'test_before'), ('PASSED', 'test_guilty')], done.stdout
+    assert done.returncode == 1 and 'the sanitizers reported:\nheap-buffer-overflow' in done.stdout
 
 
 def test_unknown_argument_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
