@@ -355,6 +355,8 @@ class Invitation:
                       extra_headers: Iterable[Header] = ()) -> None:
         """Propose a change; without an SDP the active one is offered again.
 
+        When the ACK for our answer to a proposal of the peer is still awaited, ours goes out behind it (RFC 3261 section 14.1).
+
         Raises:
             SIPCoreError: not in connected/normal. PJSIPError: not sent, also when a proposal of the peer just arrived.
         """

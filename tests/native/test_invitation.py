@@ -531,6 +531,86 @@ def test_remote_reinvite_refused(peer, seen):
     call.end()
 
 
+def answered_proposal(peer, seen, code):
+    """A call with a re-INVITE of the peer that is answered, but not acknowledged yet; and the branch of its transaction."""
+    call = Outgoing(peer, seen).connect()
+    branch = f'z9hG4bK-{call.invitation.call_id}'
+    peer.send(call.in_dialog('INVITE', branch=branch, headers=SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    call.state('connected', sub_state='received_proposal')
+    call.invitation.send_response(code, sdp=SDPSession.parse(audio_sdp(4000, version=2)) if code == 200 else None)
+    peer.expect(code)
+    assert call.state('connected', sub_state='normal').code == code
+    return call, branch
+
+
+@pytest.mark.parametrize('code', [200, 488])
+def test_reinvite_waits_for_the_ack_of_the_peers(peer, seen, code):
+    """RFC 3261 section 14.1."""
+    call, branch = answered_proposal(peer, seen, code)
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=3)), extra_headers=[Header('X-Kept', '1')])
+    assert call.state('connected', sub_state='sent_proposal').originator == 'local'
+    peer.send(call.in_dialog('ACK', **({'branch': branch} if code > 200 else {})))
+    while (message := peer.receive()).code == code:
+        pass                            # repeated until the ACK was there
+    assert message.method == 'INVITE' and 'm=audio 4002' in message.body and message.get('x-kept') == '1'
+    call.request = message
+    call.answer(200, sdp=audio_sdp(5004, version=3))
+    peer.expect('ACK')
+    assert call.state('connected', sub_state='normal').originator == 'remote'
+    assert (call.invitation.sdp.active_local.media[0].port, call.invitation.sdp.active_remote.media[0].port) == (4002, 5004)
+    call.end()
+
+
+def test_cancelled_reinvite_that_was_not_sent_yet(peer, seen):
+    call, branch = answered_proposal(peer, seen, 488)
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.state('connected', sub_state='sent_proposal')
+    call.invitation.cancel_reinvite()
+    data = call.state('connected', sub_state='normal')
+    assert (data.code, data.originator) == (487, 'local')
+    peer.send(call.in_dialog('ACK', branch=branch))
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4004, version=2)))
+    call.request = peer.expect('INVITE')
+    assert 'm=audio 4004' in call.request.body
+    call.answer(200, sdp=audio_sdp(5000))
+    call.state('connected', sub_state='normal')
+    call.end()
+
+
+@pytest.mark.parametrize('later', ['INVITE', 'UPDATE'])
+def test_proposal_of_the_peer_while_ours_waits_for_an_ack(peer, seen, later):
+    """Glare, whichever of the two is sent first."""
+    call, branch = answered_proposal(peer, seen, 488)
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.state('connected', sub_state='sent_proposal')
+    again = call.in_dialog(later, cseq=2, branch=branch + '-2', headers=SDP_HEADERS, body=audio_sdp(5006, version=3))
+    for text in (call.in_dialog('ACK', branch=branch), again):
+        peer.send(text)
+    got = set()
+    while got != {'INVITE', 491}:
+        message = peer.receive()
+        if message.method == 'INVITE':
+            call.request = message
+        elif message.code == 491 and later == 'INVITE':
+            peer.send(call.in_dialog('ACK', cseq=2, branch=branch + '-2'))
+        got |= {message.method or message.code} & {'INVITE', 491}
+    call.answer(200, sdp=audio_sdp(5000))
+    assert call.state('connected', sub_state='normal').code == 200
+    call.end()
+
+
+def test_end_while_a_reinvite_waits_for_an_ack(peer, seen):
+    call, branch = answered_proposal(peer, seen, 488)
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.state('connected', sub_state='sent_proposal')
+    call.invitation.end()
+    bye = peer.expect('BYE')
+    peer.send(call.in_dialog('ACK', branch=branch))
+    peer.answer(bye, 200)
+    call.state('disconnected')
+    assert peer.silent()                # what was kept is gone
+
+
 def test_remote_reinvite_without_offer(peer, seen):
     call = Outgoing(peer, seen).connect()
     peer.send(call.in_dialog('INVITE'))

@@ -89,6 +89,21 @@ def test_missing_ack_to_a_reinvite(peer, seen):
     assert call.state('disconnected').disconnect_reason == 'missing ACK'
 
 
+def test_missing_ack_to_a_refused_reinvite(peer, seen):
+    """Nothing was agreed on, so the call goes on as it was (RFC 3261 section 14.2); and our turn comes all the same."""
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('INVITE', headers=SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    call.state('connected', sub_state='received_proposal')
+    call.invitation.send_response(488)
+    call.state('connected', sub_state='normal')
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.request = peer.expect('INVITE')
+    call.answer(200, sdp=audio_sdp(5004, version=2))
+    peer.expect('ACK')
+    assert call.state('connected', sub_state='normal').code == 200
+    call.end()
+
+
 def test_missing_ack_to_our_offer_in_a_reinvite(peer, seen):
     call = Outgoing(peer, seen).connect()
     peer.send(call.in_dialog('INVITE'))

@@ -33,6 +33,7 @@ void ss_inv_detach(ss_inv *self)
     pj_grp_lock_acquire(dialog_lock);
     inv->mod_data[ss_ua_module.id] = NULL;
     ss_inv_end_transfer(self);
+    ss_inv_drop_reinvite(self);
     pjsip_inv_dec_ref(inv);
     pj_grp_lock_release(dialog_lock);
     pj_grp_lock_dec_ref(dialog_lock);
@@ -167,46 +168,6 @@ pj_status_t ss_inv_start_session_timer(pjsip_inv_session *inv)
 
 /* ---- helpers ------------------------------------------------------------------------------------------------- */
 
-static const char *const directions[] = { "sendrecv", "sendonly", "recvonly", "inactive" };
-
-void ss_inv_keep_directions(ss_inv *self, const pjmedia_sdp_session *sdp)
-{
-    pj_bzero(self->given, sizeof self->given);
-    for (unsigned i = 0; i < sdp->media_count; i++) {
-        for (unsigned char k = 0; k < PJ_ARRAY_SIZE(directions); k++) {
-            if (pjmedia_sdp_media_find_attr2(sdp->media[i], directions[k], NULL)
-                || pjmedia_sdp_attr_find2(sdp->attr_count, sdp->attr, directions[k], NULL))
-                self->given[i] = k;
-        }
-    }
-}
-
-void ss_inv_want_directions(const ss_inv *self, pj_pool_t *pool, pjmedia_sdp_session *sdp)
-{
-    for (unsigned i = 0; i < sdp->media_count; i++) {
-        pjmedia_sdp_media *media = sdp->media[i];
-
-        for (unsigned k = 0; k < PJ_ARRAY_SIZE(directions); k++)
-            pjmedia_sdp_attr_remove_all(&media->attr_count, media->attr, directions[k]);
-        pjmedia_sdp_media_add_attr(media, pjmedia_sdp_attr_create(pool, directions[self->wanted[i]], NULL));
-    }
-}
-
-static pj_status_t parse_sdp(ss_inv *self, pj_pool_t *pool, pj_str_t text, pjmedia_sdp_session **sdp)
-{
-    pj_str_t copy;
-    pj_status_t status;
-
-    *sdp = NULL;
-    if (!text.slen)
-        return PJ_SUCCESS;
-    pj_strdup_with_null(pool, &copy, &text);
-    status = pjmedia_sdp_parse(pool, copy.ptr, copy.slen, sdp);
-    if (status == PJ_SUCCESS)
-        ss_inv_keep_directions(self, *sdp);
-    return status;
-}
-
 static pj_status_t set_contact(pjsip_dialog *dialog, pj_str_t contact)
 {
     const pj_str_t name = { "Contact", 7 };
@@ -253,7 +214,7 @@ static pj_status_t make_session(ss_inv *self, const ss_invite_params *params, pj
     if (status == PJ_SUCCESS)
         status = ss_set_credentials(&dialog->auth_sess, &params->credentials);
     if (status == PJ_SUCCESS)
-        status = parse_sdp(self, dialog->pool, params->sdp, &sdp);
+        status = ss_inv_parse_sdp(self, dialog->pool, params->sdp, &sdp);
     /* A reliable provisional response to an INVITE without offer would bring one that its PRACK has to answer at once. */
     if (status == PJ_SUCCESS)
         status = pjsip_inv_create_uac(dialog, sdp, sdp ? INV_OPTIONS : INV_OPTIONS & ~PJSIP_INV_SUPPORT_100REL, &inv);
@@ -349,7 +310,7 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
         ss_inv_unlock(self, inv);
         return PJ_EINVALIDOP;
     }
-    status = parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
+    status = ss_inv_parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
     if (status == PJ_SUCCESS)
         status = set_contact(inv->dlg, contact);
     own_offer = inv->state == PJSIP_INV_STATE_CONFIRMED && !self->reinvite_offered;
@@ -384,64 +345,6 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
 
 /* ---- within the dialog --------------------------------------------------------------------------------------- */
 
-typedef pj_status_t offer_function(pjsip_inv_session *, const pj_str_t *, const pjmedia_sdp_session *, pjsip_tx_data **);
-
-static pj_status_t send_offer(offer_function *create, ss_handle handle, pj_str_t contact, pj_str_t sdp_text,
-                              const ss_field *fields, unsigned count)
-{
-    pjsip_inv_session *inv;
-    ss_inv *self = ss_inv_lock(handle, &inv);
-    const pjmedia_sdp_session *active;
-    pjmedia_sdp_session *sdp = NULL;
-    pjsip_tx_data *tdata = NULL;
-    pj_status_t status;
-
-    if (!self)
-        return PJ_EGONE;
-    status = parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
-    if (status == PJ_SUCCESS && !sdp) {
-        status = self->agreed ? pjmedia_sdp_neg_get_active_local(inv->neg, &active) : PJMEDIA_SDPNEG_ENOACTIVE;
-        if (status == PJ_SUCCESS)
-            sdp = pjmedia_sdp_session_clone(inv->pool_prov, active);
-    }
-    if (status == PJ_SUCCESS)
-        status = create(inv, contact.slen ? &contact : NULL, sdp, &tdata);
-    if (status == PJ_SUCCESS) {
-        status = ss_add_fields(tdata->pool, tdata->msg, fields, count);
-        if (status != PJ_SUCCESS)
-            pjsip_tx_data_dec_ref(tdata);
-    }
-    if (status == PJ_SUCCESS) {
-        if (create == &pjsip_inv_reinvite)
-            self->reinvite_sent = 1;
-        else
-            self->update_waits = 1;
-        status = pjsip_inv_send_msg(inv, tdata);
-    }
-    if (status == PJ_SUCCESS && create == &pjsip_inv_reinvite) {
-        if (self->reinvite_sent)
-            ss_post(SS_EV_INV_REINVITE_SENT, handle, NULL, 0, NULL, 0);
-        else
-            status = PJSIP_ERRNO_FROM_SIP_STATUS(PJSIP_SC_TSX_TRANSPORT_ERROR);     /* over before it began */
-    } else if (status != PJ_SUCCESS) {
-        self->reinvite_sent = self->update_waits = 0;
-        if (!inv->invite_tsx)
-            ss_inv_forget_offer(inv->neg);
-    }
-    ss_inv_unlock(self, inv);
-    return status;
-}
-
-pj_status_t ss_inv_reinvite(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count)
-{
-    return send_offer(&pjsip_inv_reinvite, handle, contact, sdp, fields, count);
-}
-
-pj_status_t ss_inv_update(ss_handle handle, pj_str_t contact, pj_str_t sdp, const ss_field *fields, unsigned count)
-{
-    return send_offer(&pjsip_inv_update, handle, contact, sdp, fields, count);
-}
-
 pj_status_t ss_inv_ack(ss_handle handle, pj_str_t sdp_text, const ss_field *fields, unsigned count)
 {
     pjsip_inv_session *inv;
@@ -453,7 +356,7 @@ pj_status_t ss_inv_ack(ss_handle handle, pj_str_t sdp_text, const ss_field *fiel
     if (!self)
         return PJ_EGONE;
     if (self->ack_waits)
-        status = parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
+        status = ss_inv_parse_sdp(self, inv->pool_prov, sdp_text, &sdp);
     if (status == PJ_SUCCESS && sdp)
         status = pjsip_inv_set_sdp_answer(inv, sdp);
     if (status == PJ_SUCCESS) {
@@ -465,24 +368,6 @@ pj_status_t ss_inv_ack(ss_handle handle, pj_str_t sdp_text, const ss_field *fiel
         if (status != PJ_SUCCESS)
             pjsip_tx_data_dec_ref(tdata);
         else
-            status = pjsip_inv_send_msg(inv, tdata);
-    }
-    ss_inv_unlock(self, inv);
-    return status;
-}
-
-pj_status_t ss_inv_cancel_reinvite(ss_handle handle)
-{
-    pjsip_inv_session *inv;
-    ss_inv *self = ss_inv_lock(handle, &inv);
-    pjsip_tx_data *tdata = NULL;
-    pj_status_t status = PJ_EINVALIDOP;
-
-    if (!self)
-        return PJ_EGONE;
-    if (inv->invite_tsx && inv->invite_tsx->role == PJSIP_ROLE_UAC && inv->state == PJSIP_INV_STATE_CONFIRMED) {
-        status = pjsip_inv_cancel_reinvite(inv, &tdata);
-        if (status == PJ_SUCCESS && tdata)
             status = pjsip_inv_send_msg(inv, tdata);
     }
     ss_inv_unlock(self, inv);

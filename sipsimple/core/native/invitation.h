@@ -22,6 +22,7 @@ typedef struct ss_inv {
     int update_waits;                   /* our UPDATE with an offer: 1 no answer yet, 2 the description was dealt with */
     const pjsip_transaction *update;    /* compared only: the transaction of it, the last one if it was tried again */
     int reinvite_sent;                  /* our own is under way */
+    pjsip_tx_data *reinvite;            /* our own, kept until the ACK for our answer to the peer's is here */
     int reinvite_offered;               /* the peer's re-INVITE brought an offer */
     int reinvite_waits;                 /* answered with an offer of ours: over only with the ACK; 2: the ACK's answer was seen */
     int reinvite_cseq;                  /* of the one that waits */
@@ -38,6 +39,10 @@ typedef struct ss_inv {
 void ss_inv_keep_directions(ss_inv *self, const pjmedia_sdp_session *sdp);
 /* Give a description the directions that Python wanted for the one in use. */
 void ss_inv_want_directions(const ss_inv *self, pj_pool_t *pool, pjmedia_sdp_session *sdp);
+
+/* whose doing an event is */
+#define SS_INV_BY_US 1
+#define SS_INV_BY_PEER 2
 
 #define SS_INV_SDP_SIZE 16384           /* longest session description that is passed on */
 
@@ -81,7 +86,7 @@ pj_status_t ss_inv_transfer(ss_handle handle, pj_str_t refer_to, const ss_field 
 void ss_inv_transfer_end(ss_handle handle);
 pj_status_t ss_inv_transfer_notify(ss_handle handle, int code, pj_str_t reason);
 
-/* ---- between invitation.c and invitation_events.c, invitation_transfer.c ------------------------------------- */
+/* ---- between the files of the invitation --------------------------------------------------------------------- */
 
 ss_inv *ss_inv_new(void);
 pj_status_t ss_inv_start_session_timer(pjsip_inv_session *inv);
@@ -100,6 +105,11 @@ void ss_inv_post_state(ss_handle handle, int state, int code, int originator, in
 void ss_inv_post_disconnecting(ss_inv *self, int code, const pj_str_t *reason);
 /* Send a BYE soon, from the worker and outside PJSIP's callbacks, also when Python has given the object up. */
 void ss_inv_hang_up(pjsip_inv_session *inv, int code, const char *reason);
+/* Parse a description of Python's, if there is one. */
+pj_status_t ss_inv_parse_sdp(ss_inv *self, pj_pool_t *pool, pj_str_t text, pjmedia_sdp_session **sdp);
+/* The peer's re-INVITE is over: send the one of ours that was kept because of it. */
+void ss_inv_reinvite_may_go(ss_inv *self, pjsip_inv_session *inv);
+void ss_inv_drop_reinvite(ss_inv *self);
 /* Make the negotiator ready for the next offer. */
 void ss_inv_forget_offer(pjmedia_sdp_neg *negotiator);
 ss_blob ss_inv_print_sdp(const pjmedia_sdp_session *sdp, char *buffer, size_t size);

@@ -9,8 +9,8 @@
 
 #include "events.h"
 
-#define LOCAL 1
-#define REMOTE 2
+#define LOCAL SS_INV_BY_US
+#define REMOTE SS_INV_BY_PEER
 
 /* ---- posting ------------------------------------------------------------------------------------------------- */
 
@@ -468,6 +468,8 @@ static void reinvite_ended(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
 
     if (inv->invite_tsx && inv->invite_tsx != tsx)
         return;                         /* a challenge or 422, tried again by the session; or one refused because of another */
+    if (!ours && self->reinvite)
+        return;                         /* refused because of ours, which waits for its turn */
     /* PJSIP forgets this after a challenge that we cannot answer and after a CANCEL; no later offer would work. */
     if (tsx->status_code >= 300)
         ss_inv_forget_offer(inv->neg);
@@ -481,6 +483,12 @@ static void reinvite_ended(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
     ss_post(SS_EV_INV_REINVITE_END, self->base.handle, nums, 3, blobs, 2);
 }
 
+/* Was the peer's re-INVITE answered with a 2xx? When the ACK does not come the status of the transaction tells of that. */
+static int was_accepted(const pjsip_transaction *tsx)
+{
+    return tsx->last_tx && tsx->last_tx->msg->type == PJSIP_RESPONSE_MSG && tsx->last_tx->msg->line.status.code / 100 == 2;
+}
+
 static void invite_changed(ss_inv *self, pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_event *event)
 {
     if (tsx == self->initial) {
@@ -490,10 +498,14 @@ static void invite_changed(ss_inv *self, pjsip_inv_session *inv, pjsip_transacti
     }
     if (inv->state != PJSIP_INV_STATE_CONFIRMED)
         return;
+    if (tsx->role == PJSIP_ROLE_UAS && tsx->state >= PJSIP_TSX_STATE_CONFIRMED)
+        ss_inv_reinvite_may_go(self, inv);
     if (tsx->role == PJSIP_ROLE_UAS && tsx->state == PJSIP_TSX_STATE_TERMINATED
         && tsx->status_code == PJSIP_SC_TSX_TIMEOUT) {
-        self->ack_missing = 1;          /* RFC 3261 section 14.2 */
-        ss_inv_hang_up(inv, PJSIP_SC_REQUEST_TIMEOUT, "ACK missing");
+        if (was_accepted(tsx)) {
+            self->ack_missing = 1;      /* RFC 3261 section 14.2 */
+            ss_inv_hang_up(inv, PJSIP_SC_REQUEST_TIMEOUT, "ACK missing");
+        }
     } else if (tsx->role == PJSIP_ROLE_UAC && tsx->state == PJSIP_TSX_STATE_PROCEEDING
                && event->body.tsx_state.type == PJSIP_EVENT_RX_MSG && tsx->status_code > 100) {
         int64_t code = tsx->status_code;
@@ -595,6 +607,7 @@ static pj_bool_t on_rx_ack(pjsip_rx_data *rdata)
         self->reinvite_waits = 0;
         ss_post(SS_EV_INV_REINVITE_END, handle, nums, 3, blobs, 2);
     }
+    ss_inv_reinvite_may_go(self, inv);
     ss_object_release(self);
     return PJ_FALSE;
 }
