@@ -822,6 +822,64 @@ def test_reinvite_with_a_bad_description_is_refused_at_once(peer, seen):
     call.end()
 
 
+def many_lines(count, port=5000):
+    return audio_sdp(port, version=2) + f'm=audio {port} RTP/AVP 0\r\n' * (count - 1)
+
+
+TOO_MUCH = {'seventeen': many_lines(17), 'long': audio_sdp(5000, version=2, extra=f'a=x:{"y" * 500}\r\n' * 32)}
+
+
+@pytest.mark.parametrize('offer', TOO_MUCH)
+@pytest.mark.parametrize('method', ['INVITE', 're-INVITE', 'UPDATE', 'PRACK'])
+def test_offer_that_is_too_much_is_refused(peer, seen, method, offer):
+    """RFC 3264 section 6: the answer must have as many lines. More than seventeen or 15 KB are not taken, and the peer is told so."""
+    headers, call = SDP_HEADERS, None
+    if method == 'INVITE':
+        text = peer.request('INVITE', headers=headers, body=TOO_MUCH[offer])
+    elif method == 'PRACK':
+        call = Incoming(peer, seen, headers='Require: 100rel\r\n')
+        call.invitation.send_response(183, sdp=SDPSession.parse(audio_sdp(4000)))
+        progress = peer.expect(183)
+        text = call.in_dialog('PRACK', 2, tag_of(progress.get('to')), headers=f'RAck: {progress.get("rseq")} 1 INVITE\r\n{headers}', body=TOO_MUCH[offer])
+    else:
+        call = Outgoing(peer, seen).connect()
+        text = call.in_dialog(method.removeprefix('re-'), headers=headers, body=TOO_MUCH[offer])
+    peer.send(text)
+    answer = peer.receive()
+    while answer.code in (100, 183):
+        answer = peer.receive()
+    assert answer.code == 488 and ('16 media lines' if offer == 'seventeen' else 'bytes') in answer.get('warning'), answer.raw
+    if method in ('re-INVITE', 'UPDATE'):
+        peer.send(call.in_dialog('INVITE', cseq=3, headers=headers, body=many_lines(16, 5008)))       # sixteen are taken
+        offered = call.state('connected', sub_state='received_proposal') and call.invitation.sdp.proposed_remote
+        assert len(offered.media) == 16
+        call.invitation.send_response(488)
+        call.end()
+    elif method == 'PRACK':
+        call.invitation.send_response(488)
+        call.state('disconnected')
+
+
+def test_answer_with_seventeen_media_lines_ends_the_call(peer, seen):
+    call = Outgoing(peer, seen)
+    call.answer(200, sdp=many_lines(17))
+    assert peer.expect('ACK')
+    update = seen.wait('SIPInvitationGotSDPUpdate', sender=call.invitation).data
+    assert not update.succeeded
+    peer.answer(peer.expect('BYE'), 200)
+    assert call.state('disconnected').originator == 'local'
+
+
+def test_seventeen_media_lines_of_ours_are_an_error(peer, seen):
+    with pytest.raises(SIPCoreError):
+        Outgoing(peer, seen, sdp=many_lines(17, 4000))
+    call = Outgoing(peer, seen).connect()
+    with pytest.raises(SIPCoreError):
+        call.invitation.send_reinvite(sdp=SDPSession.parse(many_lines(17, 4000)))
+    assert call.invitation.sub_state == 'normal'
+    call.end()
+
+
 @pytest.mark.parametrize('method, headers, code', [
     ('NOTIFY', 'Event: presence\r\nSubscription-State: active\r\n', 481),
     ('NOTIFY', '', 481),

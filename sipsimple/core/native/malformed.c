@@ -3,12 +3,14 @@
  * here, before a transaction or a dialog acts on it.
  */
 #define _GNU_SOURCE
-#include "engine.h"
+#include "invitation.h"
 
 #include <string.h>
 
 #include <pjmedia.h>
 #include <pjsip_ua.h>
+
+#define MAX_SDP_SIZE (SS_INV_SDP_SIZE - 1024)    /* printed anew it may be longer: lines that say what was understood without them */
 
 /* callback: pjsip_tpmgr dropped data | thread: worker | gil: no | locks: none | lifetime: the Engine's */
 static void on_dropped(pjsip_tp_dropped_data *dropped)
@@ -119,7 +121,10 @@ static int is_sdp_text(const char *text, size_t size)
     return 1;
 }
 
-/* Who acts on the SDP refuses it; it is parsed once for all who ask. */
+/*
+ * Who acts on the SDP refuses it; it is parsed once for all who ask. What is right but more than there is room for is an error of its
+ * own: PJ_ETOOMANY or PJ_ETOOBIG.
+ */
 static int has_bad_sdp(pjsip_rx_data *rdata)
 {
     pjsip_rdata_sdp_info *info;
@@ -130,8 +135,43 @@ static int has_bad_sdp(pjsip_rx_data *rdata)
     if (info->sdp && !is_sdp_text(info->body.ptr, (size_t)info->body.slen)) {
         info->sdp = NULL;
         info->sdp_err = PJMEDIA_SDP_EINSDP;
+    } else if (info->sdp && info->body.slen > MAX_SDP_SIZE) {
+        info->sdp = NULL;
+        info->sdp_err = PJ_ETOOBIG;
     }
     return info->sdp_err != PJ_SUCCESS;
+}
+
+/*
+ * An offer that is too much for us: 488 says that another one may do, where a bad one has 400. An answer that is too much comes in a
+ * response or an ACK, and ends the call as one that does not fit.
+ */
+static int refuse_offer(pjsip_rx_data *rdata)
+{
+    static const char *const methods[] = { "INVITE", "UPDATE", "PRACK" };
+    const pj_str_t name = pj_str("Warning"), *method = &rdata->msg_info.msg->line.req.method.name;
+    char text[96];
+    pj_status_t error;
+    pj_str_t value;
+    pjsip_hdr list;
+
+    if (rdata->msg_info.msg->type != PJSIP_REQUEST_MSG)
+        return 0;
+    error = pjsip_rdata_get_sdp_info(rdata)->sdp_err;
+    if (error != PJ_ETOOMANY && error != PJ_ETOOBIG)
+        return 0;
+    for (unsigned i = 0; i < PJ_ARRAY_SIZE(methods); i++) {
+        if (pj_strcmp2(method, methods[i]) != 0)
+            continue;
+        pj_ansi_snprintf(text, sizeof text, "399 local \"Session description of more than %d %s\"",
+                         error == PJ_ETOOMANY ? PJMEDIA_MAX_SDP_MEDIA : MAX_SDP_SIZE, error == PJ_ETOOMANY ? "media lines" : "bytes");
+        pj_list_init(&list);
+        pj_cstr(&value, text);
+        pj_list_push_back(&list, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
+        ss_ua_respond(rdata, 488, &list);
+        return 1;
+    }
+    return 0;
 }
 
 /* callback: pjsip module rx | thread: worker | gil: no | locks: none | lifetime: the Engine's */
@@ -140,8 +180,11 @@ static pj_bool_t on_rx(pjsip_rx_data *rdata)
     const pjsip_msg *msg = rdata->msg_info.msg;
 
     if (is_whole(rdata) && has_right_cseq(rdata)) {
-        if (has_bad_sdp(rdata))
+        if (has_bad_sdp(rdata)) {
             SS_COUNT(malformed_sdp);
+            if (refuse_offer(rdata))
+                return PJ_TRUE;
+        }
         return PJ_FALSE;
     }
     SS_COUNT(malformed);
