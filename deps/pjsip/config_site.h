@@ -61,6 +61,8 @@
 /* ---- PJMEDIA ---- */
 #define PJMEDIA_MAX_MRU                         3000
 #define PJMEDIA_RTP_PT_TELEPHONE_EVENTS         101
+/* Where RTCP goes is decided by native/leg.c (our patch 65). */
+#define PJMEDIA_RTCP_NAT_PROBATION_CNT          0
 
 /* The parallel bridge with one thread (no workers) costs the same as the serial one; more workers are a run-time choice. */
 #define PJMEDIA_CONF_BACKEND                    PJMEDIA_CONF_PARALLEL_BRIDGE_BACKEND

@@ -16,7 +16,7 @@ cdef extern from "native/core.h" nogil:
 
     ctypedef struct ss_counters:
         uint64_t events_posted, events_dropped, late_callbacks, out_of_memory, worker_wakeups, worker_rounds, malformed
-        uint64_t malformed_sdp, malformed_rtp, malformed_rtcp, stranger_rtp, rejected_srtp
+        uint64_t malformed_sdp, malformed_rtp, malformed_rtcp, stranger_rtp, stranger_rtcp, rejected_srtp
 
     ss_counters ss_counts
 

@@ -67,6 +67,7 @@ def counters():
         'malformed_rtp': ss_counts.malformed_rtp,
         'malformed_rtcp': ss_counts.malformed_rtcp,
         'stranger_rtp': ss_counts.stranger_rtp,
+        'stranger_rtcp': ss_counts.stranger_rtcp,
         'rejected_srtp': ss_counts.rejected_srtp,
     }
 

@@ -8,6 +8,8 @@ import struct
 import time
 from typing import Self
 
+import pytest
+
 from sipsimple.core import SDPConnection, SDPMediaStream, SDPSession
 from sipsimple.core._audio_transport import AudioTransport
 from sipsimple.core._mixer import AudioMixer
@@ -105,6 +107,7 @@ class Leg:
         self.__dict__.clear()
 
 
+REPORT = struct.pack('!BBHIIIIIIIIII', 0x81, 200, 12, 7, 1, 2, 3, 4, 5, 6, 0, 0, 0) + bytes(8)
 RTP = struct.pack('!BBHII', 0x80, 0, 1, 160, 7)
 BAD_RTP = {
     'short': RTP[:11],
@@ -148,7 +151,7 @@ def test_malformed_rtp_is_counted_and_dropped(engine: Engine, mixer: AudioMixer)
 
 
 def test_malformed_rtcp_is_counted_and_dropped(engine: Engine, mixer: AudioMixer) -> None:
-    report = struct.pack('!BBHIIIIIIIIII', 0x81, 200, 12, 7, 1, 2, 3, 4, 5, 6, 0, 0, 0) + bytes(8)
+    report = REPORT
     bye = struct.pack('!BBHI', 0x81, 203, 1, 7)
     bad = [report[:7], report[:-1], report + b'\x80', b'\x40' + report[1:], report[:1] + b'\x05' + report[2:], report[:2] + b'\xff\xff' + report[4:],
            b'\xa1' + report[1:] + bye, bye + report[:8]]
@@ -180,6 +183,74 @@ def test_a_stranger_is_not_heard_and_gets_no_media(engine: Engine, mixer: AudioM
         assert leg.peer.hears() and leg.transport.remote_rtp_port == leg.peer.port
 
 
+def rtcp_goes_to(leg: Leg, *candidates: socket.socket) -> list[bool]:
+    """End the media, which sends a BYE at once, and tell which of the sockets have got RTCP."""
+    for each in candidates:
+        while has_rtcp(each):
+            pass
+    leg.audio.stop()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        found = [has_rtcp(each) for each in candidates]
+        if any(found):
+            return found
+        time.sleep(0.01)
+    return [False] * len(candidates)
+
+
+def has_rtcp(receiver: socket.socket) -> bool:
+    receiver.setblocking(False)
+    try:
+        return receiver.recv(3000)[1] in range(200, 205)
+    except BlockingIOError:
+        return False
+
+
+def takes_rtcp(leg: Leg, sender: socket.socket) -> bool:
+    """Whether reports from there are taken now."""
+    before, counts = leg.audio.statistics['tx']['jitter']['count'], Counts()
+    sender.sendto(REPORT, (leg.address[0], leg.address[1] + 1))
+    assert eventually(lambda: leg.audio.statistics['tx']['jitter']['count'] > before or counts.grown('stranger_rtcp') == 1), counts.all()
+    return not counts.grown('stranger_rtcp')
+
+
+def test_rtcp_of_a_stranger_is_not_taken(engine: Engine, mixer: AudioMixer) -> None:
+    """Neither of one on the peer's host, once the peer was heard, nor of one on another host, however early it comes."""
+    with Leg(mixer) as leg:
+        near, far = leg.other(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with far:
+            far.bind(('127.0.0.2', 0))
+            assert not takes_rtcp(leg, far)
+            assert takes_rtcp(leg, leg.peer.rtcp)
+            assert not any(takes_rtcp(leg, each) for each in (near.rtcp, far) for _ in range(6))
+            assert rtcp_goes_to(leg, leg.peer.rtcp, near.rtcp, far) == [True, False, False]
+
+
+def test_rtcp_of_a_peer_behind_a_nat(engine: Engine, mixer: AudioMixer) -> None:
+    """Both its addresses are not the signalled ones: the first to be heard counts, and the signalled one always does."""
+    with Leg(mixer) as leg:
+        mapped = leg.other()
+        assert leg.takes(mapped)
+        assert takes_rtcp(leg, mapped.rtcp) and takes_rtcp(leg, leg.peer.rtcp) and takes_rtcp(leg, mapped.rtcp)
+        assert rtcp_goes_to(leg, leg.peer.rtcp, mapped.rtcp) == [False, True]
+
+
+def test_rtcp_follows_rtp_until_it_is_heard(engine: Engine, mixer: AudioMixer) -> None:
+    with Leg(mixer) as leg:
+        mapped = leg.other()
+        assert leg.takes(mapped)
+        assert rtcp_goes_to(leg, leg.peer.rtcp, mapped.rtcp) == [False, True]
+
+
+def test_rtcp_goes_to_a_new_signalled_address(engine: Engine, mixer: AudioMixer) -> None:
+    with Leg(mixer) as leg:
+        mapped, fresh = leg.other(), leg.other()
+        assert takes_rtcp(leg, mapped.rtcp)
+        leg.transport.rebind_remote_peer(leg.remote(fresh), 0)
+        assert not any(has_rtcp(each) for each in (mapped.rtcp, fresh.rtcp))
+        assert rtcp_goes_to(leg, mapped.rtcp, fresh.rtcp) == [False, True]
+
+
 def test_a_peer_that_moves_is_followed(engine: Engine, mixer: AudioMixer) -> None:
     """Behind a NAT it comes from another address than the signalled one, and from another one later. Where it was before counts again at once."""
     with Leg(mixer) as leg:
@@ -208,7 +279,11 @@ def test_srtp_that_nobody_with_the_key_sent(engine: Engine, mixer: AudioMixer) -
             for _ in range(50):
                 stranger.sendto(RTP + os.urandom(170), ('127.0.0.1', pair.a_rtp.local_rtp_port))
                 stranger.sendto(b'\x80\xc8\0\x06' + os.urandom(50), ('127.0.0.1', pair.a_rtp.local_rtp_port + 1))
-        assert eventually(lambda: counts.grown('rejected_srtp') == 100), counts.all()
-        assert counts.all() == {'rejected_srtp': 100}
-        before = pair.a.statistics['rx']['packets']
-        assert eventually(lambda: pair.a.statistics['rx']['packets'] > before + 5)
+            assert eventually(lambda: counts.grown('rejected_srtp') == 100), counts.all()
+            assert counts.all() == {'rejected_srtp': 100}
+            before = pair.a.statistics['rx']['packets']
+            assert eventually(lambda: pair.a.statistics['rx']['packets'] > before + 5)
+            pair.a.stop()                                   # which sends an RTCP BYE at once
+            stranger.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                stranger.recv(3000)

@@ -15,5 +15,5 @@ class Counts:
         return int(counters()[name] - self.before[name])
 
     def all(self) -> dict[str, int]:
-        names = ('malformed', 'malformed_sdp', 'malformed_rtp', 'malformed_rtcp', 'stranger_rtp', 'rejected_srtp')
+        names = ('malformed', 'malformed_sdp', 'malformed_rtp', 'malformed_rtcp', 'stranger_rtp', 'stranger_rtcp', 'rejected_srtp')
         return {name: self.grown(name) for name in names if self.grown(name)}

@@ -116,7 +116,7 @@ typedef struct ss_counters {
     uint64_t events_posted, events_dropped, late_callbacks, out_of_memory, worker_wakeups, worker_rounds;
     uint64_t malformed;                 /* SIP messages dropped or refused */
     uint64_t malformed_sdp, malformed_rtp, malformed_rtcp;
-    uint64_t stranger_rtp;              /* good packets, but not from the peer */
+    uint64_t stranger_rtp, stranger_rtcp;       /* good packets, but not from the peer */
     uint64_t rejected_srtp;             /* RTP and RTCP that failed authentication */
 } ss_counters;
 extern ss_counters ss_counts;

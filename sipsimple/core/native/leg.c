@@ -16,6 +16,10 @@
 #include "events.h"
 #include "mixer.h"
 
+/* bits of `rebound` */
+#define RTP_REBOUND 1
+#define RTCP_REBOUND 2
+
 /* ---- the transport a stream sees ------------------------------------------------------------------------------------ */
 
 static int begin_send(ss_leg *leg)
@@ -77,9 +81,24 @@ static pj_status_t leg_send_rtcp2(pjmedia_transport *transport, const pj_sockadd
     return status;
 }
 
+static void send_rtcp_to(ss_leg *leg, const pj_sockaddr *address)
+{
+    pthread_mutex_lock(&leg->lock);
+    leg->rtcp_to = *address;
+    pthread_mutex_unlock(&leg->lock);
+}
+
 static pj_status_t leg_send_rtcp(pjmedia_transport *transport, const void *packet, pj_size_t size)
 {
-    return leg_send_rtcp2(transport, NULL, 0, packet, size);
+    ss_leg *leg = (ss_leg *)transport;
+    pj_sockaddr address;
+
+    pthread_mutex_lock(&leg->lock);
+    address = leg->rtcp_to;
+    pthread_mutex_unlock(&leg->lock);
+    if (!address.addr.sa_family)
+        return leg_send_rtcp2(transport, NULL, 0, packet, size);
+    return leg_send_rtcp2(transport, &address, (unsigned)pj_sockaddr_get_len(&address), packet, size);
 }
 
 /* The stream must believe that packets come from where they should, or it would drop the first ones as those of a stranger. */
@@ -92,18 +111,23 @@ static void tell_source(ss_leg *leg, const pj_sockaddr *source)
     stream->rtp_src_cnt = 0;
 }
 
+static int64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
 /*
  * Whether the packet is the peer's. `rem_switch` is set when media must go to its source from now on. ICE tells no source: it accepts
  * packets by paths it has checked; and with SRTP the stream's own rule is enough, since a stranger's packets end before this.
  */
 static int is_peers(ss_leg *leg, const pj_sockaddr *source, pj_bool_t *rem_switch)
 {
-    struct timespec now;
-
     if (!source || leg->authenticated)
         return 1;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    switch (ss_rtp_guard_judge(&leg->guard, &leg->attached.rem_addr, source, now.tv_sec * 1000000000LL + now.tv_nsec)) {
+    switch (ss_rtp_guard_judge(&leg->guard, &leg->attached.rem_addr, source, now_ns(), SS_RTP_SILENCE_NS)) {
     case SS_SOURCE_STRANGER:
         SS_COUNT(stranger_rtp);
         return 0;
@@ -113,6 +137,70 @@ static int is_peers(ss_leg *leg, const pj_sockaddr *source, pj_bool_t *rem_switc
             leg->sent_to = *source;
             *rem_switch = PJ_TRUE;
         }
+        break;
+    case SS_SOURCE_CURRENT:
+        break;
+    }
+    return 1;
+}
+
+/*
+ * RTP goes to another address from now on. RTCP follows, to the port beside it, when it has not been heard of or not from there; with
+ * both on one port it always does.
+ */
+static void follow_with_rtcp(ss_leg *leg, const pj_sockaddr *source)
+{
+    pj_sockaddr address = *source;
+
+    if (leg->rtcp_guard.owner.addr.sa_family && ss_is_same_host(&leg->rtcp_guard.current, source))
+        return;
+    memset(&leg->rtcp_guard, 0, sizeof leg->rtcp_guard);
+    if (pj_sockaddr_cmp(&leg->attached.rem_addr, &leg->attached.rem_rtcp) != 0)
+        pj_sockaddr_set_port(&address, (pj_uint16_t)(pj_sockaddr_get_port(source) + 1));
+    send_rtcp_to(leg, &address);
+}
+
+/*
+ * The source of the RTCP packet that is being received; 0 with ICE, which takes packets by checked paths only. Without SRTP's part of the
+ * information, which another thread may be changing; the sockets stay for as long as the leg is active.
+ */
+static int source_of_rtcp(ss_leg *leg, pj_sockaddr *source)
+{
+    const pjmedia_ice_transport_info *ice;
+    pjmedia_transport_info info;
+
+    pjmedia_transport_info_init(&info);
+    if (pjmedia_transport_get_info(leg->rtp->base, &info) != PJ_SUCCESS)
+        return 0;
+    ice = pjmedia_transport_info_get_spc_info(&info, PJMEDIA_TRANSPORT_TYPE_ICE);
+    *source = info.src_rtcp_name;
+    return !(ice && ice->active) && (source->addr.sa_family == pj_AF_INET() || source->addr.sa_family == pj_AF_INET6());
+}
+
+/* The same as is_peers() for RTCP on a port of its own. What is not authenticated must come from a host of the peer's. */
+static int is_peers_rtcp(ss_leg *leg)
+{
+    const pj_sockaddr *signalled = &leg->attached.rem_rtcp;
+    ss_rtp_guard *guard = &leg->rtcp_guard;
+    pj_sockaddr source;
+
+    if (!source_of_rtcp(leg, &source))
+        return 1;
+    if (leg->authenticated) {
+        if (pj_sockaddr_cmp(&source, &guard->current) != 0) {
+            guard->owner = guard->current = source;
+            send_rtcp_to(leg, &source);
+        }
+        return 1;
+    }
+    if (!ss_is_same_host(&source, signalled)
+        && !ss_is_same_host(&source, leg->guard.owner.addr.sa_family ? &leg->guard.current : &leg->attached.rem_addr))
+        return 0;
+    switch (ss_rtp_guard_judge(guard, signalled, &source, now_ns(), SS_RTCP_SILENCE_NS)) {
+    case SS_SOURCE_STRANGER:
+        return 0;
+    case SS_SOURCE_CHANGED:
+        send_rtcp_to(leg, &source);
         break;
     case SS_SOURCE_CURRENT:
         break;
@@ -133,7 +221,7 @@ static void on_rtp(pjmedia_tp_cb_param *param)
         return;
     if (source && source->addr.sa_family != pj_AF_INET() && source->addr.sa_family != pj_AF_INET6())
         source = NULL;                  /* reset under the receiver's feet */
-    if (__atomic_exchange_n(&leg->rebound, 0, __ATOMIC_ACQ_REL)) {
+    if (__atomic_fetch_and(&leg->rebound, ~RTP_REBOUND, __ATOMIC_ACQ_REL) & RTP_REBOUND) {
         tell_source(leg, &leg->attached.rem_addr);
         memset(&leg->guard, 0, sizeof leg->guard);
         leg->sent_to = leg->attached.rem_addr;
@@ -156,6 +244,8 @@ static void on_rtp(pjmedia_tp_cb_param *param)
     inner.src_addr = (pj_sockaddr_t *)source;
     leg->attached.rtp_cb2(&inner);
     param->rem_switch = inner.rem_switch || rem_switch;
+    if (param->rem_switch && source)
+        follow_with_rtcp(leg, source);
 }
 
 /* callback: pjmedia_transport rtcp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
@@ -168,6 +258,12 @@ static void on_rtcp(void *user, void *packet, pj_ssize_t size)
     if (size > 0 && !ss_rtcp_is_valid(packet, (size_t)size)) {
         if (!ss_is_keep_alive(packet, (size_t)size))
             SS_COUNT(malformed_rtcp);
+        return;
+    }
+    if (__atomic_fetch_and(&leg->rebound, ~RTCP_REBOUND, __ATOMIC_ACQ_REL) & RTCP_REBOUND)
+        memset(&leg->rtcp_guard, 0, sizeof leg->rtcp_guard);
+    if (size > 0 && !is_peers_rtcp(leg)) {
+        SS_COUNT(stranger_rtcp);
         return;
     }
     leg->attached.rtcp_cb(leg->attached.user_data, packet, size);
@@ -251,8 +347,11 @@ void ss_leg_rebind(ss_leg *leg, const pj_sockaddr *rtp, const pj_sockaddr *rtcp)
     leg->attached.rem_rtcp = *rtcp;
     leg->attached.addr_len = pj_sockaddr_get_len(rtp);
     if (__atomic_load_n(&leg->active, __ATOMIC_SEQ_CST)) {
+        static const pj_sockaddr none;
+
         attach_to_top(leg);
-        __atomic_store_n(&leg->rebound, 1, __ATOMIC_RELEASE);
+        send_rtcp_to(leg, &none);
+        __atomic_store_n(&leg->rebound, RTP_REBOUND | RTCP_REBOUND, __ATOMIC_RELEASE);
     }
 }
 
@@ -265,6 +364,7 @@ static void free_leg(void *user)
     if (leg->top_lock)
         pj_grp_lock_dec_ref(leg->top_lock);
     ss_object_release(leg->rtp);
+    pthread_mutex_destroy(&leg->lock);
     pj_pool_release(leg->pool);
 }
 
@@ -311,12 +411,14 @@ pj_status_t ss_leg_start(ss_rtp *rtp, ss_handle mixer, const pjmedia_stream_info
         return PJ_ENOMEM;
     leg = PJ_POOL_ZALLOC_T(pool, ss_leg);
     leg->pool = pool;
+    pthread_mutex_init(&leg->lock, NULL);
     leg->mixer = mixer;
     leg->base.op = &leg_op;
     leg->base.type = PJMEDIA_TRANSPORT_TYPE_USER;
     pj_ansi_strxcpy(leg->base.name, "leg", sizeof leg->base.name);
     leg->rtp = ss_object_acquire(rtp->object.handle, SS_T_RTP_TRANSPORT);
     if (!leg->rtp) {
+        pthread_mutex_destroy(&leg->lock);
         pj_pool_release(pool);
         return PJ_EGONE;
     }

@@ -27,10 +27,12 @@ struct ss_leg {
     unsigned packets;                   /* atomic */
     pjmedia_transport_attach_param attached;    /* callbacks and signalled addresses */
     pj_sockaddr source;                 /* receiving thread only, as what follows */
-    ss_rtp_guard guard;
+    ss_rtp_guard guard, rtcp_guard;
     pj_sockaddr sent_to;                /* where the transport sends to, by the last change of source */
     int authenticated;                  /* SRTP: who has the key is the peer, wherever it is */
-    int rebound;                        /* atomic: the receiving thread must tell the stream of a new remote address */
+    int rebound;                        /* atomic: what the receiving thread must begin anew, for another remote address */
+    pthread_mutex_t lock;               /* the next one; nothing is called under it */
+    pj_sockaddr rtcp_to;                /* where RTCP goes, when that is not the signalled address; family 0 = that one */
 };
 
 /*

@@ -7,7 +7,6 @@
 #define RTCP_HEADER 4
 #define STUN_HEADER 20
 #define MAX_KEEP_ALIVE 4                /* bytes; an empty packet or a few of them */
-#define SILENCE_NS 500000000LL          /* longer than a jitter buffer bridges: who is silent that long is not heard any more */
 
 static unsigned read16(const uint8_t *at)
 {
@@ -76,7 +75,14 @@ static ss_rtp_source change(ss_rtp_guard *guard, const pj_sockaddr *source, int6
     return SS_SOURCE_CHANGED;
 }
 
-ss_rtp_source ss_rtp_guard_judge(ss_rtp_guard *guard, const pj_sockaddr *signalled, const pj_sockaddr *source, int64_t now_ns)
+int ss_is_same_host(const pj_sockaddr *one, const pj_sockaddr *other)
+{
+    return one->addr.sa_family && one->addr.sa_family == other->addr.sa_family
+           && memcmp(pj_sockaddr_get_addr(one), pj_sockaddr_get_addr(other), pj_sockaddr_get_addr_len(one)) == 0;
+}
+
+ss_rtp_source ss_rtp_guard_judge(ss_rtp_guard *guard, const pj_sockaddr *signalled, const pj_sockaddr *source, int64_t now_ns,
+                                 int64_t silence_ns)
 {
     if (!guard->owner.addr.sa_family) {
         guard->owner = *source;
@@ -86,7 +92,7 @@ ss_rtp_source ss_rtp_guard_judge(ss_rtp_guard *guard, const pj_sockaddr *signall
         guard->heard_ns = now_ns;
         return SS_SOURCE_CURRENT;
     }
-    if (pj_sockaddr_cmp(source, signalled) == 0 || pj_sockaddr_cmp(source, &guard->owner) == 0 || now_ns - guard->heard_ns > SILENCE_NS)
+    if (pj_sockaddr_cmp(source, signalled) == 0 || pj_sockaddr_cmp(source, &guard->owner) == 0 || now_ns - guard->heard_ns > silence_ns)
         return change(guard, source, now_ns);
     return SS_SOURCE_STRANGER;
 }

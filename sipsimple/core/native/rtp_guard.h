@@ -4,6 +4,9 @@
  * Plain RTP has nothing but addresses to tell the peer from a stranger, and a peer behind a NAT does not even send from the address it
  * signalled. So the first source that is heard counts, the signalled one always does, and another one only when the one that was heard
  * last has been silent for a while. A stranger who floods the port is not heard at all, and above all does not get our media.
+ *
+ * RTCP is judged alike. But its first packet comes seconds after the first of RTP, and a stranger might be faster: so it must come from the host of one
+ * of the addresses that are known to be the peer's.
  */
 #ifndef SS_RTP_GUARD_H
 #define SS_RTP_GUARD_H
@@ -31,7 +34,14 @@ typedef struct ss_rtp_guard {
 
 typedef enum ss_rtp_source { SS_SOURCE_STRANGER, SS_SOURCE_CURRENT, SS_SOURCE_CHANGED } ss_rtp_source;
 
+/* How long the current source must be silent before another one may take its place: longer than a jitter buffer bridges ... */
+#define SS_RTP_SILENCE_NS 500000000LL
+/* ... and five reports of RTCP (RFC 3550 section 6.3.5). */
+#define SS_RTCP_SILENCE_NS 25000000000LL
+
 /* Judge the source of a valid packet; CHANGED makes it the current one. `now_ns` is of a clock that never goes back. */
-ss_rtp_source ss_rtp_guard_judge(ss_rtp_guard *guard, const pj_sockaddr *signalled, const pj_sockaddr *source, int64_t now_ns);
+ss_rtp_source ss_rtp_guard_judge(ss_rtp_guard *guard, const pj_sockaddr *signalled, const pj_sockaddr *source, int64_t now_ns,
+                                 int64_t silence_ns);
+int ss_is_same_host(const pj_sockaddr *one, const pj_sockaddr *other);
 
 #endif
