@@ -22,6 +22,9 @@ cdef extern from "native/rtp_transport.h" nogil:
         const char *turn_password
         unsigned turn_port
         int turn_transport
+        const char *turn_tls_name
+        const char *turn_ca_file
+        int turn_verify
 
     ctypedef struct ss_rtp_info:
         int state, ice_active, srtp_active, turn_failed

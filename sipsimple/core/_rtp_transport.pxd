@@ -12,6 +12,7 @@ cdef class RTPTransport:
     cdef readonly object turn_address
     cdef readonly int turn_port
     cdef readonly object turn_transport
+    cdef readonly object turn_tls_name
     cdef readonly bint ipv6
     cdef object report
     cdef object __weakref__

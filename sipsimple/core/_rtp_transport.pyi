@@ -32,6 +32,7 @@ class RTPTransport:
     turn_address: str | None
     turn_port: int
     turn_transport: str
+    turn_tls_name: str | None
     ipv6: bool
     zrtp_active: bool
     zrtp_cipher: str | None
@@ -40,7 +41,8 @@ class RTPTransport:
     zrtp_peer_name: str
     def __init__(self, encryption: str | None = None, use_ice: bool = False, ice_stun_address: str | None = None,
                  ice_stun_port: int = 3478, *, turn_address: str | None = None, turn_port: int = 3478, turn_transport: str = 'udp',
-                 turn_username: str | None = None, turn_password: str | None = None, ipv6: bool = False) -> None: ...
+                 turn_username: str | None = None, turn_password: str | None = None, turn_tls_name: str | None = None,
+                 ipv6: bool = False) -> None: ...
     @property
     def state(self) -> str:
         """NULL, WAIT_STUN, INIT, LOCAL, REMOTE, ESTABLISHED or INVALID."""

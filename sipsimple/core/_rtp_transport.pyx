@@ -99,6 +99,7 @@ cdef class RTPTransport:
         ice_stun_address, ice_stun_port: server for the server-reflexive address; None = no STUN. Used with ICE only.
         turn_address, turn_port, turn_transport, turn_username, turn_password: relay (RFC 8656), reached over 'udp', 'tcp' or 'tls';
             None = no relay. Used with ICE only. Without an answer from it within 4 seconds, there is no relayed candidate.
+        turn_tls_name: whom the certificate of the TURN server must be for when the Engine verifies servers; None = the address.
         ipv6: IPv6 instead of IPv4.
     Raises:
         SIPCoreError: the Engine is not running.
@@ -107,12 +108,13 @@ cdef class RTPTransport:
     """
 
     def __init__(self, encryption=None, use_ice=False, ice_stun_address=None, ice_stun_port=3478, *, turn_address=None, turn_port=3478,
-                 turn_transport='udp', turn_username=None, turn_password=None, ipv6=False):
+                 turn_transport='udp', turn_username=None, turn_password=None, turn_tls_name=None, ipv6=False):
         cdef ss_rtp_params params
         cdef ss_handle number = 0
         cdef pj_status_t status
         cdef bytes stun = _optional(ice_stun_address, 'ice_stun_address'), turn = _optional(turn_address, 'turn_address')
         cdef bytes username = _optional(turn_username, 'turn_username'), password = _optional(turn_password, 'turn_password'), host
+        cdef bytes tls_name = _optional(turn_tls_name, 'turn_tls_name'), ca_file
         if self.handle is not None:
             raise SIPCoreError('RTPTransport.__init__() was already called')
         if turn_transport not in TURN_TRANSPORTS:
@@ -124,6 +126,7 @@ cdef class RTPTransport:
         self.turn_address = turn_address
         self.turn_port = _port(turn_port, 'turn_port')
         self.turn_transport = turn_transport
+        self.turn_tls_name = turn_tls_name
         self.ipv6 = bool(ipv6)
         if not ss_media_generation():
             raise SIPCoreError('the Engine is not running')
@@ -146,6 +149,10 @@ cdef class RTPTransport:
         params.turn_transport = TURN_TRANSPORTS[turn_transport]
         params.turn_username = NULL if username is None else <const char *>username
         params.turn_password = NULL if password is None else <const char *>password
+        params.turn_tls_name = NULL if tls_name is None else <const char *>tls_name
+        ca_file = _optional(engine.tls_ca_file, 'tls_ca_file')
+        params.turn_ca_file = NULL if ca_file is None else <const char *>ca_file
+        params.turn_verify = engine.tls_verify_server
         with nogil:
             ss_ensure_thread()
             status = ss_rtp_create(&params, &number)

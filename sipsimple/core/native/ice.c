@@ -397,6 +397,13 @@ static void configure_turn(pj_ice_strans_turn_cfg *turn, const ss_rtp_params *pa
         turn->auth_cred.data.static_cred.data_type = PJ_STUN_PASSWD_PLAIN;
         turn->auth_cred.data.static_cred.data = pj_str((char *)(params->turn_password ? params->turn_password : ""));
     }
+    if (turn->conn_type == PJ_TURN_TP_TLS) {
+        turn->cfg.tls_cfg.ssock_param.proto = PJ_SSL_SOCK_PROTO_TLS1_2 | PJ_SSL_SOCK_PROTO_TLS1_3;
+        turn->cfg.tls_cfg.ssock_param.verify_peer = params->turn_verify;
+        turn->cfg.tls_cfg.ssock_param.server_name = pj_str((char *)(params->turn_tls_name ? params->turn_tls_name : params->turn_server));
+        if (params->turn_ca_file)
+            turn->cfg.tls_cfg.ca_list_file = pj_str((char *)params->turn_ca_file);
+    }
 }
 
 pj_status_t ss_ice_create(ss_rtp *self, pjmedia_transport **transport)

@@ -179,6 +179,8 @@ pj_status_t ss_rtp_create(const ss_rtp_params *params, ss_handle *handle)
     self->params.turn_server = keep(pool, params->turn_server);
     self->params.turn_username = keep(pool, params->turn_username);
     self->params.turn_password = keep(pool, params->turn_password);
+    self->params.turn_tls_name = keep(pool, params->turn_tls_name);
+    self->params.turn_ca_file = keep(pool, params->turn_ca_file);
     pthread_mutex_init(&self->ops, NULL);
     pthread_mutex_init(&self->lock, NULL);
     self->object.kill = rtp_kill;

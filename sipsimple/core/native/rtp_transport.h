@@ -37,6 +37,9 @@ typedef struct ss_rtp_params {
     const char *turn_server, *turn_username, *turn_password;
     unsigned turn_port;
     int turn_transport;
+    const char *turn_tls_name;          /* whom the certificate of the TURN server must be for */
+    const char *turn_ca_file;           /* trusted authorities, for ... */
+    int turn_verify;
 } ss_rtp_params;
 
 #define SS_ADDRESS_SIZE (PJ_INET6_ADDRSTRLEN + 2)

@@ -562,6 +562,9 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     def _NH_RTPTransportDidInitialize(self, notification: Notification | None) -> None:
         if self.state != RTPStreamState.INITIALIZING or self._failed:
             return
+        if self._turn_server is not None and self.rtp_transport.turn_failed:
+            log.warning('going on without a relay: none from the TURN server %s (%s); the log of PJSIP says why', self._turn_server.name,
+                        self._turn_server.transport)
         try:
             self.media_transport = self._make_transport(self._incoming_sdp, self._incoming_index)
         except (SIPCoreError, ValueError, StreamError) as error:

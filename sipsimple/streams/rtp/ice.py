@@ -23,6 +23,7 @@ class TURNServer:
 
     Attributes:
         transport: how it is reached: 'udp', 'tcp' or 'tls'.
+        name: of the settings; over TLS its certificate must be for that (RFC 5928 section 5).
     """
 
     address: str
@@ -30,12 +31,13 @@ class TURNServer:
     transport: str
     username: str | None
     password: str | None = field(repr=False)
+    name: str | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of `RTPTransport`."""
         return {'turn_address': self.address, 'turn_port': self.port, 'turn_transport': self.transport, 'turn_username': self.username,
-                'turn_password': self.password}
+                'turn_password': self.password, 'turn_tls_name': self.name}
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _servers(account: Any, stun: list[Server], relay: Server | None) -> Servers:
     if relay is None:
         return Servers(stun)
     nat = account.nat_traversal
-    turn = TURNServer(*relay, nat.turn_server.transport, nat.turn_username, nat.turn_password)
+    turn = TURNServer(*relay, nat.turn_server.transport, nat.turn_username, nat.turn_password, str(nat.turn_server.host))
     if not stun and turn.transport == 'udp':
         stun = [relay]
     return Servers(stun, turn)

@@ -29,9 +29,9 @@ class FakeRTPTransport:
     broken = ()                 # STUN servers that do not answer
 
     def __init__(self, encryption=None, use_ice=False, ice_stun_address=None, ice_stun_port=3478, *, turn_address=None, turn_port=3478, turn_transport='udp',
-                 turn_username=None, turn_password=None, ipv6=False):
+                 turn_username=None, turn_password=None, turn_tls_name=None, ipv6=False):
         self.encryption, self.use_ice, self.stun, self.ipv6 = encryption, use_ice, ice_stun_address, ipv6
-        self.turn = turn_address and (turn_address, turn_port, turn_transport, turn_username, turn_password)
+        self.turn = turn_address and (turn_address, turn_port, turn_transport, turn_username, turn_password, turn_tls_name)
         self.state = 'NULL'
         self.local_rtp_address, self.local_rtp_port = '127.0.0.1', 20000
         self.made.append(self)

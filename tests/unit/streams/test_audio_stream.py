@@ -252,7 +252,7 @@ def test_turn_server(world, monkeypatch, failed, expected):
     monkeypatch.setattr(world.RTPTransport, 'turn_failed', failed)
     world.initialized()
     assert [transport.turn and transport.turn[0] for transport in world.RTPTransport.made] == expected
-    assert world.RTPTransport.made[0].turn == ('192.0.2.7', 5349, 'tls', 'alice', 'secret')
+    assert world.RTPTransport.made[0].turn == ('192.0.2.7', 5349, 'tls', 'alice', 'secret', '192.0.2.7')
 
 
 @pytest.mark.parametrize('result', ['DidSucceed', 'DidFail'])

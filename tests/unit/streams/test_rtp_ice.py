@@ -63,8 +63,8 @@ def test_stun_servers(lookups, servers, domain, expected, asked):
     assert lookups == asked
 
 
-def relay(address, port, transport='udp'):
-    return ice.TURNServer(address, port, transport, 'alice', 'secret')
+def relay(address, port, transport='udp', name=None):
+    return ice.TURNServer(address, port, transport, 'alice', 'secret', name or address)
 
 
 @pytest.mark.parametrize('servers, turn, expected, asked', [
@@ -72,9 +72,9 @@ def relay(address, port, transport='udp'):
     ([], ('192.0.2.8', 3478, 'udp'), ice.Servers([('192.0.2.8', 3478)], relay('192.0.2.8', 3478)), []),
     ([], ('192.0.2.8', 3478, 'tcp'), ice.Servers([], relay('192.0.2.8', 3478, 'tcp')), []),
     ([('192.0.2.9', 3478)], ('192.0.2.8', 4000, 'udp'), ice.Servers([('192.0.2.9', 3478)], relay('192.0.2.8', 4000)), []),
-    ([('192.0.2.9', 3478)], ('example.com', 3478, 'udp'), ice.Servers([('192.0.2.9', 3478)], relay('192.0.2.1', 3478)), [('example.com', None, 'turn')]),
-    ([], ('example.com', 5349, 'tls'), ice.Servers([], relay('192.0.2.1', 3478, 'tls')), [('example.com', None, 'turns')]),
-    ([], ('stun.example.org', 443, 'tls'), ice.Servers([], relay('192.0.2.3', 443, 'tls')), [('stun.example.org', 443, 'host')]),
+    ([('192.0.2.9', 3478)], ('example.com', 3478, 'udp'), ice.Servers([('192.0.2.9', 3478)], relay('192.0.2.1', 3478, name='example.com')), [('example.com', None, 'turn')]),
+    ([], ('example.com', 5349, 'tls'), ice.Servers([], relay('192.0.2.1', 3478, 'tls', 'example.com')), [('example.com', None, 'turns')]),
+    ([], ('stun.example.org', 443, 'tls'), ice.Servers([], relay('192.0.2.3', 443, 'tls', 'stun.example.org')), [('stun.example.org', 443, 'host')]),
     ([('192.0.2.9', 3478)], ('nowhere.example', 3478, 'udp'), ice.Servers([('192.0.2.9', 3478)]), [('nowhere.example', None, 'turn')]),
 ])
 def test_turn_server(lookups, servers, turn, expected, asked):
