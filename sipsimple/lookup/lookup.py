@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 T = TypeVar('T')
 R = TypeVar('R')
 
+AUTHORITY_LIMIT = 1.0           # seconds to find a domain's own servers, and for them to answer
+AUTHORITY_RETRY = 600.0         # seconds for which those that did not answer are left alone
+
 
 class DNSLookup:
     """Looks up SIP proxies, services and XCAP servers.
@@ -42,9 +46,10 @@ class DNSLookup:
 
     Attributes:
         authoritative_first: find the name servers of the domain's zone (NS records) and ask them before the configured
-            ones, to go around routers which break NAPTR and SRV queries. Off by default: it costs two more round trips,
-            bypasses the local resolver with its cache, policy and internal zones, and fails where only the local resolver
-            may speak DNS; DNSManager's probe finds broken resolvers as well.
+            ones, to go around routers which break NAPTR and SRV queries. It costs two more round trips for a domain that
+            was not asked for lately. Where the domain's servers cannot be reached, as behind a firewall that lets only the
+            local resolver speak DNS, a lookup takes a second more, and the next ones for some minutes do not try. What
+            they do not know, the configured ones are asked for.
         authoritative_port: the port of those servers
 
     Notifications (sender: this object):
@@ -57,7 +62,7 @@ class DNSLookup:
     Thread: any; notifications are posted on the SDK thread.
     """
 
-    authoritative_first: bool = False
+    authoritative_first: bool = True
     authoritative_port: int = 53
 
     def lookup_service(self, uri: BaseSIPURI, service: str, timeout: float = 3.0, lifetime: float = 15.0) -> Waitable[list[tuple[str, int]]]:
@@ -154,14 +159,29 @@ class _Lookup:
     async def run(self, start: Callable[[], Steps[T]]) -> T:
         """Ask what the steps want to know, until they return."""
         # All of it here and not in the caller, so that no notification comes before the method of DNSLookup returns.
-        steps = start()
         manager = DNSManager()
         self._deadline = asyncio.get_running_loop().time() + self.lifetime
         self._resolvers = [Resolver(manager.nameservers, self.timeout, manager.cache)]
+        steps = start()
         try:
             queries = next(steps)
-            if self.owner.authoritative_first:      # only now: addresses and bad arguments end without a question
-                await self._find_authorities()
+        except StopIteration as stop:       # an address: no question
+            result: T = stop.value
+            return result
+        if self.owner.authoritative_first:
+            await self._find_authorities()
+        try:
+            return await self._follow(steps, queries)
+        except DNSLookupError as error:
+            if error.originator != 'remote' or len(self._resolvers) == 1:
+                raise
+            log.debug('the servers of %s know nothing, asking the configured ones: %s', self.uri.host, error)
+        del self._resolvers[0]
+        steps = start()
+        return await self._follow(steps, next(steps))
+
+    async def _follow(self, steps: Steps[T], queries: Sequence[Query]) -> T:
+        try:
             while True:
                 queries = steps.send(await self._ask_all(queries))
         except StopIteration as stop:
@@ -169,16 +189,23 @@ class _Lookup:
         return result
 
     async def _find_authorities(self) -> None:
+        configured = self._resolvers[0]
+        if _silent_servers.includes(configured.nameservers):
+            return
         steps = rfc3263.authoritative_servers(self.uri.host, DNSManager().ip_versions)
         try:
-            queries = next(steps)
-            while True:
-                queries = steps.send(await self._ask_all(queries))
-        except StopIteration as stop:
-            addresses: list[str] = stop.value
-        if addresses:
-            nameservers: list[Nameserver] = [(address, self.owner.authoritative_port) for address in addresses]
-            self._resolvers.insert(0, Resolver(nameservers, self.timeout, DNSManager().cache, recursion=False))
+            async with asyncio.timeout(min(AUTHORITY_LIMIT, self.lifetime / 4)):
+                addresses = await self._follow(steps, next(steps))
+        except StopIteration:
+            return
+        except TimeoutError:
+            _silent_servers.add(configured.nameservers)     # some routers drop what they do not know
+            return
+        # Two of them get their chance.
+        resolver = Resolver([(address, self.owner.authoritative_port) for address in addresses], min(self.timeout, AUTHORITY_LIMIT / 2), DNSManager().cache,
+                            recursion=False)
+        if addresses and not _silent_servers.includes(resolver.nameservers):
+            self._resolvers.insert(0, resolver)
 
     async def _ask_all(self, queries: Sequence[Query]) -> list[Reply]:
         loop = asyncio.get_running_loop()
@@ -192,16 +219,20 @@ class _Lookup:
     async def _ask(self, query: Query) -> Reply:
         """Ask the domain's own servers, if known, then the configured ones."""
         reply = Reply(Outcome.UNREACHABLE)
-        for number, resolver in enumerate(self._resolvers, start=1):
+        for resolver in list(self._resolvers):
             budget = max(self._deadline - asyncio.get_running_loop().time(), 0)
             # What follows must have time as well: the next resolver, and the next step after an optional query.
-            if number < len(self._resolvers):
-                budget /= 2
+            if not resolver.recursion:
+                budget = min(budget / 2, AUTHORITY_LIMIT)
             if query.optional:
                 budget /= 2
             reply = await self._ask_resolver(resolver, query, budget)
             if reply.outcome in (Outcome.FOUND, Outcome.ABSENT):
                 break
+            if not resolver.recursion and reply.outcome in (Outcome.TIMEOUT, Outcome.UNREACHABLE):
+                _silent_servers.add(resolver.nameservers)
+                if resolver in self._resolvers:
+                    self._resolvers.remove(resolver)        # nor for what else this lookup wants to know
         return reply
 
     async def _ask_resolver(self, resolver: Resolver, query: Query, budget: float) -> Reply:
@@ -223,6 +254,27 @@ class _Lookup:
                 raise DNSLookupError(f'{query.name!r} is not a valid domain name: {error}', 'local') from error
             outcome = Outcome.ABSENT
         return Reply(outcome)
+
+
+class _SilentServers:
+    """Groups of servers that did not answer, for a while."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[Nameserver, ...], float] = {}
+
+    def add(self, servers: Sequence[Nameserver]) -> None:
+        now = time.monotonic()
+        self._until = {key: until for key, until in self._until.items() if until > now}
+        self._until[tuple(servers)] = now + AUTHORITY_RETRY
+
+    def includes(self, servers: Sequence[Nameserver]) -> bool:
+        return self._until.get(tuple(servers), 0) > time.monotonic()
+
+    def clear(self) -> None:
+        self._until.clear()
+
+
+_silent_servers = _SilentServers()
 
 
 def _same(result: T) -> T:

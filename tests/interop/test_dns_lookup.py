@@ -10,10 +10,12 @@ from types import SimpleNamespace
 import dns.exception
 import dns.flags
 import dns.rcode
+import dns.rdatatype
 import dns.resolver
 import pytest
 
 from sipsimple.lookup import DNSLookup, DNSLookupError, DNSManager
+from sipsimple.lookup import lookup as lookup_module
 from sipsimple.notification import NotificationCenter
 from tests.support.dns_server import ScriptedServer, answer
 from tests.support.lab import lab_fixture
@@ -21,6 +23,7 @@ from tests.support.require import require_module
 
 dns_lab = lab_fixture('dns')
 ALL = ['tls', 'tcp', 'udp']
+BY_DEFAULT = DNSLookup.authoritative_first
 
 
 class URI:
@@ -55,6 +58,7 @@ def manager(monkeypatch):
     manager.probe_domain = None
     manager.public_nameservers = []
     manager.read_configuration = lambda: ([], [], '')
+    monkeypatch.setattr(DNSLookup, 'authoritative_first', False)        # what it adds is tested by itself, at the end
     return manager
 
 
@@ -348,15 +352,39 @@ def test_the_sdk_thread_is_not_blocked(manager):
 
 # Authoritative servers
 
+ZONE = ['_stun._udp.x.test. 60 IN SRV 1 1 3479 h.x.test.', 'h.x.test. 60 IN A 192.0.2.1']
+DELEGATION = ['x.test. 60 IN NS ns.x.test.', 'ns.x.test. 60 IN A 127.0.0.1']
+
+
 class Authorities(DNSLookup):
     authoritative_first = True
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Servers that do answer may take their time, on a busy machine."""
+    monkeypatch.setattr(lookup_module, 'AUTHORITY_LIMIT', 20.0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered():
+    lookup_module._silent_servers.clear()
+
+
+def find(recursor, authority_port, manager):
+    """The STUN servers of x.test, by the recursor at that endpoint and the authority at that port; and the seconds it took."""
+    manager.nameservers = [recursor]
+    manager.ip_versions = (4,)
+    lookup = Authorities()
+    lookup.authoritative_port = authority_port
+    started = time.monotonic()
+    return lookup.lookup_service(URI('x.test'), 'stun').result(60), time.monotonic() - started
+
+
 @pytest.mark.parametrize('authority_works', [True, False])
-def test_authoritative_servers_are_asked_first(manager, authority_works):
-    zone = ['_stun._udp.x.test. 60 IN SRV 1 1 3479 h.x.test.', 'h.x.test. 60 IN A 192.0.2.1']
-    handler = names(*zone, flags=dns.flags.AA) if authority_works else lambda query, protocol: [answer(query, rcode=dns.rcode.REFUSED)]
-    with ScriptedServer(handler) as authority, ScriptedServer(names('x.test. 60 IN NS ns.x.test.', 'ns.x.test. 60 IN A 127.0.0.1', *zone)) as recursor:
+def test_authoritative_servers_are_asked_first(manager, patient, authority_works):
+    handler = names(*ZONE, flags=dns.flags.AA) if authority_works else lambda query, protocol: [answer(query, rcode=dns.rcode.REFUSED)]
+    with ScriptedServer(handler) as authority, ScriptedServer(names(*DELEGATION, *ZONE)) as recursor:
         manager.nameservers = [recursor.endpoint]
         manager.ip_versions = (4,)
         lookup, recorder = observed(Authorities())
@@ -369,10 +397,46 @@ def test_authoritative_servers_are_asked_first(manager, authority_works):
         assert {tuple(trace.nameservers[0]) for trace in recorder.of('DNSLookupTrace')} == {authority.endpoint, recursor.endpoint}
 
 
-def test_authoritative_servers_are_not_sought_by_default(lab):
+@pytest.mark.parametrize('wanted', [True, False])
+def test_authoritative_servers_are_sought_unless_switched_off(lab, monkeypatch, wanted):
+    if wanted:
+        monkeypatch.setattr(DNSLookup, 'authoritative_first', BY_DEFAULT)
     lookup, recorder = observed()
     lookup.lookup_service(URI('lab.test'), 'stun').result(30)
-    assert 'NS' not in {trace.query_type for trace in recorder.of('DNSLookupTrace')}
+    assert ('NS' in {trace.query_type for trace in recorder.of('DNSLookupTrace')}) == wanted
+
+
+def test_authoritative_servers_that_do_not_answer(manager):
+    """As behind a firewall: a second, once for some minutes."""
+    with ScriptedServer(lambda query, protocol: []) as authority, ScriptedServer(names(*DELEGATION, *ZONE)) as recursor:
+        for number in range(3):
+            manager.cache.clear()
+            found, seconds = find(recursor.endpoint, authority.endpoint[1], manager)
+            assert found == [('192.0.2.1', 3479)]
+            assert number or seconds < 10
+            assert len(set(authority.names())) == 1         # nothing more is asked there, by this lookup or the next ones
+            asked = len(authority.names()) if not number else asked
+            assert len(authority.names()) == asked
+
+
+def test_servers_that_drop_the_search_for_authorities(manager):
+    """As some routers do; it costs a second, once for some minutes."""
+    zone = names(*ZONE)
+    with ScriptedServer(lambda query, protocol: [] if query.question[0].rdtype == dns.rdatatype.NS else zone(query, protocol)) as recursor:
+        for _ in range(3):
+            manager.cache.clear()
+            found, seconds = find(recursor.endpoint, 9, manager)
+            assert found == [('192.0.2.1', 3479)] and seconds < 10
+            assert {name for name in recursor.names() if name[1] == 'NS'} == {('x.test', 'NS')}
+        assert len([name for name in recursor.names() if name[1] == 'NS']) <= 2
+
+
+def test_what_the_authoritative_servers_do_not_know(manager, patient):
+    """A local server may have names of its own."""
+    with ScriptedServer(lambda query, protocol: [answer(query, rcode=dns.rcode.NXDOMAIN, authority=['x.test. 60 IN SOA a. b. 1 1 1 1 60'], flags=dns.flags.AA)]) \
+            as authority, ScriptedServer(names(*DELEGATION, *ZONE)) as recursor:
+        assert find(recursor.endpoint, authority.endpoint[1], manager)[0] == [('192.0.2.1', 3479)]
+        assert ('_stun._udp.x.test', 'SRV') in authority.names() and ('_stun._udp.x.test', 'SRV') in recursor.names()
 
 
 def test_the_system_servers_and_the_probe_with_real_packets(manager):
