@@ -11,6 +11,9 @@ from typing import Any
 import hypothesis
 import pytest
 
+# The folders in the order in which they run: what is fast and near to the code first, so that a broken commit shows in seconds.
+FOLDERS = ('unit', 'meta', 'native', 'application', 'calls', 'interop', 'load')
+
 # How long one example takes says more about the machine than about the code. In CI, Hypothesis has a profile of its own: the same, and every run
 # tries the same examples.
 if hypothesis.settings.get_current_profile_name() == 'default':
@@ -21,6 +24,15 @@ if hypothesis.settings.get_current_profile_name() == 'default':
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--notification-report', metavar='FILE',
                      help='add the notifications that were posted, also by child processes, to a JSON file; see tools/notification_table.py')
+
+
+def folder(item: pytest.Item) -> str:
+    """The folder of tests/ that a test is in."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: FOLDERS.index(folder(item)))
 
 
 def _support(name: str) -> Any:
