@@ -13,7 +13,8 @@ from bench.report import Row
 
 CALLS = 100
 FIRST = 10              # calls made before the memory is first looked at: what is made once is made by then
-SECONDS = 8.0
+SECONDS = 8.0           # of a measurement; a quarter in a run that is scaled down, which nobody reads figures from
+STEADY = 2.0            # seconds until jitter buffers and the like have taken their size
 PACKETS = 100           # a second of each call: 50 in each direction
 
 
@@ -50,18 +51,19 @@ def _hold(bench: Bench, target: Program, port: int, speech: Path) -> tuple[float
     """CPU in milliseconds a second of each call, and kilobytes of each call."""
     count = bench.count(CALLS)
     first = min(FIRST, count // 2)
+    part = 1.0 if bench.scale >= 0.1 else 0.25
     caller, _ = bench.peers.pjsua(f'--play-file={speech}', '--auto-play', '--app-log-level=3', '--log-level=3')
     with caller:
         url = f'sip:2@127.0.0.1:{port}'
         _dial(caller, url, first)
         _connected(caller, first)
-        time.sleep(2)                       # jitter buffers and the like take their size
+        time.sleep(STEADY * part)
         memory = target.memory()
         _dial(caller, url, count - first)
         _connected(caller, count - first)
-        time.sleep(2)
+        time.sleep(STEADY * part)
         cpu, packets, begin = target.cpu(), _datagrams(), time.perf_counter()
-        time.sleep(SECONDS)
+        time.sleep(SECONDS * part)
         cpu, packets, seconds = target.cpu() - cpu, _datagrams() - packets, time.perf_counter() - begin
         used = target.memory() - memory
         lost = caller.past('DISCONNECTED')

@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.load.conftest import Amount
 from tests.load.rig import Process, processes
 
@@ -20,9 +18,13 @@ MEMORY = {'rss_bytes', 'pool_bytes', 'cached_pool_bytes'}
 SOME = 30               # Python objects may come and go: a cache is filled
 
 
-def settled(process: Process) -> dict[str, int]:
-    process.do('settle', within=SETTLE + 10, limit=SETTLE)
-    return process.usage()
+def settled(processes: dict[str, Process]) -> dict[str, dict[str, int]]:
+    """What each process holds when it is at rest; they wait for that at the same time."""
+    for process in processes.values():
+        process.begin('settle', limit=SETTLE)
+    for process in processes.values():
+        process.result(within=SETTLE + 10)
+    return {name: process.usage() for name, process in processes.items()}
 
 
 def assert_no_growth(process: Process, before: dict[str, int], after: dict[str, int], what: str) -> None:
@@ -42,28 +44,38 @@ def call(app: Process, peer: Process, ports: tuple[dict[str, Any], dict[str, Any
     return float(count / seconds)
 
 
-@pytest.mark.parametrize('side', ['caller', 'callee'])
-def test_calls_in_sequence(amount: Amount, side: str) -> None:
-    """Over UDP, then over TCP."""
-    with processes('app', 'peer') as (app, peer):
-        ports = app.do('start', ports=[10000, 19998]), peer.do('start', srtp=True)
-        fresh = app.usage()
-        for transport in ('udp', 'tcp'):
+# The application calls, or is called; the ports of its media.
+SIDES = {'caller': [10000, 19998], 'callee': [20000, 29998]}
+
+
+def test_calls_in_sequence(amount: Amount) -> None:
+    """Over UDP, then over TCP; each side is a pair of processes of its own, and both pairs settle at the same time."""
+    with processes(*['app', 'peer'] * len(SIDES)) as running:
+        apps = dict(zip(SIDES, running[::2], strict=True))
+        peers = dict(zip(SIDES, running[1::2], strict=True))
+        ports = {side: (apps[side].do('start', ports=SIDES[side]), peers[side].do('start', srtp=True)) for side in SIDES}
+        fresh = {side: app.usage() for side, app in apps.items()}
+
+        def calls(side: str, count: int) -> dict[str, float]:
+            return {transport: call(apps[side], peers[side], ports[side], side, transport, count) for transport in ('udp', 'tcp')}
+
+        for side in SIDES:
             # What it takes at most at this rate is taken once; then the memory is to stay as it is.
-            call(app, peer, ports, side, transport, amount.sequence if amount.full else 5)
-        before = settled(app) if amount.full else app.usage()
-        rates = {transport: call(app, peer, ports, side, transport, amount.sequence) for transport in ('udp', 'tcp')}
-        after = settled(app)
-        print(f'\n{amount.sequence} calls in sequence ({side}): ' + ', '.join(f'{rate:.0f} a second over {name}' for name, rate in rates.items()) +
-              f'; RSS {before["rss_bytes"] / 1e6:.1f} -> {after["rss_bytes"] / 1e6:.1f} MB')
-        # Small pieces of Python are made by the first call; of everything else the first call makes nothing that stays.
-        assert_no_growth(app, {**fresh, 'python_objects': before['python_objects']}, after, f'{amount.sequence} calls')
-        assert after['late_callbacks'] == 0
-        if amount.full:
-            assert after['rss_bytes'] < before['rss_bytes'] * 1.01
-        facts = app.do('facts')
-        assert facts['live'] == facts['sessions'] == 0
-        assert facts['problems'] == facts['log'] == peer.do('facts')['problems'] == []
+            calls(side, amount.sequence if amount.full else 5)
+        before = settled(apps) if amount.full else {side: app.usage() for side, app in apps.items()}
+        rates = {side: calls(side, amount.sequence) for side in SIDES}
+        after = settled(apps)
+        for side, app in apps.items():
+            print(f'\n{amount.sequence} calls in sequence ({side}): ' + ', '.join(f'{rate:.0f} a second over {name}' for name, rate in rates[side].items()) +
+                  f'; RSS {before[side]["rss_bytes"] / 1e6:.1f} -> {after[side]["rss_bytes"] / 1e6:.1f} MB')
+            # Small pieces of Python are made by the first call; of everything else the first call makes nothing that stays.
+            assert_no_growth(app, {**fresh[side], 'python_objects': before[side]['python_objects']}, after[side], f'{amount.sequence} calls ({side})')
+            assert after[side]['late_callbacks'] == 0
+            if amount.full:
+                assert after[side]['rss_bytes'] < before[side]['rss_bytes'] * 1.01, side
+            facts = app.do('facts')
+            assert facts['live'] == facts['sessions'] == 0
+            assert facts['problems'] == facts['log'] == peers[side].do('facts')['problems'] == []
 
 
 # What the peer is told to do, how the calls go, what becomes of them.
@@ -94,9 +106,9 @@ def test_other_calls_in_sequence(amount: Amount, tmp_path: Path) -> None:
 
         fresh = app.usage()
         all_kinds(amount.others if amount.full else 2)
-        before = settled(app) if amount.full else app.usage()
+        before = settled({'app': app})['app'] if amount.full else app.usage()
         all_kinds(amount.others)
-        after = settled(app)
+        after = settled({'app': app})['app']
         assert_no_growth(app, {**fresh, 'python_objects': before['python_objects']}, after, 'calls of all kinds')
         facts = app.do('facts')
         assert facts['live'] == facts['sessions'] == 0
