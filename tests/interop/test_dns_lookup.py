@@ -14,8 +14,7 @@ import dns.rdatatype
 import dns.resolver
 import pytest
 
-from sipsimple.lookup import DNSLookup, DNSLookupError, DNSManager
-from sipsimple.lookup import lookup as lookup_module
+from sipsimple.lookup import DNSLookup, DNSLookupError, DNSManager, lookup as lookup_module
 from sipsimple.notification import NotificationCenter
 from tests.support.dns_server import ScriptedServer, answer
 from tests.support.lab import lab_fixture
@@ -409,13 +408,14 @@ def test_authoritative_servers_are_sought_unless_switched_off(lab, monkeypatch, 
 def test_authoritative_servers_that_do_not_answer(manager):
     """As behind a firewall: a second, once for some minutes."""
     with ScriptedServer(lambda query, protocol: []) as authority, ScriptedServer(names(*DELEGATION, *ZONE)) as recursor:
+        asked = None
         for number in range(3):
             manager.cache.clear()
             found, seconds = find(recursor.endpoint, authority.endpoint[1], manager)
             assert found == [('192.0.2.1', 3479)]
             assert number or seconds < 10
             assert len(set(authority.names())) == 1         # nothing more is asked there, by this lookup or the next ones
-            asked = len(authority.names()) if not number else asked
+            asked = asked or len(authority.names())
             assert len(authority.names()) == asked
 
 

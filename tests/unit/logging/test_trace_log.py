@@ -1,7 +1,6 @@
 """TraceLog: traces as files and as records of logging."""
 
 import logging
-import os
 import subprocess
 import sys
 import threading
