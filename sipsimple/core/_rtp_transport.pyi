@@ -19,6 +19,7 @@ class RTPTransport:
         ice_stun_address, ice_stun_port: server for the server-reflexive address; None = no STUN. Used with ICE only.
         turn_address, turn_port, turn_transport, turn_username, turn_password: relay (RFC 8656), reached over 'udp', 'tcp' or 'tls';
             None = no relay. Used with ICE only. Without an answer from it within 4 seconds, there is no relayed candidate.
+        turn_tls_name: whom the certificate of the TURN server must be for when the Engine verifies servers; None = the address.
         ipv6: IPv6 instead of IPv4.
     Raises:
         SIPCoreError: the Engine is not running.
