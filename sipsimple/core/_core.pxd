@@ -27,6 +27,9 @@ cdef extern from "native/core.h" nogil:
     ss_event *ss_events_take()
     void ss_events_free(ss_event *list)
     void ss_events_interrupt()
+    int ss_events_open()
+    void ss_events_detach()
+    ss_event *ss_events_poll()
 
     pj_status_t ss_runtime_init()
     void ss_ensure_thread()

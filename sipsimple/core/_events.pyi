@@ -9,7 +9,7 @@ class Event:
     data: tuple[bytes, ...]
 
 def register(kind: int, handler: Callable[[Any, Event], None], fresh: bool = False) -> None:
-    """Call handler(obj, event) on the Engine thread for each event of this kind.
+    """Call handler(obj, event) for each event of this kind, on the thread that serves events.
 
     `obj` is the live Python object of the event's handle (None for events of the Engine itself). With `fresh` the
     handle is a new one that Python has not seen, and obj is None.
@@ -21,8 +21,14 @@ def drain(on_exception: Callable[[], None]) -> int:
 
     Args:
         on_exception: called without arguments, inside the except block, for each exception of a handler.
-    Thread: Engine thread only.
+    Thread: the one that serves events, and not while a descriptor is open().
     """
+def open() -> int:
+    """A descriptor that is readable while events wait, for a thread that has other things to do. OSError: there is none to be had."""
+def close() -> None:
+    """Go back to drain(); the caller then closes the descriptor. Events that wait stay."""
+def serve(on_exception: Callable[[], None], limit: int) -> bool:
+    """Serve the events that wait now, at most `limit`, and return at once; True when there are more. Arguments as for drain()."""
 
 LOG: int
 SIP_TRACE: int

@@ -1,13 +1,17 @@
 # cython: language_level=3
-"""The queue of native events, seen from the Engine thread.
+"""The queue of native events, seen from the thread that serves it.
 
-C threads fill it without the GIL. The Engine thread takes the whole queue in one go, finds the Python object of each
-event's handle, and calls the function registered for the event's kind. An exception there is reported and the next
-event is served.
+C threads fill it without the GIL. One thread of Python (the SDK thread when it runs, else the Engine thread) takes the whole queue in one go, finds
+the Python object of each event's handle, and calls the function registered for the event's kind. An exception there is reported and the next event is
+served.
 """
 
+from libc.limits cimport INT_MAX
+
+from threading import Lock
+
 from sipsimple.core._core cimport (
-    ss_counts, ss_ensure_thread, ss_event, ss_events_free, ss_events_interrupt, ss_events_take)
+    ss_counts, ss_ensure_thread, ss_event, ss_events_detach, ss_events_free, ss_events_interrupt, ss_events_open, ss_events_poll, ss_events_take)
 from sipsimple.core._handles cimport lookup
 
 cdef dict _handlers = {}
@@ -23,7 +27,7 @@ cdef class Event:
 
 
 def register(int kind, handler, bint fresh=False):
-    """Call handler(obj, event) on the Engine thread for each event of this kind.
+    """Call handler(obj, event) for each event of this kind, on the thread that serves events.
 
     `obj` is the live Python object of the event's handle (None for events of the Engine itself). With `fresh` the
     handle is a new one that Python has not seen, and obj is None.
@@ -51,42 +55,96 @@ cdef Event _event(ss_event *raw):
     return event
 
 
+cdef ss_event *_waiting = NULL          # taken from the queue and not served yet; the lock is held
+cdef object _serving = Lock()
+
+
+cdef int _dispatch(ss_event *raw, on_exception) except -1:
+    entry = _handlers.get(raw.kind)
+    if entry is None:
+        return 0
+    handler, fresh = entry
+    obj = None
+    if raw.handle and not fresh:
+        obj = lookup(raw.handle)
+        if obj is None:
+            ss_counts.late_callbacks += 1
+            return 0
+    try:
+        handler(obj, _event(raw))
+    except Exception:
+        on_exception()
+    return 0
+
+
+cdef int _serve(on_exception, int limit) except -1:
+    """Serve up to `limit` of the waiting events; how many it were."""
+    global _waiting
+    cdef ss_event *raw
+    cdef int served = 0
+    while _waiting is not NULL and served < limit:
+        raw = _waiting
+        _waiting = raw.next
+        raw.next = NULL
+        served += 1
+        try:
+            _dispatch(raw, on_exception)
+        finally:
+            ss_events_free(raw)
+    return served
+
+
+cdef void _append(ss_event *queue) noexcept:
+    global _waiting
+    cdef ss_event *last = _waiting
+    if last is NULL:
+        _waiting = queue
+        return
+    while last.next is not NULL:
+        last = last.next
+    last.next = queue
+
+
 def drain(on_exception):
     """Wait for events and serve them; returns the number served, 0 when interrupted with an empty queue.
 
     Args:
         on_exception: called without arguments, inside the except block, for each exception of a handler.
-    Thread: Engine thread only.
+    Thread: the one that serves events, and not while a descriptor is open().
     """
     cdef ss_event *queue
-    cdef ss_event *raw
-    cdef int served = 0
     with nogil:
         ss_ensure_thread()
         queue = ss_events_take()
-    raw = queue
-    try:
-        while raw is not NULL:
-            served += 1
-            entry = _handlers.get(raw.kind)
-            if entry is not None:
-                handler, fresh = entry
-                obj = None
-                if raw.handle and not fresh:
-                    obj = lookup(raw.handle)
-                    if obj is None:
-                        ss_counts.late_callbacks += 1
-                        raw = raw.next
-                        continue
-                try:
-                    handler(obj, _event(raw))
-                except Exception:
-                    on_exception()
-                obj = None
-            raw = raw.next
-    finally:
-        ss_events_free(queue)
-    return served
+    with _serving:
+        _append(queue)
+        return _serve(on_exception, INT_MAX)
+
+
+def open():
+    """A descriptor that is readable while events wait, for a thread that has other things to do. OSError: there is none to be had."""
+    cdef int fd = ss_events_open()
+    if fd < 0:
+        raise OSError('no descriptor for the events of the core')
+    return fd
+
+
+def close():
+    """Go back to drain(); the caller then closes the descriptor. Events that wait stay."""
+    ss_events_detach()
+
+
+def serve(on_exception, int limit):
+    """Serve the events that wait now, at most `limit`, and return at once; True when there are more. Arguments as for drain()."""
+    cdef ss_event *queue
+    with _serving:
+        if _waiting is NULL:
+            with nogil:
+                ss_ensure_thread()
+                queue = ss_events_poll()
+            _append(queue)
+        _serve(on_exception, limit)
+        return _waiting is not NULL
 
 
 cdef extern from "native/events.h":

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""One-shot timers of the core: call_later() runs its function on the Engine thread."""
+"""One-shot timers of the core: call_later() runs its function on the thread that serves events."""
 
 from itertools import count
 
@@ -28,7 +28,7 @@ cdef class Timer:
         return self.id in _pending
 
     def cancel(self):
-        """Make sure that the function is not called any more (a call under way on the Engine thread goes on)."""
+        """Make sure that the function is not called any more (a call under way in another thread goes on)."""
         cdef unsigned long long number = self.id
         if _pending.pop(self.id, None) is not None:
             with nogil:
@@ -37,7 +37,7 @@ cdef class Timer:
 
 
 def call_later(double seconds, function, *args):
-    """Call function(*args) on the Engine thread in `seconds`.
+    """Call function(*args) on the thread that serves events in `seconds`.
 
     Raises:
         PJSIPError: the Engine is not running.

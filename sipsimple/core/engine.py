@@ -1,14 +1,17 @@
 """The Engine: the native SIP and media stack, its options, its thread and what it tells the application.
 
 Three kinds of threads are at work. Native ones (the worker that polls SIP, PJMEDIA's) never enter Python; they queue
-events. The Engine thread (Python) takes the events, turns them into notifications and posts these in order; a slow
-observer delays the next notification, not the native threads. Application threads call methods; those go straight into
-PJSIP with the GIL released, and what follows from them comes back as events too.
+events. One thread of Python takes the events, turns them into notifications and posts these in order; a slow observer
+delays the next notification, not the native threads. It is the SDK thread if that runs when the Engine starts, as it
+does in a SIPApplication; else, and for what is posted while the Engine starts and ends, the Engine thread. Application
+threads call methods; those go straight into PJSIP with the GIL released, and what follows from them comes back as events
+too.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import sys
 import threading
@@ -22,6 +25,7 @@ from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.messages import parse_request
 from sipsimple.core.tls_files import check_tls_files
 from sipsimple.notification import NotificationCenter, NotificationData
+from sipsimple.threading import reactor
 
 __all__ = ['Engine', 'CORE_REVISION']
 
@@ -29,6 +33,7 @@ CORE_REVISION = 1
 
 FORBIDDEN_INCOMING = frozenset(('ACK', 'BYE', 'INVITE', 'REFER', 'SUBSCRIBE'))
 MAX_ACCEPT_TYPES = 32
+EVENTS_PER_TURN = 64            # of the SDK thread's loop, which has others to serve
 IPV4 = re.compile(r'(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\Z')
 
 
@@ -110,6 +115,8 @@ class Engine:
         self._thread: threading.Thread | None = None
         self._running = False
         self._stopping = False
+        self._stop_wanted = threading.Event()
+        self._server: int | None = None         # the thread that serves an event of the core now, if it is not the Engine thread
         self._options: dict[str, Any] = {}
         self._ports: dict[str, int | None] = {}
         self._nat_requests: dict[int, Any] = {}
@@ -135,6 +142,7 @@ class Engine:
                 raise SIPCoreError('the Engine is started already')
             self._options = self._check_options(options)
             self._stopping = False
+            self._stop_wanted.clear()
             self._thread = threading.Thread(target=self._run, name='EngineThread', daemon=True)
             self._thread.start()
 
@@ -156,10 +164,13 @@ class Engine:
             if thread is None or self._stopping or not thread.is_alive():
                 return
             self._stopping = True
+        self._stop_wanted.set()
         _events.interrupt()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until the Engine has ended; True when it has. Thread: not the Engine thread."""
+        """Wait until the Engine has ended; True when it has. RuntimeError in an observer of its notifications."""
+        if self._server == threading.get_ident():
+            raise RuntimeError('the Engine cannot be waited for while it posts a notification')
         thread = self._thread
         if thread is None:
             return True
@@ -205,6 +216,8 @@ class Engine:
             # These register what takes requests from the network; an application may never have named them. Events wait meanwhile.
             import sipsimple.core.invitation
             import sipsimple.core.request  # noqa: F401
+            if reactor.is_running():
+                self._serve_in_sdk_thread()
             while not self._stopping:
                 _events.drain(self._post_exception)
         except BaseException:               # nothing of a handler gets here: the loop itself is broken
@@ -223,6 +236,40 @@ class Engine:
             self._post_exception()
         self._forget()
         self._post('SIPEngineDidEnd')
+
+    def _serve_in_sdk_thread(self) -> None:
+        """Have events served by the loop of the SDK thread until the Engine is asked to stop, or the loop has ended.
+
+        Most of what they lead to happens there anyway. Two threads of Python would hand the GIL to each other for every step of a call.
+        """
+        loop = reactor.get_loop()
+        descriptor = _events.open()
+
+        def serve() -> None:
+            more = True
+            self._server = threading.get_ident()
+            try:
+                if not self._stopping:
+                    more = _events.serve(self._post_exception, EVENTS_PER_TURN)
+            except BaseException:           # of an observer, such as SystemExit: it must not end the loop
+                self._post_exception()
+            finally:
+                self._server = None
+            if more and not self._stopping:
+                loop.call_soon(serve)
+
+        def leave() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+        try:
+            loop.call_soon_threadsafe(loop.add_reader, descriptor, serve)
+            self._stop_wanted.wait()
+            _events.close()                 # events wait for drain() from here on
+            loop.call_soon_threadsafe(leave)
+        except RuntimeError:                # the loop is closed: the process ends
+            _events.close()
+            os.close(descriptor)
 
     def _start_native(self) -> None:
         options = self._options
@@ -570,7 +617,6 @@ class Engine:
             ValueError: bad port or timeout, a file that does not exist.
             PJSIPTLSError: a file is not what it should be. PJSIPError: it could not be opened; TLS is off then.
         """
-        import os
         self._check_running()
         _check_port(port)
         if timeout < 0:
@@ -630,7 +676,7 @@ class Engine:
 
         Held now: `live_<type>` (native objects), `bound` (those that Python knows), `timers_of_core`, `pools` and `pool_bytes` (PJSIP's memory
         pools), `cached_pool_bytes` (in pools kept for the next calls), `transports` (SIP sockets and connections), `dialogs`, `transactions` (one lives
-        for up to 32 s after its end), `timers`, `events_waiting` (for the Engine thread).
+        for up to 32 s after its end), `timers`, `events_waiting` (for Python).
         Since the process started: `events_posted`, `events_dropped` (traces that nobody had time for), `late_callbacks`, `out_of_memory`,
         `worker_wakeups`, `worker_rounds`, `malformed`.
         """

@@ -2,7 +2,7 @@
 
 States and what leads from one to the other are in TRANSITIONS; only `_move` writes them. Methods check what they may do,
 hand the work to the native part and return; every change, also one that a method caused, comes back as an event and is
-applied and posted on the Engine thread, in the order in which it happened in the dialog.
+applied and posted on the thread that serves events (see `engine`), in the order in which it happened in the dialog.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class Invitation:
     Notifications: SIPInvitationChangedState, SIPInvitationGotSDPUpdate, SIPInvitationGotMessage, SIPInvitationGotProvisionalResponse (to a
         re-INVITE of ours; those to the INVITE are changes of the state) and the
         SIPInvitationTransfer... family.
-    Thread: methods may be called from any thread; notifications come on the Engine thread.
+    Thread: methods may be called from any thread; notifications come on the one that serves events, see `engine`.
     """
 
     expire_warning_time: ClassVar[int] = 30

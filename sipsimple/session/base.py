@@ -12,6 +12,7 @@ from zope.interface import implementer
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
 from sipsimple.session.inputs import (
     ASIDE,
+    CORE_KINDS,
     NOTIFICATION_KINDS,
     Deadline,
     DeadlineExpired,
@@ -174,11 +175,16 @@ class SessionBase:
         """Queue what an invitation or a stream has to tell; any thread."""
         kind = NOTIFICATION_KINDS.get(notification.name)
         if kind is not None:
-            self.scheduler.call(self._inbox.put, Event(kind, notification.sender, notification.data))
+            call = self.scheduler.call_soon if kind in CORE_KINDS else self.scheduler.call
+            call(self._inbox.put, Event(kind, notification.sender, notification.data))
 
     def _send(self, kind: Kind, data: Any = None) -> None:
         """Queue an event; any thread."""
         self.scheduler.call(self._inbox.put, Event(kind, None, data))
+
+    def _send_soon(self, kind: Kind, data: Any = None) -> None:
+        """The same, behind what the core has told by now."""
+        self.scheduler.call_soon(self._inbox.put, Event(kind, None, data))
 
     # Events and procedures; reactor thread
 

@@ -154,7 +154,7 @@ def cancelled(session: Session, data: Any) -> None:
 
 
 def _used(invitation: Invitation) -> bool:
-    """Return whether an INVITE was sent or received. The state does not tell: it follows when the engine thread gets to it."""
+    """Return whether an INVITE was sent or received. The state does not tell: it follows when the event is served."""
     return invitation.direction is not None
 
 

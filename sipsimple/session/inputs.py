@@ -1,6 +1,6 @@
 """What reaches a session, and the machinery that runs its procedures.
 
-A session is an actor. Notifications of its invitation (engine thread), notifications of its streams, timers and calls of the application (any
+A session is an actor. Notifications of its invitation (from the core), notifications of its streams, timers and calls of the application (any
 thread) become `Event` objects in its `Inbox`, which is emptied in the reactor thread, one event at a time and never nested: an observer may call
 the session from inside a notification the session is just posting, and that call is handled when the present step is over.
 
@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, Protocol
 
 from sipsimple.threading import reactor
 
-__all__ = ['ASIDE', 'Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS', 'NextEvent',
-           'ProposalCancelled', 'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
+__all__ = ['ASIDE', 'CORE_KINDS', 'Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS',
+           'NextEvent', 'ProposalCancelled', 'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
 
 log = logging.getLogger('sipsimple.session')
 
@@ -64,6 +64,9 @@ NOTIFICATION_KINDS = {
     'MediaStreamDidFail': Kind.STREAM_FAILED,
     'MediaStreamDidNotInitialize': Kind.STREAM_FAILED,
 }
+
+CORE_KINDS = frozenset(kind for name, kind in NOTIFICATION_KINDS.items() if name.startswith('SIPInvitation'))
+"""What the core posts. A session takes these when the notification has been to all its observers, whichever thread posts it."""
 
 ASIDE = frozenset((Kind.MESSAGE, Kind.PROGRESS, Kind.HOLD, Kind.TRANSFER_CALL, Kind.TRANSFER_ASKED, Kind.TRANSFER_STARTED, Kind.TRANSFER_PROGRESS,
                    Kind.TRANSFER_ENDED, Kind.TRANSFER_FAILED))
@@ -163,12 +166,15 @@ class Scheduler(Protocol):
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """Call in the reactor thread: at once if this is it."""
 
+    def call_soon(self, function: Callable[..., object], *args: Any) -> None:
+        """Call in the reactor thread, when what runs there now is over."""
+
     def call_later(self, seconds: float, function: Callable[..., object], *args: Any) -> Timer:
         """Call in `seconds`; only from the reactor thread."""
 
 
 class _ReactorScheduler:
-    """The real one. Calls from other threads wake the reactor once for all that is waiting, not once each: a busy engine thread hands over several
+    """The real one. Calls from other threads wake the reactor once for all that is waiting, not once each: a busy core has several
     events at a time, and the wake-up (a write to a socket) costs more than most of them."""
 
     def __init__(self) -> None:
@@ -178,7 +184,10 @@ class _ReactorScheduler:
     def call(self, function: Callable[..., object], *args: Any) -> None:
         if reactor.is_current():
             function(*args)
-            return
+        else:
+            self.call_soon(function, *args)
+
+    def call_soon(self, function: Callable[..., object], *args: Any) -> None:
         self._calls.append((function, args))
         # Two threads may both see False: then the second wake-up finds nothing to do.
         if not self._woken:

@@ -111,7 +111,7 @@ class SessionManager:
         NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData())
 
     def handle_notification(self, notification: Notification) -> None:
-        """Take an INVITE; engine thread, so there is no more here than what cannot wait."""
+        """Take an INVITE, in the thread that serves the events of the core; there is no more here than what cannot wait."""
         if notification.name != 'SIPInvitationChangedState':
             # Without the engine nothing will ever be heard of the dialogs again.
             for session in active.sessions():
@@ -125,7 +125,7 @@ class SessionManager:
             session = Session(None)
             session._attach(notification.sender)
             invitation = notification.sender
-            session._send(Kind.RUN, lambda: self._received(session, invitation, data))
+            session._send_soon(Kind.RUN, lambda: self._received(session, invitation, data))
 
     def _received(self, session: Session, invitation: Any, data: Any) -> None:
         """Answer an INVITE, or make it a session. It runs as an event of the session: what observers of `SIPSessionNewIncoming` call is done when all

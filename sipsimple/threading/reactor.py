@@ -137,6 +137,9 @@ def call_from_thread(function: Callable[P, object], *args: P.args, **kwargs: P.k
     if _loop is None:
         start()
     assert _loop is not None
+    if _ident == threading.get_ident():
+        _loop.call_soon(_logged, function, args, kwargs)        # nobody to wake
+        return
     try:
         _loop.call_soon_threadsafe(_logged, function, args, kwargs)
     except RuntimeError:

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <pjlib.h>
 #include <pjlib-util.h>
@@ -190,7 +192,20 @@ static struct {
     ss_event *first, **last;
     unsigned count;
     int interrupted;
-} queue = { .lock = PTHREAD_MUTEX_INITIALIZER, .ready = PTHREAD_COND_INITIALIZER, .last = &queue.first };
+    int fd;                             /* eventfd while somebody waits on that, else -1 */
+} queue = { .lock = PTHREAD_MUTEX_INITIALIZER, .ready = PTHREAD_COND_INITIALIZER, .last = &queue.first, .fd = -1 };
+
+/* Under the lock: once detached, the descriptor may be another file. */
+static void wake(void)
+{
+    const uint64_t one = 1;
+
+    if (queue.fd < 0)
+        pthread_cond_signal(&queue.ready);
+    else if (write(queue.fd, &one, sizeof one) < 0) {
+        /* Full cannot be: it is written to on the edge from empty only, and read before the queue is taken. */
+    }
+}
 
 static void enqueue(ss_event *event, unsigned limit)
 {
@@ -208,7 +223,7 @@ static void enqueue(ss_event *event, unsigned limit)
     queue.last = &event->next;
     queue.count++;
     if (was_empty)
-        pthread_cond_signal(&queue.ready);
+        wake();
     pthread_mutex_unlock(&queue.lock);
     SS_COUNT(events_posted);
 }
@@ -283,6 +298,18 @@ void ss_post_text(uint32_t kind, ss_handle handle, int64_t a, int64_t b, const c
     post(kind, handle, nums, 2, &blob, 1, 0);
 }
 
+/* The lock is held. */
+static ss_event *take(void)
+{
+    ss_event *list = queue.first;
+
+    queue.first = NULL;
+    queue.last = &queue.first;
+    queue.count = 0;
+    queue.interrupted = 0;
+    return list;
+}
+
 ss_event *ss_events_take(void)
 {
     ss_event *list;
@@ -290,13 +317,42 @@ ss_event *ss_events_take(void)
     pthread_mutex_lock(&queue.lock);
     while (!queue.first && !queue.interrupted)
         pthread_cond_wait(&queue.ready, &queue.lock);
-    list = queue.first;
-    queue.first = NULL;
-    queue.last = &queue.first;
-    queue.count = 0;
-    queue.interrupted = 0;
+    list = take();
     pthread_mutex_unlock(&queue.lock);
     return list;
+}
+
+ss_event *ss_events_poll(void)
+{
+    ss_event *list;
+    uint64_t count;
+
+    pthread_mutex_lock(&queue.lock);
+    if (queue.fd >= 0 && read(queue.fd, &count, sizeof count) < 0) {
+        /* Nothing to read: what there was has been taken by an earlier call. */
+    }
+    list = take();
+    pthread_mutex_unlock(&queue.lock);
+    return list;
+}
+
+int ss_events_open(void)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    pthread_mutex_lock(&queue.lock);
+    queue.fd = fd;
+    if (fd >= 0 && queue.first)
+        wake();
+    pthread_mutex_unlock(&queue.lock);
+    return fd;
+}
+
+void ss_events_detach(void)
+{
+    pthread_mutex_lock(&queue.lock);
+    queue.fd = -1;
+    pthread_mutex_unlock(&queue.lock);
 }
 
 void ss_events_free(ss_event *list)
@@ -312,7 +368,7 @@ void ss_events_interrupt(void)
 {
     pthread_mutex_lock(&queue.lock);
     queue.interrupted = 1;
-    pthread_cond_signal(&queue.ready);
+    wake();
     pthread_mutex_unlock(&queue.lock);
 }
 

@@ -5,7 +5,7 @@
  *  - No Python API, no GIL. Python calls in with the GIL released.
  *  - C never holds a Python pointer. What Python can name is an ss_object, known outside by its handle
  *    (slot + generation). A late callback that asks for a dead handle gets NULL, drops its work and is counted.
- *  - A callback copies what it needs into an event and returns; Python sees it when the Engine thread drains.
+ *  - A callback copies what it needs into an event and returns; Python sees it when it takes the queue.
  *  - Lock order: PJSIP locks before the locks of this file; none of the locks here is held across a PJSIP call.
  */
 #ifndef SS_CORE_H
@@ -103,10 +103,17 @@ void ss_post_text(uint32_t kind, ss_handle handle, int64_t a, int64_t b, const c
 /* Traces and logs: dropped (and counted) when more than a few thousand wait, so they cannot eat the memory. */
 void ss_post_droppable(uint32_t kind, const int64_t *nums, unsigned num_count, const ss_blob *blobs, unsigned blob_count);
 
-/* Engine thread only: block until events wait or ss_events_interrupt() was called; NULL when interrupted and empty. */
+/* The thread that serves events only: block until events wait or ss_events_interrupt() was called; NULL when interrupted and empty. */
 ss_event *ss_events_take(void);         /* the whole queue, oldest first; free with ss_events_free */
 void ss_events_free(ss_event *list);
 void ss_events_interrupt(void);
+/*
+ * The same for a thread that waits elsewhere: a descriptor that is readable while events wait, and a way to take them without waiting.
+ * One at a time; until ss_events_detach(), after which the caller closes it, ss_events_take() is not woken. -1: there is no descriptor to be had.
+ */
+int ss_events_open(void);
+void ss_events_detach(void);
+ss_event *ss_events_poll(void);
 /* Events that nobody has taken yet. Any thread. */
 unsigned ss_events_waiting(void);
 

@@ -14,7 +14,7 @@ typedef struct ss_diagnostics {
     uint64_t dialogs;
     uint64_t transactions;
     uint64_t timers;
-    uint64_t events_waiting;            /* for the Engine thread; traces and logs included */
+    uint64_t events_waiting;            /* for Python; traces and logs included */
 } ss_diagnostics;
 
 /* Any thread. */

@@ -1,4 +1,4 @@
-/* Kinds of events that C threads queue for the Engine thread. The comment gives num[] and blobs; "raw" = the SIP message as on the wire. */
+/* Kinds of events that C threads queue for Python. The comment gives num[] and blobs; "raw" = the SIP message as on the wire. */
 #ifndef SS_EVENTS_H
 #define SS_EVENTS_H
 

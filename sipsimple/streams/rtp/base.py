@@ -1,6 +1,6 @@
 """`RTPStream`: the life of a stream over RTP, for all kinds of media.
 
-All methods the session calls, and all transitions, happen in the reactor thread; notifications of the transports come from the engine thread and are
+All methods the session calls, and all transitions, happen in the reactor thread; notifications of the transports come from the core and are
 handed over. `TRANSITIONS` is the whole life cycle; a stream that failed stays in its state until the session ends it.
 """
 

@@ -49,6 +49,8 @@ class InlineScheduler:
     def call(self, function, *args):
         function(*args)
 
+    call_soon = call
+
     def call_later(self, seconds, function, *args):
         return Timer(self.clock.callLater(seconds, function, *args))
 

@@ -220,7 +220,7 @@ def test_cancelled_by_the_caller(world, when):
 def test_cancelled_before_the_session_was_made(world, caplog, user):
     """The CANCEL is in the queue behind the INVITE."""
     pending = []
-    world.scheduler.call = lambda function, *args: pending.append((function, args))
+    world.scheduler.call_soon = lambda function, *args: pending.append((function, args))
     invitation, session = world.incoming(user=user)
     assert session is None
     invitation.gone(code=487, reason='Request Terminated', method='CANCEL')
