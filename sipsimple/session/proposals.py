@@ -199,19 +199,19 @@ async def _run_proposal(session: Session) -> None:
         if changes.added and changes.removed:
             raise description.InvalidOffer('Both removing and adding a media stream is currently not supported')
     except description.InvalidOffer as error:
-        _refuse(session, 488, str(error))
+        await _refuse(session, 488, str(error))
         return
     proposed = proposed_streams(session.account, offer, changes.added) if changes.added else []
     if proposed:
         await _run_additions(session, offer, changes, proposed)
     elif any(index >= len(session._remote_sdp.media) for index in changes.added):
-        _refuse(session, 488)
+        await _refuse(session, 488)
     else:
         # Lines we refused before, offered again, do not stop the rest of the offer from being answered.
         await _answer_changes(session, offer, changes)
 
 
-def _refuse(session: Session, code: int, warning: str | None = None, reason: str | None = None) -> None:
+async def _refuse(session: Session, code: int, warning: str | None = None, reason: str | None = None) -> None:
     """Send a negative answer to a proposal; it is over."""
     invitation = session._invitation
     assert invitation is not None
@@ -221,8 +221,23 @@ def _refuse(session: Session, code: int, warning: str | None = None, reason: str
     except SIPCoreError as error:
         log.debug('cannot refuse the proposal: %s', error)          # taken back in this moment
     else:
+        await _noted(session)
         ending.invite_answered(session, code, 'unknown')
     reinvite.finish(session)
+
+
+async def _noted(session: Session) -> None:
+    """Wait until the core tells that the proposal is answered: until then it takes none of ours, and who hears of the answer may make one."""
+    invitation = session._invitation
+    assert invitation is not None
+    deadline = session._deadline(session.short_reinvite_timeout)
+    try:
+        while invitation.state == 'connected' and invitation.sub_state != 'normal':
+            await session._wait(deadline)
+    except DeadlineExpired:
+        log.warning('the core does not tell that a proposal is over')
+    finally:
+        deadline.cancel()
 
 
 async def _send_answer(session: Session, offer: FrozenSDPSession | None, streams: list[Any]) -> None:
@@ -260,6 +275,7 @@ async def _send_answer(session: Session, offer: FrozenSDPSession | None, streams
         raise reinvite.OutOfStep('missing ACK', bye_reason='Missing ACK') from error
     finally:
         deadline.cancel()
+    await _noted(session)
 
 
 async def _answer_changes(session: Session, offer: FrozenSDPSession, changes: description.OfferChanges) -> None:
@@ -316,7 +332,7 @@ async def _run_additions(session: Session, offer: FrozenSDPSession, changes: des
     try:
         decision = await _decision(session)
         if decision.streams is None:
-            _refuse_additions(session, decision, proposed)
+            await _refuse_additions(session, decision, proposed)
             return
         starter = await _accept_additions(session, offer, changes, [stream for stream in decision.streams if stream in proposed])
     except _Withdrawn:
@@ -334,6 +350,7 @@ async def _run_additions(session: Session, offer: FrozenSDPSession, changes: des
             except SIPCoreError:
                 pass
             else:
+                await _noted(session)
                 ending.invite_answered(session, code, 'unknown')
         else:
             await _withdraw(session, proposed)
@@ -359,10 +376,11 @@ async def _decision(session: Session) -> ProposalAnswer:
             return answer
 
 
-def _refuse_additions(session: Session, decision: ProposalAnswer, proposed: list[Any]) -> None:
+async def _refuse_additions(session: Session, decision: ProposalAnswer, proposed: list[Any]) -> None:
     invitation = session._invitation
     assert invitation is not None
     invitation.send_response(decision.code, decision.reason)
+    await _noted(session)
     ending.invite_answered(session, decision.code, 'unknown')
     _rejected(session, 'remote', decision.code, ending.phrase(decision.code), proposed)
 

@@ -677,6 +677,25 @@ def test_ring_during_a_proposal(world):
     assert invitation.methods == [100, 180]
 
 
+@pytest.mark.parametrize('accept', [False, True])
+def test_a_proposal_is_over_when_the_core_says_so(world, accept):
+    """What an observer of its end starts must not find the core still waiting."""
+    session, invitation, text = proposal(world)
+    change, changes = invitation.change, []
+    invitation.change = lambda *args, **kwargs: changes.append((args, kwargs))
+    if accept:
+        session.accept_proposal([text])
+    else:
+        session.reject_proposal()
+    assert changes and not {'GotAcceptProposal', 'GotRejectProposal', 'DidRenegotiateStreams'}.intersection(world.recorder.names)
+    invitation.change = change
+    world.recorder.reactions['SIPSessionGotAcceptProposal' if accept else 'SIPSessionGotRejectProposal'] = lambda notification: session.hold()
+    args, kwargs = changes[0]
+    change(*args, **kwargs)
+    assert world.recorder.names.count('GotAcceptProposal' if accept else 'GotRejectProposal') == 1
+    assert invitation.methods[-1] == 're-INVITE'
+
+
 def test_proposal_rejected(world):
     session, invitation, text = proposal(world)
     session.reject_proposal(603, 'No')
