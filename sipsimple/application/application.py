@@ -368,6 +368,7 @@ class SIPApplication(metaclass=ApplicationMeta):
         if engine is not None and engine.is_running:
             self._engine_event = Event()
             engine.stop()
+        if self._engine_event is not None:
             self._engine_event.wait(ENGINE_STOP_LIMIT)
         if engine is not None:
             center.discard_observer(self, sender=engine)
@@ -414,6 +415,7 @@ class SIPApplication(metaclass=ApplicationMeta):
             if running:
                 self._move('stopping')
         if running:
+            self._engine_event = Event()                # its SIPEngineDidEnd is still to come
             call_in_green_thread(self._end, 'engine failed')
         else:
             self._signal_engine(notification.name)

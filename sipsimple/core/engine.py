@@ -222,6 +222,7 @@ class Engine:
                 _events.drain(self._post_exception)
         except BaseException:               # nothing of a handler gets here: the loop itself is broken
             failed = True
+            self._stopping = True           # a start from now on waits for the end
             self._post_exception()
         self._running = False
         if failed:
@@ -244,18 +245,22 @@ class Engine:
         """
         loop = reactor.get_loop()
         descriptor = _events.open()
+        broken: list[Exception] = []
 
         def serve() -> None:
             more = True
             self._server = threading.get_ident()
             try:
-                if not self._stopping:
+                if not self._stopping and not broken:
                     more = _events.serve(self._post_exception, EVENTS_PER_TURN)
+            except Exception as error:      # not of a handler: the service itself is broken
+                broken.append(error)
+                self._stop_wanted.set()
             except BaseException:           # of an observer, such as SystemExit: it must not end the loop
                 self._post_exception()
             finally:
                 self._server = None
-            if more and not self._stopping:
+            if more and not self._stopping and not broken:
                 loop.call_soon(serve)
 
         def leave() -> None:
@@ -270,6 +275,8 @@ class Engine:
         except RuntimeError:                # the loop is closed: the process ends
             _events.close()
             os.close(descriptor)
+        if broken:
+            raise broken[0]
 
     def _start_native(self) -> None:
         options = self._options

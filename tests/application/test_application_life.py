@@ -264,12 +264,12 @@ def test_the_engine_breaks(run):
 from sipsimple.core import _events
 start()
 past.clear()
-def broken(handler):
+def broken(*args):
     raise MemoryError('out of luck')
-original, _events.drain = _events.drain, broken
+original, _events.serve = _events.serve, broken
 _events.interrupt()
 wait('SIPEngineDidFail')
-_events.drain = original
+_events.serve = original
 assert wait('SIPApplicationDidEnd').data.end_reason == 'engine failed'
 names = seen()
 assert names[-2:] == ['WillEnd', 'DidEnd'] and 'GotFatalError' in names and app.state == 'stopped', names
