@@ -1,7 +1,8 @@
-"""The SDK thread: Twisted's reactor on an asyncio loop, where green threads run too.
+"""The SDK thread: an asyncio loop, where green threads run, and Twisted's reactor for those who use it.
 
 A reactor cannot run twice in a process, so the thread is a daemon that lives as long as the process: an application that
-stops only parks it. Twisted is imported when the thread is first started.
+stops only parks it. Twisted costs 20 MB and a tenth of a second, most of it for TLS, so its reactor is made on our loop by the first import
+of `twisted.internet.reactor`, ours or anybody's, in any thread.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
@@ -26,6 +30,29 @@ _ready = threading.Event()
 _loop: asyncio.AbstractEventLoop | None = None
 _ident: int | None = None
 _failure: BaseException | None = None
+_REACTOR = 'twisted.internet.reactor'
+
+
+class _ReactorImporter:
+    """Answers the import of Twisted's reactor with one that runs on the loop of the SDK thread.
+
+    It starts in the importing thread: waiting for the SDK thread there could deadlock on the locks of modules under import.
+    """
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if name == _REACTOR else None        # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """The usual empty module; it gives way at once."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        del sys.modules[_REACTOR]           # Twisted puts its reactor there, if there is none
+        from twisted.internet import asyncioreactor, main
+        from twisted.python import threadable
+        reactor = asyncioreactor.AsyncioSelectorReactor(_loop)
+        reactor.startRunning(installSignalHandlers=False)
+        threadable.ioThread = _ident        # type: ignore[assignment]      # not the thread that imports
+        main.installReactor(reactor)  # type: ignore[no-untyped-call]
 
 
 def start() -> None:
@@ -33,33 +60,35 @@ def start() -> None:
 
     RuntimeError: Twisted uses another reactor, or runs it in another thread, or the thread could not start.
     """
-    global _thread, _loop
+    global _thread, _loop, _ident
     with _lock:
         if _thread is None:
-            import sys
-            if 'twisted.internet.reactor' in sys.modules:
-                from twisted.internet import reactor as installed
+            installed: Any = sys.modules.get(_REACTOR)
+            if installed is not None:
                 if not hasattr(installed, '_asyncioEventloop'):
                     raise RuntimeError('Twisted has another reactor installed already; sipsimple needs its AsyncioSelectorReactor')
                 if installed.running:
                     raise RuntimeError('Twisted runs in another thread already; start sipsimple first')
                 _loop = installed._asyncioEventloop
             else:
-                from twisted.internet import asyncioreactor
                 _loop = asyncio.SelectorEventLoop()
-                asyncioreactor.install(_loop)  # type: ignore[no-untyped-call]
-            _thread = threading.Thread(target=_run, name='SIPSimpleThread', daemon=True)
+            _thread = threading.Thread(target=_run, args=(installed,), name='SIPSimpleThread', daemon=True)
             _thread.start()
+            _ident = _thread.ident
+            if installed is None:
+                sys.meta_path.insert(0, _ReactorImporter())
+                if 'twisted.internet.main' in sys.modules:
+                    get_reactor()           # the program uses Twisted anyway, and must not install another one
             atexit.register(_stop)
     _ready.wait()
     if _failure is not None:
         raise RuntimeError(f'the SDK thread failed to start: {_failure}') from _failure
 
 
-def _run() -> None:
+def _run(installed: Any) -> None:
     global _failure
     try:
-        _serve()
+        _serve(installed)
     except BaseException as error:
         _log.exception('the SDK thread failed')
         if not _ready.is_set():
@@ -67,17 +96,18 @@ def _run() -> None:
             _ready.set()            # start() waits for it
 
 
-def _serve() -> None:
+def _serve(installed: Any) -> None:
     global _ident
-    from twisted.internet import reactor
-
     from sipsimple.threading import coros
     assert _loop is not None
     _ident = threading.get_ident()
     asyncio.set_event_loop(_loop)
     coros.set_hub(_loop)
     _loop.call_soon(_ready.set)
-    reactor.run(installSignalHandlers=False)  # type: ignore[call-arg]
+    if installed is not None:
+        installed.run(installSignalHandlers=False)
+    else:
+        _loop.run_forever()
 
 
 def _stop() -> None:
@@ -85,9 +115,9 @@ def _stop() -> None:
     thread = _thread
     if thread is None or _loop is None or not thread.is_alive() or is_current():
         return
-    from twisted.internet import reactor
+    reactor: Any = sys.modules.get(_REACTOR)
     try:
-        _loop.call_soon_threadsafe(reactor.stop)
+        _loop.call_soon_threadsafe(reactor.stop if getattr(reactor, '_asyncioEventloop', None) is _loop else _loop.stop)
     except RuntimeError:
         return
     thread.join(2)
@@ -118,10 +148,11 @@ def get_loop() -> asyncio.AbstractEventLoop:
 
 
 def get_reactor() -> AsyncioSelectorReactor:
-    """Twisted's reactor. RuntimeError before start()."""
-    if _loop is None:
-        raise RuntimeError('the SDK thread was not started')
+    """Twisted's reactor, which the first call makes. RuntimeError before start(), or when the program has installed another one since."""
+    loop = get_loop()
     from twisted.internet import reactor
+    if getattr(reactor, '_asyncioEventloop', None) is not loop:
+        raise RuntimeError('Twisted has another reactor installed; start sipsimple first')
     return reactor  # type: ignore[return-value]
 
 
