@@ -52,6 +52,28 @@ def test_transports_are_counted() -> None:
         assert eventually(lambda: held('transports') == 1)
 
 
+def test_handles_take_memory_when_they_are_used() -> None:
+    """Patch 65: the queues of handles begin empty, and use again what they have."""
+    with running_engine(tcp_port=0) as engine:
+        port = engine.tcp_port
+        assert port is not None
+        if not held('pools'):
+            pytest.skip('a build for AddressSanitizer has no pools to count')
+        assert held('pool_bytes') < 3_000_000
+
+        def queue_bytes() -> int:
+            return sum(size for name, (_, size) in _diagnostics.pools().items() if name.startswith('ioq'))
+        before = queue_bytes()
+        for _ in range(2):
+            connections = [socket.create_connection(('127.0.0.1', port)) for _ in range(100)]
+            assert eventually(lambda: held('transports') == 101)
+            grown = queue_bytes() - before
+            assert 10_000 < grown < 200_000
+            for connection in connections:
+                connection.close()
+            assert eventually(lambda: held('transports') == 1)
+
+
 def test_transactions_and_timers_are_counted() -> None:
     with running_engine() as engine, UDPPeer(engine.udp_port or 0) as peer:
         assert (held('transactions'), held('dialogs')) == (0, 0)
