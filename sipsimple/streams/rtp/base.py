@@ -10,6 +10,7 @@ import logging
 from enum import Enum, StrEnum
 from typing import Any, ClassVar
 
+from twisted.python.failure import Failure          # not when a stream fails: it may be for want of descriptors
 from zope.interface import implementer
 
 from sipsimple.core import RTPTransport, SDPAttribute, SIPCoreError
@@ -555,7 +556,6 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         if isinstance(error, Exception):
             if not isinstance(error, (SIPCoreError, StreamError, ValueError)):
                 log.error('%s failed', self.__class__.__name__, exc_info=error)
-            from twisted.python.failure import Failure
             failure = Failure(error, error.__class__, error.__traceback__)       # type: ignore[no-untyped-call]
         self.post('MediaStreamDidFail', context=context, reason=str(error), failure=failure)
 
