@@ -9,10 +9,10 @@ class Timer:
     def active(self) -> bool:
         """True until it fired or was cancelled."""
     def cancel(self) -> None:
-        """Make sure that the function is not called any more (a call under way on the Engine thread goes on)."""
+        """Make sure that the function is not called any more (a call under way in another thread goes on)."""
 
 def call_later(seconds: float, function: Callable[..., object], *args: Any) -> Timer:
-    """Call function(*args) on the Engine thread in `seconds`.
+    """Call function(*args) on the thread that serves events in `seconds`.
 
     Raises:
         PJSIPError: the Engine is not running.
