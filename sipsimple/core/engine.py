@@ -143,7 +143,7 @@ class Engine:
             self._options = self._check_options(options)
             self._stopping = False
             self._stop_wanted.clear()
-            self._thread = threading.Thread(target=self._run, name='EngineThread', daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(reactor.is_running(),), name='EngineThread', daemon=True)
             self._thread.start()
 
     def _finished(self) -> bool:
@@ -199,7 +199,7 @@ class Engine:
         result['codecs'] = list(result['codecs'])
         return result
 
-    def _run(self) -> None:
+    def _run(self, in_sdk_thread: bool) -> None:
         self._post('SIPEngineWillStart')
         try:
             self._start_native()
@@ -216,7 +216,7 @@ class Engine:
             # These register what takes requests from the network; an application may never have named them. Events wait meanwhile.
             import sipsimple.core.invitation
             import sipsimple.core.request  # noqa: F401
-            if reactor.is_running():
+            if in_sdk_thread:
                 self._serve_in_sdk_thread()
             while not self._stopping:
                 _events.drain(self._post_exception)
