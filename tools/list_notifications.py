@@ -5,7 +5,7 @@
 
 A call whose function is named `post...` or `_post...` counts when its first argument is the name, or a variable that has been given names in the same
 function. Fields are the keywords of the call and of the NotificationData in it; what is handed over in a variable is followed within the function and
-into functions of the module that return a dict. A posting function that is handed over with its arguments counts too. Fields that cannot be found so
+into functions that return a dict. A posting function that is handed over with its arguments counts too. Fields that cannot be found so
 are shown as `...`.
 """
 
@@ -27,6 +27,10 @@ NAME = re.compile(r'[A-Z]\w*(Did|Will|Got|Get|New|Had|Was|Has|Can|Trace|Log|Chan
 POSTING = re.compile(r'_?post(_notification|_later)?\Z')
 OWN_ARGUMENTS = {'sender', 'data'}                  # of post_notification
 PREFIX = 'AudioStream'                              # what `self.prefix` of streams is; there is one kind so far
+PREFIXES = {                                        # what `self._prefix` is in a module of base classes
+    'subscriber': ('SIPSubscription',),
+    'event_dialog': ('SIPSubscription',),
+}
 OPEN = '...'
 
 GROUPS = {
@@ -63,6 +67,8 @@ def _texts(node: ast.AST, scope: ast.AST) -> list[str]:
         first = node.values[0]
         if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Attribute) and first.value.attr == 'prefix' and len(node.values) == 2:
             return [PREFIX + text for text in _texts(node.values[1], scope)]
+        if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Attribute) and first.value.attr == '_prefix' and len(node.values) == 2:
+            return [prefix + text for prefix in PREFIXES.get(getattr(scope, 'stem', ''), ()) for text in _texts(node.values[1], scope)]
         return []
     if isinstance(node, ast.IfExp):
         return _texts(node.body, scope) + _texts(node.orelse, scope)
@@ -73,6 +79,16 @@ def _texts(node: ast.AST, scope: ast.AST) -> list[str]:
                 found += _texts(statement.value, scope)
         return found
     return []
+
+
+def _home(name: str, module: ast.AST) -> ast.AST:
+    """The module that a function comes from: this one, or the one of the source that it is imported from."""
+    for statement in ast.walk(module):
+        if isinstance(statement, ast.ImportFrom) and statement.module and any(alias.name == name for alias in statement.names):
+            path = ROOT.joinpath(*statement.module.split('.')).with_suffix('.py')
+            if path.is_file():
+                return ast.parse(path.read_text(encoding='utf-8'), str(path))
+    return module
 
 
 def _fields(node: ast.AST, scope: ast.AST, module: ast.AST, depth: int = 0) -> list[str]:
@@ -93,7 +109,7 @@ def _fields(node: ast.AST, scope: ast.AST, module: ast.AST, depth: int = 0) -> l
         name = _called(node)
         if name.endswith('NotificationData') or name == 'dict':
             return _keywords(node, scope, module, depth)
-        for function in ast.walk(module):
+        for function in ast.walk(_home(name, module)):
             if isinstance(function, ast.FunctionDef) and function.name == name:
                 returned = [part.value for part in ast.walk(function) if isinstance(part, ast.Return) and part.value is not None]
                 return [text for value in returned for text in _fields(value, function, module, depth + 1)]
@@ -132,6 +148,7 @@ def _calls(path: Path) -> Iterator[tuple[ast.Call, ast.AST, ast.AST]]:
         module = ast.parse(text, str(path))
         for function in ast.walk(module):
             if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                function.stem = path.stem           # type: ignore[union-attr]
                 for call in ast.walk(function):
                     if isinstance(call, ast.Call):
                         if POSTING.match(_called(call)):

@@ -45,7 +45,7 @@ def machines() -> dict[str, list[Row]]:
     """Return name -> rows of every machine, in the order of the documentation."""
     from sipsimple.account import registration
     from sipsimple.application import application
-    from sipsimple.core import invitation
+    from sipsimple.core import invitation, subscriber
     from sipsimple.session import states, transfer
     from sipsimple.streams.rtp import base
     return {
@@ -56,6 +56,7 @@ def machines() -> dict[str, list[Row]]:
         'registration': _inputs(registration.TRANSITIONS),
         'invitation': _followers(invitation.TRANSITIONS),
         'sub-state': _followers(invitation.SUB_TRANSITIONS),
+        'subscription': _followers(subscriber.TRANSITIONS),
     }
 
 

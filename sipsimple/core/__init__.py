@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from sipsimple.core.registration import Registration as Registration
     from sipsimple.core.message import Message as Message
     from sipsimple.core.invitation import DialogID as DialogID, Invitation as Invitation
+    from sipsimple.core.subscription import Subscription as Subscription
     from sipsimple.core.ice_values import ICECandidate as ICECandidate, ICECheck as ICECheck
     from sipsimple.core._rtp_transport import RTPTransport as RTPTransport
     from sipsimple.core._audio_transport import AudioTransport as AudioTransport
@@ -91,6 +92,7 @@ _EXPORTS = {name: module for module, names in {
     'registration': 'Registration',
     'message': 'Message',
     'invitation': 'DialogID Invitation',
+    'subscription': 'Subscription',
     'ice_values': 'ICECandidate ICECheck',
     '_rtp_transport': 'RTPTransport',
     '_audio_transport': 'AudioTransport',

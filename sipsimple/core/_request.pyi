@@ -7,8 +7,8 @@ def create() -> Handle:
     """A Handle to bind before send(); events may come as soon as that is called."""
 def send(handle: Handle, method: str, target: str, from_: str, to: str, from_params: str, to_params: str, contact: str | None, call_id: str | None, cseq: int,
          route: str | None, headers: Iterable[Any] | None, content_type: str | None, body: bytes | None,
-         credentials: Any, timeout_ms: int) -> None:
-    """Send a request by a new client transaction. Raises PJSIPError; nothing follows then."""
+         credentials: Any, timeout_ms: int, from_tag: str | None = None, to_tag: str | None = None, report_sent: bool = False) -> None:
+    """Send a request by a new client transaction; the tags are those of a dialog. Raises PJSIPError; nothing follows then."""
 def cancel(handle: Handle) -> None:
     """Stop waiting: a final 408 is reported."""
 def answer(handle: Handle, code: int, reason: str | None, headers: Iterable[Any] | None) -> None:

@@ -21,8 +21,8 @@ def create():
 
 
 def send(Handle handle, method, target, from_, to, from_params, to_params, contact, call_id, int cseq, route, headers, content_type, body, credentials,
-         unsigned int timeout_ms):
-    """Send a request by a new client transaction. Raises PJSIPError; nothing follows then."""
+         unsigned int timeout_ms, from_tag=None, to_tag=None, bint report_sent=False):
+    """Send a request by a new client transaction; the tags are those of a dialog. Raises PJSIPError; nothing follows then."""
     cdef ss_request_params params
     cdef ss_handle number = handle.number
     cdef pj_status_t status
@@ -31,6 +31,7 @@ def send(Handle handle, method, target, from_, to, from_params, to_params, conta
     cdef bytes c_contact = to_bytes(contact), c_call_id = to_bytes(call_id), c_route = to_bytes(route)
     cdef bytes c_from_params = to_bytes(from_params), c_to_params = to_bytes(to_params)
     cdef bytes c_type = to_bytes(content_type), c_body = body or b''
+    cdef bytes c_from_tag = to_bytes(from_tag), c_to_tag = to_bytes(to_tag)
     cdef list keep = []
     params.method = as_pj(c_method)
     params.target = as_pj(c_target)
@@ -47,6 +48,9 @@ def send(Handle handle, method, target, from_, to, from_params, to_params, conta
     params.fields = fields.fields
     params.field_count = fields.count
     params.timeout_ms = timeout_ms
+    params.from_tag = as_pj(c_from_tag)
+    params.to_tag = as_pj(c_to_tag)
+    params.report_sent = report_sent
     set_credentials(&params.credentials, credentials, keep)
     with nogil:
         ss_ensure_thread()

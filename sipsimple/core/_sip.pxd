@@ -50,11 +50,22 @@ cdef extern from "native/engine.h" nogil:
         unsigned field_count
         ss_credentials credentials
         unsigned timeout_ms
+        pj_str_t from_tag, to_tag
+        int report_sent
 
     ss_handle ss_request_new()
     pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params)
     void ss_request_cancel(ss_handle handle)
     pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reason, const ss_field *fields, unsigned count)
+
+cdef extern from "native/event_dialog.h" nogil:
+    ctypedef int ss_type
+    ss_type SS_T_SUBSCRIPTION, SS_T_INCOMING_SUBSCRIPTION, SS_T_REFERRAL, SS_T_INCOMING_REFERRAL
+
+    void ss_event_dialog_set_packages(const char *packages)
+    ss_handle ss_event_dialog_new(ss_type type, pj_str_t call_id, pj_str_t local_tag)
+    pj_status_t ss_event_dialog_answer(ss_handle handle, ss_type type, unsigned number, int code, const ss_field *fields, unsigned count)
+    void ss_event_dialog_call(ss_handle handle)
 
 cdef extern from "native/invitation.h" nogil:
     ctypedef struct ss_invite_params:

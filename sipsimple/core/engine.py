@@ -20,7 +20,17 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from sipsimple.__info__ import __version__
-from sipsimple.core import _diagnostics, _endpoint, _events, _handles, _media_endpoint, _sound_devices, _timers, helpers
+from sipsimple.core import (
+    _diagnostics,
+    _endpoint,
+    _events,
+    _handles,
+    _media_endpoint,
+    _sound_devices,
+    _timers,
+    event_packages,
+    helpers,
+)
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.messages import parse_request
 from sipsimple.core.tls_files import check_tls_files
@@ -283,6 +293,7 @@ class Engine:
         _endpoint.set_user_agent(options['user_agent'])
         _endpoint.set_loop_detection(options['detect_sip_loops'])
         _endpoint.set_incoming_requests(options['incoming_requests'])
+        event_packages.replace(options['events'])
         _endpoint.set_trace(options['trace_sip'])
         _endpoint.start()
         _endpoint.start_log(options['log_level'])
@@ -559,6 +570,7 @@ class Engine:
         if not accept_types or len(accept_types) > MAX_ACCEPT_TYPES:
             raise SIPCoreError(f'an event package takes 1 to {MAX_ACCEPT_TYPES} body types')
         self._options['events'][event] = list(accept_types)
+        event_packages.add(event, accept_types)
 
     def add_incoming_event(self, event: str) -> None:
         """Add to `incoming_events`. ValueError: it is not among `events`."""

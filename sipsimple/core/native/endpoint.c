@@ -8,6 +8,7 @@
 #include <pjsip_ua.h>
 #include <pjlib-util.h>
 
+#include "event_dialog.h"
 #include "mixer.h"
 
 #define MAX_NAMESERVERS 8
@@ -69,6 +70,7 @@ static const struct { const char *name; init_function *function; } steps[] = {
     { "call transfer", &pjsip_xfer_init_module },
     { "media", &init_media },
     { "request handling", &init_ua },
+    { "event dialogs", &ss_event_dialog_init },
     { "checks of messages", &init_malformed },
     { "transports", &init_transports },
     { "worker thread", &init_worker },

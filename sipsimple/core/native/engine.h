@@ -110,6 +110,8 @@ typedef struct ss_request_params {
     unsigned field_count;
     ss_credentials credentials;
     unsigned timeout_ms;                /* 0: none but the transaction's own */
+    pj_str_t from_tag, to_tag;          /* in a dialog; else empty: From gets a new one */
+    int report_sent;                    /* post SS_EV_REQUEST_SENT */
 } ss_request_params;
 /* Made first, so that Python knows the handle before the first event about it can come; 0 when out of memory. */
 ss_handle ss_request_new(void);
@@ -117,11 +119,15 @@ ss_handle ss_request_new(void);
 pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params);
 /* Give up waiting: a final 408 is reported. */
 void ss_request_cancel(ss_handle handle);
+/* Of a request that has left (or that the transport has at least taken): report it, if that was asked for. */
+void ss_request_was_sent(pjsip_tx_data *tdata);
 void ss_request_received(pjsip_rx_data *rdata);     /* an incoming request of ss_ua_set_incoming_requests */
 pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reason, const ss_field *fields, unsigned count);
 
 /* ---- invitation.c ---------------------------------------------------------------------------------------------- */
 pj_status_t ss_invitation_init(pjsip_endpoint *endpoint);
+/* The contact of a dialog that this request begins, in `buffer`; empty when it does not fit. */
+pj_str_t ss_default_contact(pjsip_rx_data *rdata, char *buffer, size_t size);
 pjsip_dialog *ss_inv_on_forked(pjsip_dialog *first, pjsip_rx_data *rdata);     /* for the user agent layer */
 
 #endif

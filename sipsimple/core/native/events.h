@@ -17,9 +17,16 @@ enum ss_event_kind {
     /* request client: SS_T_REQUEST */
     SS_EV_REQUEST_RESPONSE = 100,       /* code, source port, cseq | raw (empty: generated here), reason, source ip */
     SS_EV_REQUEST_TIMER,                /* which */
+    SS_EV_REQUEST_SENT,                 /* | raw; once, though a challenge may have it sent again */
     /* incoming request: handle is new */
     SS_EV_INCOMING_REQUEST = 120,       /* source port | raw, source ip, transport */
     SS_EV_INCOMING_REQUEST_SENT,        /* code | raw response */
+
+    /* dialogs of events: SS_T_SUBSCRIPTION, SS_T_INCOMING_SUBSCRIPTION, SS_T_REFERRAL, SS_T_INCOMING_REFERRAL */
+    SS_EV_DIALOG_INCOMING = 150,        /* handle is new; source port, request number, type | raw, source ip, transport, local tag, contact */
+    SS_EV_DIALOG_REQUEST,               /* source port, request number | raw, source ip */
+    SS_EV_DIALOG_ANSWERED,              /* code, request number | raw response */
+    SS_EV_DIALOG_CALL,                  /* Python asked to be called in the order of events */
 
     /* invitation: SS_T_INVITATION */
     SS_EV_INV_INCOMING = 200,           /* handle is new; source port | raw, source ip, transport, local tag, contact, sdp */

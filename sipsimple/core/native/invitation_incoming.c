@@ -9,7 +9,7 @@
  * Default contact: the request URI when its host is an address and it names the transport the request came over, else where the
  * request arrived. A contact without transport would have the ACK and all later requests sent over UDP.
  */
-static pj_str_t make_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
+pj_str_t ss_default_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
 {
     pjsip_uri *uri = pjsip_uri_get_uri(rdata->msg_info.msg->line.req.uri);
     pjsip_transport *transport = rdata->tp_info.transport;
@@ -103,7 +103,7 @@ static void on_invite(pjsip_rx_data *rdata)
         refuse(rdata, tdata, 500);
         return;
     }
-    contact = make_contact(rdata, contact_text, sizeof contact_text);
+    contact = ss_default_contact(rdata, contact_text, sizeof contact_text);
     status = pjsip_dlg_create_uas_and_inc_lock(pjsip_ua_instance(), rdata, contact.slen ? &contact : NULL, &dialog);
     if (status != PJ_SUCCESS) {
         refuse(rdata, NULL, 500);

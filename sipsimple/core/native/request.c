@@ -171,6 +171,18 @@ static pj_status_t start_transaction(request *self, pjsip_tx_data *tdata)
     return status;
 }
 
+void ss_request_was_sent(pjsip_tx_data *tdata)
+{
+    ss_handle handle = (ss_handle)(uintptr_t)tdata->mod_data[ss_ua_module.id];
+    ss_blob raw;
+
+    if (!handle)
+        return;
+    tdata->mod_data[ss_ua_module.id] = NULL;
+    raw = ss_raw_sent(tdata);
+    ss_post(SS_EV_REQUEST_SENT, handle, NULL, 0, &raw, 1);
+}
+
 /* True when the request had credentials for a realm of the challenge already, and these are not merely stale. */
 static int was_refused(const pjsip_msg *request, const pjsip_msg *response)
 {
@@ -308,8 +320,15 @@ static pj_status_t make_request(request *self, const ss_request_params *params, 
     status = pjsip_endpt_create_request(ss_endpoint(), &method, &params->target, &params->from, &params->to,
                                         params->contact.slen ? &params->contact : NULL,
                                         params->call_id.slen ? &params->call_id : NULL, params->cseq, NULL, tdata);
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
+        if (params->from_tag.slen)
+            pj_strdup((*tdata)->pool, &PJSIP_MSG_FROM_HDR((*tdata)->msg)->tag, &params->from_tag);
+        if (params->to_tag.slen)
+            pj_strdup((*tdata)->pool, &PJSIP_MSG_TO_HDR((*tdata)->msg)->tag, &params->to_tag);
+        if (params->report_sent)
+            (*tdata)->mod_data[ss_ua_module.id] = (void *)(uintptr_t)self->base.handle;
         status = ss_add_parameters((*tdata)->pool, PJSIP_MSG_FROM_HDR((*tdata)->msg), params->from_params);
+    }
     if (status == PJ_SUCCESS)
         status = ss_add_parameters((*tdata)->pool, PJSIP_MSG_TO_HDR((*tdata)->msg), params->to_params);
     if (status == PJ_SUCCESS)

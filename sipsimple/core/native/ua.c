@@ -135,11 +135,6 @@ static void answer_message(pjsip_rx_data *rdata)
         ss_post(SS_EV_MESSAGE, 0, NULL, 0, &raw, 1);
 }
 
-static void answer_subscribe(pjsip_rx_data *rdata)
-{
-    ss_ua_respond(rdata, 489, NULL);
-}
-
 static void answer_no_dialog(pjsip_rx_data *rdata)
 {
     ss_ua_respond(rdata, 481, NULL);
@@ -311,6 +306,8 @@ static pj_status_t trace_on_tx(pjsip_tx_data *tdata)
     char local[PJ_INET6_ADDRSTRLEN + 10];
     int port;
 
+    if (tdata->msg->type == PJSIP_REQUEST_MSG)
+        ss_request_was_sent(tdata);
     if (ua.trace) {
         local_address(tdata->tp_info.transport, local, sizeof local, &port);
         trace(0, local, port, tdata->tp_info.dst_name, tdata->tp_info.dst_port, tdata->tp_info.transport->type_name,
@@ -374,7 +371,6 @@ pj_status_t ss_ua_start(void)
         return status;
     ss_ua_set_handler("OPTIONS", &answer_options);
     ss_ua_set_handler("MESSAGE", &answer_message);
-    ss_ua_set_handler("SUBSCRIBE", &answer_subscribe);
     ss_ua_set_handler("NOTIFY", &answer_no_dialog);
     ss_ua_set_handler("BYE", &answer_no_dialog);
     ss_ua_set_handler("UPDATE", &answer_no_dialog);
