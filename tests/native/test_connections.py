@@ -22,10 +22,17 @@ def engine() -> Any:
 def ends_at(port: int) -> list[socket.socket]:
     """Our own sockets that are connected with that port of this machine."""
     found = []
-    for number in os.listdir('/proc/self/fd'):
+    for number in map(int, os.listdir('/proc/self/fd')):
         try:
-            one = socket.socket(fileno=os.dup(int(number)))
+            if number in [one.fileno() for one in found]:
+                continue
+            copy = os.dup(number)
         except OSError:
+            continue                    # that of the list itself, which is closed; a copy may have its number
+        try:
+            one = socket.socket(fileno=copy)
+        except OSError:
+            os.close(copy)              # no socket; a copy left open would be an end of some process's pipe
             continue
         try:
             matches = one.family == socket.AF_INET and one.type == socket.SOCK_STREAM and one.getpeername()[1] == port
