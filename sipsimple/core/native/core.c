@@ -398,9 +398,6 @@ static struct {
 static __thread pj_thread_desc thread_desc;
 static __thread pj_thread_t *thread_known;
 
-/* Freed pools kept for reuse: a busy call server recycles them instead of going back to the kernel. */
-#define POOL_CACHE_BYTES (16 * 1024 * 1024)
-
 pj_status_t ss_runtime_init(void)
 {
     pthread_mutex_lock(&runtime.lock);
@@ -414,11 +411,11 @@ pj_status_t ss_runtime_init(void)
         if (runtime.status == PJ_SUCCESS)
             runtime.status = pjnath_init();
         if (runtime.status == PJ_SUCCESS) {
-#if defined(__SANITIZE_ADDRESS__)
-            pj_caching_pool_init(&runtime.pools, NULL, 0);  /* nothing cached, so that use after release is seen */
-#else
-            pj_caching_pool_init(&runtime.pools, NULL, POOL_CACHE_BYTES);
-#endif
+            /*
+             * No freed pools are kept for reuse: malloc() is as fast, what is kept lies scattered between what was freed after a burst of
+             * calls, so that little of it could go back to the system, and AddressSanitizer would not see a use after release.
+             */
+            pj_caching_pool_init(&runtime.pools, ss_pool_policy(), 0);
             runtime.ready = 1;
         }
     }
@@ -444,6 +441,11 @@ void ss_ensure_thread(void)
 pj_pool_factory *ss_pool_factory(void)
 {
     return &runtime.pools.factory;
+}
+
+size_t ss_pools_used(void)
+{
+    return __atomic_load_n(&runtime.pools.used_count, __ATOMIC_RELAXED);    /* written under its lock; as good as a moment */
 }
 
 pj_pool_t *ss_pool_create(const char *name, size_t initial, size_t increment)

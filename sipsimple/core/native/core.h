@@ -137,8 +137,21 @@ pj_status_t ss_runtime_init(void);
 void ss_ensure_thread(void);
 pj_pool_factory *ss_pool_factory(void);
 pj_pool_t *ss_pool_create(const char *name, size_t initial, size_t increment);
+size_t ss_pools_used(void);             /* pools in use now; cheap */
 /* Text of a pj_status_t, NUL-ended. */
 void ss_strerror(pj_status_t status, char *buffer, size_t size);
+
+/* ---- memory.c: where pools get their memory, and how it goes back to the system -------------------------------- */
+
+struct pj_pool_factory_policy;
+const struct pj_pool_factory_policy *ss_pool_policy(void);
+/* Zeroed memory of the system's; what is never touched takes none. NULL when there is none. */
+void *ss_pages_take(size_t size);
+void ss_pages_give(void *pages, size_t size);       /* NULL is harmless */
+/* For the worker, before it sleeps; makes the sleep shorter when there will be something to do. */
+void ss_memory_look(pj_time_val *sleep);
+/* Give back all that can be given. Milliseconds. */
+void ss_memory_trim(void);
 
 /* ---- worker: the one native thread that polls SIP, ICE and timers -------------------------------------------- */
 

@@ -119,6 +119,7 @@ void ss_engine_stop(void)
     pjsip_endpt_destroy(old);           /* closes the transports */
     ss_transports_closed();
     __atomic_store_n(&endpoint, NULL, __ATOMIC_RELEASE);
+    ss_memory_trim();
 }
 
 void ss_engine_set_sip_timers(unsigned t1, unsigned t2, unsigned t4, unsigned td)

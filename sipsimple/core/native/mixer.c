@@ -64,7 +64,8 @@ typedef struct ss_mixer {
     pjmedia_port *master;
     unsigned sample_rate, samples_per_frame, slot_count;    /* slot_count without slot 0 */
     mixer_slot *slots;                  /* slot_count + 1 */
-    unsigned char *connected;           /* [source * (slot_count + 1) + sink] */
+    unsigned char *connected;           /* a bit for each sink in a row for each source; half a MB, little of it ever touched */
+    size_t row;                         /* bytes of a row */
     unsigned used;                      /* slots held by users */
     unsigned busy;                      /* slots not SLOT_FREE */
     unsigned top;                       /* highest slot that was ever used: loops end there, a large mixer is mostly empty */
@@ -115,15 +116,16 @@ static struct timespec as_timespec(int64_t ns)
 
 static int is_connected(const ss_mixer *mixer, unsigned source, unsigned sink)
 {
-    return mixer->connected[source * (mixer->slot_count + 1) + sink];
+    return mixer->connected[source * mixer->row + sink / 8] >> sink % 8 & 1;
 }
 
 static void set_connected(ss_mixer *mixer, unsigned source, unsigned sink, int value)
 {
-    unsigned char *cell = &mixer->connected[source * (mixer->slot_count + 1) + sink];
-    int change = value - *cell;
+    unsigned char *byte = &mixer->connected[source * mixer->row + sink / 8];
+    const unsigned char bit = (unsigned char)(1u << sink % 8);
+    const int change = (value != 0) - is_connected(mixer, source, sink);
 
-    *cell = (unsigned char)value;
+    *byte = value ? *byte | bit : *byte & (unsigned char)~bit;
     __atomic_add_fetch(&mixer->slots[sink].sources, change, __ATOMIC_RELAXED);
     mixer->slots[source].sinks += change;
     if (source == 0)
@@ -441,7 +443,7 @@ static void destroy_mixer(ss_object *object)
     if (mixer->pool)
         pj_pool_release(mixer->pool);
     free(mixer->slots);
-    free(mixer->connected);
+    ss_pages_give(mixer->connected, mixer->row * (mixer->slot_count + 1));
     free(mixer->finished);
     free(mixer->unheard);
     free(mixer->buffer);
@@ -522,7 +524,8 @@ pj_status_t ss_mixer_create(const ss_mixer_params *params, ss_handle *handle)
     mixer->object.kill = kill_mixer;
     mixer->object.destroy = destroy_mixer;
     mixer->slots = calloc(slots, sizeof *mixer->slots);
-    mixer->connected = calloc(slots, slots);
+    mixer->row = (slots + 7) / 8;
+    mixer->connected = ss_pages_take(mixer->row * slots);
     mixer->finished = calloc(slots, sizeof *mixer->finished);
     mixer->unheard = calloc(slots, sizeof *mixer->unheard);
     mixer->buffer = calloc(mixer->samples_per_frame, sizeof *mixer->buffer);

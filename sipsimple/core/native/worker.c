@@ -137,6 +137,7 @@ static int work(void *argument)
         pj_timer_heap_poll(timers, &delay);
         if (delay.sec > LONGEST_SLEEP)
             delay.sec = LONGEST_SLEEP;
+        ss_memory_look(&delay);
         for (events = 0; events < EVENTS_PER_ROUND; events += count) {
             count = pj_ioqueue_poll(ioqueue, &delay);
             if (count <= 0)
