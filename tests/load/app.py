@@ -52,7 +52,8 @@ class App(Child):
             self.live[sender] = time.monotonic()
             self._answer(sender, data.streams)
         elif name == 'SIPSessionDidStart':
-            self.setup.append(time.monotonic() - self.live.get(sender, 0))
+            if sender.direction == 'outgoing':
+                self.setup.append(time.monotonic() - self.live.get(sender, 0))
         elif name == 'SIPSessionDidEnd':
             self.live.pop(sender, None)
             self.count(f'ended_by_{data.originator}: {data.end_reason}')

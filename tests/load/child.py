@@ -60,6 +60,9 @@ class Child:
     def do_usage(self) -> dict[str, Any]:
         return {'usage': usage.usage()}
 
+    def do_malloc(self) -> dict[str, Any]:
+        return {'malloc': usage.malloc(), 'info': ''}
+
     def do_types(self) -> dict[str, Any]:
         return {'types': usage.types()}
 
@@ -71,13 +74,18 @@ class Child:
         return {'cpu': usage.cpu(), 'clock': time.monotonic()}
 
     def do_settle(self, limit: float) -> dict[str, Any]:
-        """Wait for what a call leaves for a while: transactions (32 s when answered over UDP), connections that nobody uses (33 s)."""
+        """Wait for what a call leaves for a while: transactions (32 s when answered over UDP), connections that nobody uses (33 s), freed memory."""
         from sipsimple.core import Engine
         until = time.monotonic() + limit
+        least, since = usage.rss(), time.monotonic()
         while True:
             held = Engine().diagnostics()
-            if not (held['transactions'] or held['timers'] or held['transports'] > 1) or time.monotonic() > until:
-                return {'transactions': held['transactions'], 'transports': held['transports']}
+            left, now, rss = {name: held[name] for name in ('transactions', 'dialogs', 'timers')}, time.monotonic(), usage.rss()
+            left['connections'] = held['transports'] - 1
+            if any(left.values()) or rss < least:
+                least, since = rss, now
+            if now - since > 5 or now > until:          # the core gives memory back at most every 4 s
+                return {'left': left, 'steady': now - since}
             time.sleep(0.05)
 
     def run(self) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import resource
+import sys
 from collections import Counter
 from typing import Any
 
@@ -37,6 +39,18 @@ def usage() -> dict[str, Any]:
         'rss_bytes': rss(),
         **Engine().diagnostics(),
     }
+
+
+class Mallinfo(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in ('arena', 'ordblks', 'smblks', 'hblks', 'hblkhd', 'usmblks', 'fsmblks', 'uordblks', 'fordblks', 'keepcost')]
+
+
+def malloc() -> dict[str, int]:
+    """What the C library's allocator holds, in bytes (mallinfo2), and Python's blocks."""
+    ask = ctypes.CDLL(None).mallinfo2
+    ask.restype = Mallinfo
+    info = ask()
+    return {**{name: getattr(info, name) for name, _ in Mallinfo._fields_}, 'blocks': sys.getallocatedblocks()}
 
 
 def types() -> dict[str, int]:
