@@ -199,6 +199,17 @@ def test_after(): pass
     assert done.returncode == 1 and 'the sanitizers reported:\nheap-buffer-overflow' in done.stdout
 
 
+@pytest.mark.parametrize(('fails', 'status'), [('nothing', 0), ('test', 3), ('--asan', 3)])
+def test_continuous_integration_runs_both_builds(tmp_path: Path, fails: str, status: int) -> None:
+    (tmp_path / '.ci').mkdir()
+    shutil.copy(ROOT / '.ci' / 'run', tmp_path / '.ci' / 'run')
+    (tmp_path / 'build_inplace').write_text(f'#!/bin/sh\necho "$*"\ncat\n[ "$1" != {fails} ] || exit 3\n')
+    (tmp_path / 'build_inplace').chmod(0o755)
+    done = subprocess.run([tmp_path / '.ci' / 'run', '-k', 'some'], cwd='/', input='never read', capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == ['test -k some', '--asan test -q tests/native']
+    assert done.returncode == status
+
+
 def test_unknown_argument_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert inplace.main(['--nonsense']) == 2
     assert 'usage:' in capsys.readouterr().err
