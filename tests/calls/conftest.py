@@ -82,7 +82,13 @@ class Process:
         return self.do('get', args=[session, 'state'])['state']
 
     def pause(self):
+        """Stop the process where it is; returns when each of its threads stands still."""
         self._process.send_signal(signal.SIGSTOP)
+        until = time.monotonic() + LIMIT
+        for stat in Path(f'/proc/{self._process.pid}/task').glob('*/stat'):
+            while stat.read_text().rpartition(')')[2].split()[0] not in 'tT':
+                assert time.monotonic() < until, f'{self.name} does not stop'
+                time.sleep(0.001)
 
     def resume(self):
         self._process.send_signal(signal.SIGCONT)
