@@ -370,6 +370,10 @@ static void on_send_ack(pjsip_inv_session *inv, pjsip_rx_data *rdata)
     if (waits) {
         self->ack_waits = 1;
         self->ack_cseq = rdata->msg_info.cseq->cseq;
+    } else if (inv->state == PJSIP_INV_STATE_DISCONNECTED) {
+        /* A 2xx once more, or late. PJSIP may have destroyed the session, with its pools, while the dialog waits for its transactions. */
+        if (pjsip_dlg_create_request(inv->dlg, pjsip_get_ack_method(), rdata->msg_info.cseq->cseq, &tdata) == PJ_SUCCESS)
+            pjsip_dlg_send_request(inv->dlg, tdata, -1, NULL);
     } else if (pjsip_inv_create_ack(inv, rdata->msg_info.cseq->cseq, &tdata) == PJ_SUCCESS) {
         pjsip_inv_send_msg(inv, tdata);
     }
