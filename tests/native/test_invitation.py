@@ -281,6 +281,15 @@ def test_lost_2xx_is_acknowledged_again(peer, seen):
     call.end()
 
 
+def test_2xx_that_comes_again_after_the_end_is_acknowledged(peer, seen):
+    """The session is destroyed then, its dialog is not yet."""
+    call = Outgoing(peer, seen).connect()
+    call.end()
+    for _ in range(2):
+        call.answer(200, 'OK', sdp=audio_sdp(5000))
+        assert peer.expect('ACK').get('cseq') == f'{call.request.get("cseq").split()[0]} ACK'
+
+
 # ---- incoming ------------------------------------------------------------------------------------------------------
 
 
