@@ -10,7 +10,7 @@ import logging
 from enum import Enum, StrEnum
 from typing import Any, ClassVar
 
-from twisted.python.failure import Failure          # not when a stream fails: it may be for want of descriptors
+from twisted.python.failure import Failure  # not when a stream fails: it may be for want of descriptors
 from zope.interface import implementer
 
 from sipsimple.core import RTPTransport, SDPAttribute, SIPCoreError
