@@ -26,13 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                      help='add the notifications that were posted, also by child processes, to a JSON file; see tools/notification_table.py')
 
 
-def folder(item: pytest.Item) -> str:
-    """The folder of tests/ that a test is in."""
-    return item.path.relative_to(Path(__file__).parent).parts[0]
+def place(item: pytest.Item) -> int:
+    """When a test runs: the place of its folder. What is not in this tree is a test of the tests, and alone."""
+    here = Path(__file__).parent
+    return FOLDERS.index(item.path.relative_to(here).parts[0]) if item.path.is_relative_to(here) else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: FOLDERS.index(folder(item)))
+    items.sort(key=place)
 
 
 def _support(name: str) -> Any:
