@@ -1,6 +1,7 @@
 """SDPNegotiator: offer and answer by themselves."""
 
 import gc
+import os
 
 import pytest
 
@@ -118,6 +119,7 @@ def test_a_subclass_keeps_its_class():
     assert type(Mine.create_with_local_offer(OURS)) is Mine
 
 
+@pytest.mark.skipif(os.environ.get('SIPSIMPLE_FLAVOUR') == 'asan', reason='AddressSanitizer keeps freed memory, to see who uses it')
 def test_many_do_not_grow():
     import resource
     def some():
