@@ -1,8 +1,9 @@
 """The notification bus.
 
 `post_notification` calls the observers in the posting thread, in the order in which they were added. Posting takes no
-lock: the observers of a (name, sender) pair are a cached tuple, thrown away whenever an observer comes or goes. An
-observer that raises is logged and the next one is called. Senders are held weakly, so observing does not keep one alive.
+lock: the observers of a (name, sender) pair are a cached tuple, thrown away when an observer of that sender, or of any,
+comes or goes. An observer that raises is logged and the next one is called. Senders are held weakly, so observing does
+not keep one alive.
 An observer removed during a dispatch is not called any more; one added during it starts with the next notification.
 """
 
@@ -136,7 +137,9 @@ class NotificationCenter:
         # name or None -> id of the sender or None -> key of the observer -> (order of its coming, observer)
         self._observers: dict[str | None, dict[int | None, dict[object, tuple[int, Any]]]] = {}
         self._senders: dict[int, Callable[[], Any]] = {}
-        self._cache: dict[tuple[str, int | None], tuple[Any, ...]] = {}
+        # id of the sender or None -> name -> who is called; each has those of any sender among them
+        self._cache: dict[int | None, dict[str, tuple[Any, ...]]] = {}
+        self._removals = 0                      # counts what may concern a notification that is being posted
         self._order = itertools.count()
         self._gone: deque[tuple[int, Any] | ObserverWeakrefProxy] = deque()
 
@@ -151,14 +154,22 @@ class NotificationCenter:
             self._clear_gone()
             key = None if sender is None else id(sender)
             if key is not None and (key not in self._senders or self._senders[key]() is not sender):
-                self._drop_sender(key)
+                if key in self._senders:
+                    self._drop_sender(key)
                 gone = self._gone
                 try:
                     self._senders[key] = ref(sender, lambda reference, key=key: gone.append((key, reference)))  # type: ignore[misc]
                 except TypeError:               # cannot be referred to weakly: held for as long as it is observed
                     self._senders[key] = lambda sender=sender: sender  # type: ignore[misc]
             self._observers.setdefault(name, {}).setdefault(key, {}).setdefault(_key_of(observer), (next(self._order), observer))
+            self._forget_found(key)
+
+    def _forget_found(self, key: int | None) -> None:
+        """The observers of a sender (None: of any) have changed."""
+        if key is None:
             self._cache = {}
+        else:
+            self._cache.pop(key, None)
 
     def remove_observer(self, observer: Any, name: str | None = None, sender: Any = None) -> None:
         """Undo add_observer with the same arguments; KeyError when it was not added so.
@@ -186,7 +197,8 @@ class NotificationCenter:
                     del self._observers[name]
                 if key is not None and not any(key in entries for entries in self._observers.values()):
                     self._senders.pop(key, None)
-            self._cache = {}
+            self._removals += 1
+            self._forget_found(key)
             return True
 
     def forget(self, observer: Any) -> None:
@@ -209,6 +221,7 @@ class NotificationCenter:
                     del senders[key]
             if not senders:
                 del self._observers[name]
+        self._removals += 1
         self._cache = {}
 
     def _clear_gone(self) -> None:
@@ -224,7 +237,8 @@ class NotificationCenter:
         for name, senders in list(self._observers.items()):
             if senders.pop(key, None) is not None and not senders:
                 del self._observers[name]
-        self._cache = {}
+        self._removals += 1
+        self._forget_found(key)
 
     def _find(self, name: str, key: int | None) -> tuple[Any, ...]:
         with self._lock:
@@ -238,8 +252,13 @@ class NotificationCenter:
                         if observer_key not in found or place[0] < found[observer_key][0]:
                             found[observer_key] = place
             result = tuple(observer for _, observer in sorted(found.values(), key=lambda place: place[0]))
-            self._cache[name, key] = result
+            self._cache.setdefault(key, {})[name] = result
             return result
+
+    def _is_found(self, observer: Any, name: str, key: int | None) -> bool:
+        """Whether the observer still gets notifications of `name` from the sender."""
+        found = self._cache.get(key, {}).get(name)
+        return any(observer is other for other in (found if found is not None else self._find(name, key)))
 
     def post_notification(self, name: str, sender: Any = None, data: NotificationData | None = None) -> None:
         """Call the observers of `name` from `sender` in this thread, in the order in which they were added."""
@@ -249,16 +268,16 @@ class NotificationCenter:
         key = None if sender is None else id(sender)
         if key not in self._senders:
             key = None
-        cache = self._cache
-        observers = cache.get((name, key))
+        removals = self._removals
+        found = self._cache.get(key)
+        observers = found.get(name) if found is not None else None
         if observers is None:
             observers = self._find(name, key)
-            cache = self._cache
         if not observers:
             return
         notification = Notification(name, sender, data if data is not None else NotificationData(), time.time(), self)
         for observer in observers:
-            if self._cache is not cache and not any(observer is other for other in self._find(name, key)):
+            if self._removals != removals and not self._is_found(observer, name, key):
                 continue                        # removed by an observer before it
             try:
                 observer.handle_notification(notification)

@@ -4,7 +4,9 @@ import asyncio
 import gc
 import logging
 import threading
+from itertools import count
 from queue import Empty
+from random import Random
 
 import pytest
 
@@ -316,3 +318,67 @@ def test_a_loop_that_is_closed_is_forgotten(center, caplog):
 def test_the_iterator_needs_a_loop(center):
     with pytest.raises(RuntimeError):
         center.notifications(NAME)
+
+
+# ---- what is remembered of earlier searches ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_any_order_of_changes_and_posts(center, seed):
+    """A model without memory says who is called, in which order; a handler may change that in the middle."""
+    random = Random(seed)
+    senders = [Sender() for _ in range(3)]
+    names = [NAME, 'OtherDidHappen']
+    log, added, actions = [], {}, []
+    observers = [Observer(log, number, lambda: actions and actions.pop()()) for number in range(4)]
+    order = count()
+
+    def change():
+        entry = random.randrange(4), random.choice([*names, None]), random.choice([*senders, None])
+        if entry in added:
+            center.remove_observer(observers[entry[0]], *entry[1:])
+            del added[entry]
+        else:
+            center.add_observer(observers[entry[0]], *entry[1:])
+            added[entry] = next(order)
+
+    def expected(name, sender):
+        first = {}
+        for (number, of_name, of_sender), place in added.items():
+            if of_name in (name, None) and of_sender in (sender, None):
+                first[number] = min(place, first.get(number, place))
+        return sorted(first, key=first.__getitem__)
+
+    for _ in range(300):
+        for _ in range(random.randrange(3)):
+            change()
+        name, sender = random.choice(names), random.choice([*senders, None])
+        before = expected(name, sender)
+        if random.random() < 0.5:
+            actions[:] = [change]
+        log.clear()
+        center.post_notification(name, sender)
+        after = expected(name, sender)
+        actions.clear()
+        assert log == [number for number in before if number == (before or [None])[0] or number in after], (before, after)
+    for number, name, sender in added:
+        center.remove_observer(observers[number], name, sender)
+
+
+def test_observing_one_sender_costs_the_others_nothing(center, monkeypatch):
+    sender, other = Sender(), Sender()
+    observer = Observer()
+    center.add_observer(observer, sender=sender)
+    center.add_observer(observer, NAME)
+    searches = []
+    find = center._find
+    monkeypatch.setattr(center, '_find', lambda *args: searches.append(args) or find(*args))
+    for _ in range(2):
+        center.post_notification(NAME, sender)
+        center.post_notification(NAME, Sender())            # observed by name only
+        center.add_observer(observer, sender=other)
+        center.post_notification(NAME, other)
+        center.remove_observer(observer, sender=other)
+    assert [name for name, _ in searches] == [NAME] * 4     # once for the first, once for all unknown, and for the other each time
+    center.remove_observer(observer, sender=sender)
+    center.remove_observer(observer, NAME)
