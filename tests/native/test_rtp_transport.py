@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -304,3 +306,30 @@ def test_stopped_transport_does_not_talk(mixer: AudioMixer) -> None:
         after = pair.b.statistics
         assert before is not None and after is not None and after['rx']['packets'] <= before['rx']['packets'] + 1
         assert isinstance(pair.a, AudioTransport) and pair.a.is_active
+
+
+def test_the_first_encrypted_transport_of_a_process_costs_no_more_than_others() -> None:
+    """It made an RSA key for DTLS, which is not offered: some 300 ms in which the thread of all sessions stood still."""
+    code = """
+import threading, time
+from sipsimple.core import Engine, RTPTransport
+from sipsimple.notification import NotificationCenter
+class Observer:
+    def __init__(self):
+        self.started = threading.Event()
+        NotificationCenter().add_observer(self, name='SIPEngineDidStart')
+    def handle_notification(self, notification):
+        self.started.set()
+observer = Observer()
+Engine().start(udp_port=0, ip_address='127.0.0.1')
+assert observer.started.wait(60)
+used = []
+for _ in range(2):
+    begin = time.thread_time()
+    transport = RTPTransport('sdes_optional')
+    transport.set_INIT()
+    used.append(time.thread_time() - begin)
+assert transport.state == 'INIT' and max(used) < 0.02, used
+"""
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
