@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, ItemsView, Iterator, KeysView, ValuesView
+from functools import lru_cache
 from typing import Any
 
 from sipsimple.core.errors import SIPCoreError
@@ -363,6 +364,9 @@ class _Message:
         return self._data[start:None if length is None else start + length] or None
 
 
+_parse_request_uri = lru_cache(64)(FrozenSIPURI.parse)      # mostly one of our few contacts
+
+
 class Request(_Message):
     """Facts of a SIP request: `method`, `request_uri`, `headers`, `body`."""
 
@@ -380,7 +384,7 @@ class Request(_Message):
         """
         uri = self._request_uri
         if uri is None:
-            uri = self._request_uri = FrozenSIPURI.parse(self.request_uri_text)
+            uri = self._request_uri = _parse_request_uri(self.request_uri_text)
         return uri
 
     def __repr__(self) -> str:
