@@ -68,19 +68,38 @@ class DialogID(NamedTuple):
 class SDPPayloads:
     """The session descriptions of an Invitation; each a FrozenSDPSession or None, parsed when asked for."""
 
-    __slots__ = ('_values',)
+    __slots__ = ('_parsed', '_texts')
 
     def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
+        self._texts: dict[str, bytes | str | None] = {}
+        self._parsed: dict[str, FrozenSDPSession] = {}
 
     def _get(self, name: str) -> FrozenSDPSession | None:
-        value = self._values.get(name)
-        if isinstance(value, (bytes, str)):
-            value = self._values[name] = FrozenSDPSession.parse(value)
-        return value
+        found = self._parsed.get(name)
+        if found is None:
+            text = self._texts.get(name)
+            if text is not None:
+                found = FrozenSDPSession.parse(text)
+                if self._texts.get(name) is text:
+                    self._parsed[name] = found
+        return found
 
-    def _set(self, **values: Any) -> None:
-        self._values.update(values)
+    def _set(self, **texts: bytes | str | None) -> None:
+        for name, text in texts.items():
+            self._texts[name] = text
+            self._parsed.pop(name, None)
+
+    def _agree(self, local: bytes, remote: bytes) -> None:
+        """The exchange under way is over, with these in force; what the core hands on as it came is not parsed again."""
+        offer = self._parsed.get('proposed_remote') if self._texts.get('proposed_remote') == remote else None
+        self._set(proposed_local=None, proposed_remote=None, active_local=local, active_remote=remote)
+        if offer is not None:
+            self._parsed['active_remote'] = offer
+
+    def _forget_parsed(self) -> None:
+        """The call is over. Whoever still wants to know has the texts parsed again: some 60 objects less for the garbage collector, in whose
+        hands most ended calls fall."""
+        self._parsed.clear()
 
     @property
     def proposed_local(self) -> FrozenSDPSession | None:
@@ -373,7 +392,7 @@ class Invitation:
         if self._state != 'connected' or self._sub_state != 'normal' or self._handle is None:
             raise SIPCoreError(f'no proposal in state {self._state}/{self._sub_state}')
         text = None if sdp is None else str(sdp)
-        self.sdp._set(proposed_local=text if text is not None else self.sdp._values.get('active_local'))
+        self.sdp._set(proposed_local=text if text is not None else self.sdp._texts.get('active_local'))
         try:
             _invitation.offer(self._handle, update, None if contact_header is None else contact_header.body, text, extra_headers)
         except BaseException:
@@ -562,6 +581,7 @@ class Invitation:
         message.update(code=code, reason=text, disconnect_reason=why)
         self._end_transfer(0, 'the dialog ended')
         self._move('disconnected', None, originator, message)
+        self.sdp._forget_parsed()
         handle, self._handle = self._handle, None
         if handle is not None:
             handle.close()
@@ -570,11 +590,15 @@ class Invitation:
 
     def _on_sdp(self, event: _events.Event) -> None:
         local, remote, error = event.data
-        self.sdp._set(proposed_local=None, proposed_remote=None)
-        if self._state in ('disconnecting', 'disconnected'):
+        over = self._state in ('disconnecting', 'disconnected')
+        agreed = event.num[0] == 0 and local and remote
+        if agreed and not over:
+            self.sdp._agree(local, remote)
+        else:
+            self.sdp._set(proposed_local=None, proposed_remote=None)
+        if over:
             return
-        if event.num[0] == 0 and local and remote:
-            self.sdp._set(active_local=local, active_remote=remote)
+        if agreed:
             self._post('SIPInvitationGotSDPUpdate', NotificationData(
                 succeeded=True, local_sdp=self.sdp.active_local, remote_sdp=self.sdp.active_remote))
         else:

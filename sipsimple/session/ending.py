@@ -104,6 +104,7 @@ def _finish(session: Session) -> None:
     else:
         transferee.lost(session, 0, 'the dialog ended')
     session._detach()
+    session._local_sdp = session._remote_sdp = session._local_offer = None
     session._fire(Input.FINISHED)
     active.remove(session)
 

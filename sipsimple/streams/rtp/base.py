@@ -111,6 +111,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._incoming_index = 0
         self._local_sdp: Any = None
         self._remote_sdp: Any = None
+        self._last_remote: tuple[str | None, int | None] = (None, None)       # where the peer wanted the media, once the stream has ended
         self._use_ice = False
         self._stun_servers: list[ice.Server | None] = []        # those to try yet; None: without
         self._turn_server: ice.TURNServer | None = None
@@ -389,6 +390,9 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             self._forget(self.rtp_transport)
         # The ports are free when the transports are gone, and the application may keep the stream for as long as it likes.
         self.media_transport = self.rtp_transport = None
+        if self._remote_sdp is not None and (self.index or 0) < len(self._remote_sdp.media):
+            self._last_remote = self._wanted_by_peer()
+        self._local_sdp = self._remote_sdp = self._incoming_sdp = None
         if initialized:
             self.post('MediaStreamDidEnd', error=None)
 
@@ -466,12 +470,15 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     @property
     def remote_rtp_address_sdp(self) -> str | None:
         """The address the peer wants the media at, None before `start`."""
-        return _address(self._remote_sdp, self.index or 0)[0] if self._remote_sdp is not None else None
+        return self._wanted_by_peer()[0]
 
     @property
     def remote_rtp_port_sdp(self) -> int | None:
         """The port the peer wants the media at, None before `start`."""
-        return _address(self._remote_sdp, self.index or 0)[1] if self._remote_sdp is not None else None
+        return self._wanted_by_peer()[1]
+
+    def _wanted_by_peer(self) -> tuple[str | None, int | None]:
+        return self._last_remote if self._remote_sdp is None else _address(self._remote_sdp, self.index or 0)
 
     @property
     def remote_rtp_address_received(self) -> str | None:

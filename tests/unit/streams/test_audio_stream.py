@@ -141,6 +141,7 @@ def test_outgoing_life(world):
     stream.end()
     assert world.names == ['MediaStreamWillEnd', 'AudioPortDidChangeSlots', 'MediaStreamDidEnd'] and world.one('MediaStreamDidEnd').error is None
     assert stream.state == 'ENDED' and stream.consumer_slot is None and world.transport.calls[-1] == 'stop' and bridge.stopped
+    assert (stream.remote_rtp_address_sdp, stream.remote_rtp_port_sdp) == ('127.0.0.1', 30000)
     stream.end()
     assert len(world.events) == 3
 
