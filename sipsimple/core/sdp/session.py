@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from time import time
 from typing import Any, Self
 
@@ -121,6 +122,16 @@ class _SDPValue(Value):
         return cls(*[_convert(field, cls._frozen) for field in value._key()])
 
 
+@lru_cache(128)
+def _encoded(encoding: str) -> MediaCodec | None:
+    """The codec that the encoding of an `rtpmap` names: there are few, and every offer has a dozen of them."""
+    name, _, rest = encoding.strip().partition('/')
+    rate = rest.partition('/')[0].strip()
+    if name and len(rate) < 10 and rate.isascii() and rate.isdigit():
+        return MediaCodec(name, int(rate))
+    return None
+
+
 @abstract
 class BaseSDPMediaStream(_SDPValue):
     """Parent of SDPMediaStream and FrozenSDPMediaStream: an `m=` line and what follows it.
@@ -217,10 +228,9 @@ class BaseSDPMediaStream(_SDPValue):
         for attribute in self._attributes:
             if attribute._name == 'rtpmap':
                 payload_type, _, encoding = attribute._value.strip().partition(' ')
-                name, _, rest = encoding.strip().partition('/')
-                rate = rest.partition('/')[0].strip()
-                if name and len(rate) < 10 and rate.isascii() and rate.isdigit():
-                    codecs.setdefault(payload_type, MediaCodec(name, int(rate)))
+                codec = _encoded(encoding) if len(encoding) < 100 else _encoded.__wrapped__(encoding)      # nothing huge is kept
+                if codec is not None:
+                    codecs.setdefault(payload_type, codec)
         return [codecs.get(item) or STATIC_CODECS.get(item, UNKNOWN_CODEC) for item in self._formats]
 
     @property
