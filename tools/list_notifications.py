@@ -23,13 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs' / 'notifications.md'
 BEGIN, END = '<!-- table: tools/list_notifications.py -->', '<!-- end of table -->'
 
-NAME = re.compile(r'[A-Z]\w*(Did|Will|Got|Get|New|Had|Was|Has|Can|Trace|Log|Changed|Detected|Failed|Received|Sent)\w*\Z|SIPEngine(Log|SIPTrace)\Z')
+NAME = re.compile(r'[A-Z]\w*(Did|Will|Got|Get|New|Had|Was|Has|Can|Trace|Log|Changed|Detected|Failed|Received|Sent|Answered)\w*\Z|SIPEngine(Log|SIPTrace)\Z')
 POSTING = re.compile(r'_?post(_notification|_later)?\Z')
 OWN_ARGUMENTS = {'sender', 'data'}                  # of post_notification
 PREFIX = 'AudioStream'                              # what `self.prefix` of streams is; there is one kind so far
 PREFIXES = {                                        # what `self._prefix` is in a module of base classes
-    'subscriber': ('SIPSubscription',),
-    'event_dialog': ('SIPSubscription',),
+    'subscriber': ('SIPReferral', 'SIPSubscription'),
+    'notifier': ('SIPIncomingReferral', 'SIPIncomingSubscription'),
+    'event_dialog': ('SIPIncomingReferral', 'SIPIncomingSubscription', 'SIPReferral', 'SIPSubscription'),
 }
 OPEN = '...'
 

@@ -45,7 +45,7 @@ def machines() -> dict[str, list[Row]]:
     """Return name -> rows of every machine, in the order of the documentation."""
     from sipsimple.account import registration
     from sipsimple.application import application
-    from sipsimple.core import invitation, subscriber
+    from sipsimple.core import invitation, notifier, subscriber
     from sipsimple.session import states, transfer
     from sipsimple.streams.rtp import base
     return {
@@ -57,6 +57,7 @@ def machines() -> dict[str, list[Row]]:
         'invitation': _followers(invitation.TRANSITIONS),
         'sub-state': _followers(invitation.SUB_TRANSITIONS),
         'subscription': _followers(subscriber.TRANSITIONS),
+        'incoming-subscription': _followers(notifier.TRANSITIONS),
     }
 
 

@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from sipsimple.core.message import Message as Message
     from sipsimple.core.invitation import DialogID as DialogID, Invitation as Invitation
     from sipsimple.core.subscription import Subscription as Subscription
+    from sipsimple.core.referral import Referral as Referral
+    from sipsimple.core.publication import (
+        Publication as Publication, PublicationETagError as PublicationETagError, PublicationError as PublicationError)
     from sipsimple.core.ice_values import ICECandidate as ICECandidate, ICECheck as ICECheck
     from sipsimple.core._rtp_transport import RTPTransport as RTPTransport
     from sipsimple.core._audio_transport import AudioTransport as AudioTransport
@@ -93,6 +96,8 @@ _EXPORTS = {name: module for module, names in {
     'message': 'Message',
     'invitation': 'DialogID Invitation',
     'subscription': 'Subscription',
+    'referral': 'Referral',
+    'publication': 'Publication PublicationETagError PublicationError',
     'ice_values': 'ICECandidate ICECheck',
     '_rtp_transport': 'RTPTransport',
     '_audio_transport': 'AudioTransport',

@@ -23,6 +23,7 @@ from sipsimple.__info__ import __version__
 from sipsimple.core import (
     _diagnostics,
     _endpoint,
+    _event_dialog,
     _events,
     _handles,
     _media_endpoint,
@@ -224,6 +225,8 @@ class Engine:
         failed = False
         try:
             # These register what takes requests from the network; an application may never have named them. Events wait meanwhile.
+            import sipsimple.core.incoming_referral
+            import sipsimple.core.incoming_subscription
             import sipsimple.core.invitation
             import sipsimple.core.request  # noqa: F401
             if in_sdk_thread:
@@ -294,6 +297,7 @@ class Engine:
         _endpoint.set_loop_detection(options['detect_sip_loops'])
         _endpoint.set_incoming_requests(options['incoming_requests'])
         event_packages.replace(options['events'])
+        _event_dialog.set_packages(options['incoming_events'])
         _endpoint.set_trace(options['trace_sip'])
         _endpoint.start()
         _endpoint.start_log(options['log_level'])
@@ -524,7 +528,7 @@ class Engine:
 
     @property
     def incoming_events(self) -> set[str]:
-        """Event packages to take SUBSCRIBEs for; none is taken yet, the answer is 489."""
+        """Event packages whose SUBSCRIBEs become an IncomingSubscription; the answer to others is 489."""
         return set(self._option('incoming_events'))
 
     @property
@@ -578,6 +582,7 @@ class Engine:
         if event not in self._options['events']:
             raise ValueError(f'unknown event package: {event}')
         self._options['incoming_events'].add(event)
+        _event_dialog.set_packages(self._options['incoming_events'])
 
     def remove_incoming_event(self, event: str) -> None:
         """Take out of `incoming_events`. ValueError: it is not among `events`."""
@@ -585,6 +590,7 @@ class Engine:
         if event not in self._options['events']:
             raise ValueError(f'unknown event package: {event}')
         self._options['incoming_events'].discard(event)
+        _event_dialog.set_packages(self._options['incoming_events'])
 
     def add_incoming_request(self, method: str) -> None:
         """Hand requests of this method to the application from now on."""

@@ -123,6 +123,7 @@ class EventDialog:
         self._routes: list[Any] | None = None           # None: no dialog yet
         self._first_route: str | None = None            # where the request goes that begins the dialog
         self._target: Any = None                        # the peer's contact, or the first request URI
+        self._remote_contact: Any = None
         self._local: Any = None                         # From and To of our requests
         self._remote: Any = None
         self._contact: str | None = None                # body of our Contact
@@ -285,6 +286,7 @@ class EventDialog:
         if not contacts or contacts[0].uri is None:
             return False
         self._target = contacts[0].uri
+        self._remote_contact = contacts[0]
         return True
 
     def _answer(self, number: int, code: int, *headers: Any) -> bool:

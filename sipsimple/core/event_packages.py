@@ -14,6 +14,7 @@ def _media_type(text: str) -> str:
 def replace(packages: Mapping[str, Iterable[str]]) -> None:
     """Know these and no others."""
     _packages.clear()
+    _packages['refer'] = ('message/sipfrag;version=2.0',)           # REFER needs it
     _packages.update((name, tuple(types)) for name, types in packages.items())
 
 

@@ -25,6 +25,7 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 }
 
 FINAL_NOTIFY_WAIT = 5                   # seconds for the last NOTIFY after the end was agreed to; the peer may have forgotten us already
+MAX_EXPIRES = 7 * 86400                # some servers grant centuries
 OWN_HEADERS = frozenset((
     'call-id', 'contact', 'content-length', 'content-type', 'cseq', 'event', 'expires', 'from', 'max-forwards', 'refer-to', 'route', 'to', 'via'))
 
@@ -100,6 +101,7 @@ class Subscriber(EventDialog):
     # ---- refreshes ---------------------------------------------------------------------------------------------
 
     def _lasts(self, expires: int) -> None:
+        expires = min(max(expires, 1), MAX_EXPIRES)
         self._expires_at = now() + expires
         if not self._ending:
             self._after('refresh', due(expires, self.expire_warning_time), self._refresh_now)

@@ -348,6 +348,15 @@ static void on_subscribe(pjsip_rx_data *rdata)
         begin(rdata, SS_T_INCOMING_SUBSCRIPTION);
 }
 
+/* handler of REFER outside dialogs | thread: worker */
+static void on_refer(pjsip_rx_data *rdata)
+{
+    if (rdata->msg_info.to->tag.slen)
+        ss_ua_respond(rdata, PJSIP_SC_CALL_TSX_DOES_NOT_EXIST, NULL);
+    else
+        begin(rdata, SS_T_INCOMING_REFERRAL);
+}
+
 void ss_event_dialog_set_packages(const char *packages)
 {
     pthread_mutex_lock(&table.lock);
@@ -368,5 +377,6 @@ pj_status_t ss_event_dialog_init(pjsip_endpoint *endpoint)
 {
     dialog_module.id = -1;
     ss_ua_set_handler("SUBSCRIBE", &on_subscribe);
+    ss_ua_set_handler("REFER", &on_refer);
     return pjsip_endpt_register_module(endpoint, &dialog_module);
 }

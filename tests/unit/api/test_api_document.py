@@ -69,11 +69,11 @@ PLACES = ['sipsimple.application.SIPApplication', 'sipsimple.core.Route', 'sipsi
           'sipsimple.core.PublicGRUUIfAvailable', 'sipsimple.core.TemporaryGRUUIfAvailable', 'sipsimple.core.ContactURIFactory',
           'sipsimple.core.Credentials', 'sipsimple.core.SIPURI', 'sipsimple.core.FrozenSIPURI', 'sipsimple.core.ToHeader', 'sipsimple.core.FrozenToHeader',
           'sipsimple.core.FrozenFromHeader', 'sipsimple.core.RouteHeader', 'sipsimple.core.Registration', 'sipsimple.core.Invitation',
-          'sipsimple.core.Request', 'sipsimple.core.Message', 'sipsimple.core.Subscription', 'sipsimple.core.AudioMixer', 'sipsimple.core.AudioTransport', 'sipsimple.core.RTPTransport',
+          'sipsimple.core.Request', 'sipsimple.core.Message', 'sipsimple.core.Subscription', 'sipsimple.core.Publication',
+          'sipsimple.core.Referral', 'sipsimple.core.AudioMixer', 'sipsimple.core.AudioTransport', 'sipsimple.core.RTPTransport',
           'sipsimple.core.WaveFile', 'sipsimple.core.RecordingWaveFile', 'sipsimple.core.FrozenSDPSession', 'sipsimple.core.SDPMediaStream']
 LATER = ['sipsimple.streams.ChatStream', 'sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream', 'sipsimple.streams.MSRPStreamBase',
-         'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager', 'sipsimple.payloads.pidf', 'msrplib.protocol.MSRPData',
-         'sipsimple.core.Publication', 'sipsimple.core.Referral']
+         'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager', 'sipsimple.payloads.pidf', 'msrplib.protocol.MSRPData']
 
 
 def find(path):
