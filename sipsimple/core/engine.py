@@ -29,6 +29,7 @@ from sipsimple.core import (
     _media_endpoint,
     _sound_devices,
     _timers,
+    event_dialog,
     event_packages,
     helpers,
 )
@@ -321,6 +322,7 @@ class Engine:
             options['tls_cert_file'], options['tls_privkey_file'], options['tls_timeout'])
 
     def _forget(self) -> None:
+        event_dialog.end_all()
         _timers.forget_all()
         self._ports = {}
         self._nat_requests.clear()

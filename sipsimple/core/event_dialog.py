@@ -16,9 +16,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
-from weakref import WeakMethod, ref
+from weakref import WeakMethod, WeakSet, ref
 
-from sipsimple.core import _event_dialog, _events, _handles, _request, _timers, event_packages
+from sipsimple.core import _endpoint, _event_dialog, _events, _handles, _request, _timers, event_packages
 from sipsimple.core.errors import PJSIPError, SIPCoreError
 from sipsimple.core.headers import FrozenHeader, Header
 from sipsimple.core.messages import Request, Response, parse_message, parse_request, parse_response
@@ -154,8 +154,14 @@ class EventDialog:
 
     def _open(self) -> None:
         """Enter the native table as the one who begins the dialog."""
-        self._handle = _event_dialog.create(self._kind, self._call_id, self._local_tag)
-        _handles.bind(self._handle.number, self)
+        _endpoint.check_running()
+        self._bind(_event_dialog.create(self._kind, self._call_id, self._local_tag))
+
+    def _bind(self, handle: _handles.Handle) -> None:
+        self._handle = handle
+        _handles.bind(handle.number, self)
+        with _open_lock:
+            _open.add(self)
 
     def _close(self) -> None:
         """Out of the native table: nothing comes after this. Engine thread."""
@@ -331,6 +337,21 @@ class EventDialog:
     @staticmethod
     def _refuse_event_headers() -> list[Any]:
         return [Header('Allow-Events', ', '.join(event_packages.names()))]
+
+
+_open_lock = threading.Lock()
+_open: WeakSet[EventDialog] = WeakSet()                 # what the Engine's stop has to end
+
+
+def end_all() -> None:
+    """Engine stop: what is open is over, without a word."""
+    with _open_lock:
+        dialogs = list(_open)
+        _open.clear()
+    for dialog in dialogs:
+        with dialog._lock:
+            dialog._state = 'TERMINATED'
+        dialog._close()
 
 
 def due(expires: int, warning: int) -> float:

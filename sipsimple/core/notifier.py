@@ -45,7 +45,7 @@ class Notifier(EventDialog):
         headers = message.headers
         call_id = headers.get('Call-ID')
         self._setup('INCOMING', '' if call_id is None else call_id.body, tag.decode())
-        self._handle = handle
+        self._handle = handle                           # refused ones are not bound
         self._number = event.num[1]                     # of the request that waits for its answer
         self._last_word = False                         # the final NOTIFY was handed over
         self._silent = False                            # over with the answer to the first request
@@ -62,7 +62,7 @@ class Notifier(EventDialog):
             self._answer(self._number, 420, Header('Unsupported', ', '.join(required)))
             return False
         self._establish(self._remote.tag, headers.get('Record-Route', []), headers['CSeq'][0])
-        _handles.bind(handle.number, self)
+        self._bind(handle)
         return True
 
     def _arrive(self, handle: _handles.Handle, event: _events.Event, message: Request) -> None:

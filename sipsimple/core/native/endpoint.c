@@ -114,6 +114,7 @@ void ss_engine_stop(void)
     ss_ensure_thread();
     ss_objects_close_all();
     ss_worker_stop();
+    ss_objects_close_all();             /* what came in meanwhile */
     ss_timers_stop();
     ss_media_stop();
     pjsip_endpt_destroy(old);           /* closes the transports */

@@ -95,8 +95,13 @@ static pj_status_t finish(incoming *request, int code, const ss_field *fields, u
     pjsip_tx_data *response = request->response;
     pjsip_transaction *tsx = request->tsx;
     int64_t nums[2] = { code, request->number };
-    pj_status_t status = ss_add_fields(response->pool, response->msg, fields, count);
+    pj_status_t status;
 
+    if (!ss_endpoint()) {               /* and with it the transaction and the message */
+        free(request);
+        return PJ_EGONE;
+    }
+    status = ss_add_fields(response->pool, response->msg, fields, count);
     if (status != PJ_SUCCESS)
         code = PJSIP_SC_INTERNAL_SERVER_ERROR;
     response->msg->line.status.code = code;
