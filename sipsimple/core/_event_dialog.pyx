@@ -55,11 +55,12 @@ def answer(Handle handle, int kind, unsigned int number, int code, headers):
 
 
 def call(Handle handle):
-    """Have DIALOG_CALL come in the order of events."""
+    """Have DIALOG_CALL come in the order of events; no-op for a closed handle, for another thread may close it at any time."""
     cdef ss_handle number = handle.number
-    with nogil:
-        ss_ensure_thread()
-        ss_event_dialog_call(number)
+    if number:
+        with nogil:
+            ss_ensure_thread()
+            ss_event_dialog_call(number)
 
 
 def timer_n():

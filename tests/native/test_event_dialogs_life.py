@@ -16,6 +16,7 @@ from sipsimple.core import (
     SIPURI,
     Subscription,
     ToHeader,
+    _event_dialog,
 )
 from sipsimple.core._handles import live_objects
 from sipsimple.core.subscriber import TRANSITIONS
@@ -102,6 +103,20 @@ def test_a_new_engine_is_not_bothered():
         del another, subscription
         gc.collect()
         assert nothing_left()
+
+
+def test_a_call_that_comes_too_late():
+    """The dialog was closed by the Engine thread between the check and the call of another thread."""
+    with running_engine() as engine, UDPPeer(engine.udp_port) as peer:
+        seen = Seen()
+        handle = _event_dialog.create(_event_dialog.SUBSCRIPTION, 'call-id', 'tag')
+        handle.close()
+        _event_dialog.call(handle)
+        subscription = make_subscription(engine, peer.port)
+        subscription.subscribe()
+        peer.answer(peer.expect('SUBSCRIBE'), 404)
+        seen.wait('SIPSubscriptionDidFail', sender=subscription)        # an exception of the Engine thread before it would fail the test
+        seen.stop()
 
 
 def test_every_move():
