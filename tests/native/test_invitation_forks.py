@@ -72,6 +72,15 @@ def test_second_2xx_is_acknowledged_and_ended(peer, other, seen):
     assert sum(past.name == 'SIPInvitationGotSDPUpdate' for past in seen.past) == 1
 
 
+def test_second_2xx_without_a_tag_is_dropped(peer, other, seen):
+    call = Outgoing(peer, seen).connect()
+    other.send(other.response(call.request, 200, to_tag='other', headers=SDP_HEADERS, body=audio_sdp(6000)).replace(';tag=other', ''))
+    answer_from(other, call, 200, 'other', headers=SDP_HEADERS, body=audio_sdp(6000))
+    assert tag_of(other.expect('ACK').get('to')) == 'other'
+    other.answer(other.expect('BYE'), 200)
+    call.end()
+
+
 def test_bye_of_the_second_branch_is_authenticated(peer, other, seen):
     call = Outgoing(peer, seen, credentials=Credentials('alice', 'secret')).connect()
     answer_from(other, call, 200, 'other', headers=SDP_HEADERS, body=audio_sdp(6000))

@@ -59,8 +59,11 @@ pjsip_dialog *ss_inv_on_forked(pjsip_dialog *first, pjsip_rx_data *rdata)
 
     if (!first->uac_has_2xx)
         return first;
-    if (rdata->msg_info.msg->line.status.code / 100 != 2 || pjsip_dlg_fork(first, rdata, &dialog) != PJ_SUCCESS)
+    if (rdata->msg_info.msg->line.status.code / 100 != 2)
         return NULL;                    /* it rings elsewhere: of no interest any more */
+    /* PJSIP asserts that there is a tag. */
+    if (rdata->msg_info.to->tag.slen == 0 || pjsip_dlg_fork(first, rdata, &dialog) != PJ_SUCCESS)
+        return NULL;
     pjsip_dlg_inc_session(dialog, &ss_inv_fork_module);         /* until the response gets to it */
     pjsip_dlg_add_usage(dialog, &ss_inv_fork_module, NULL);
     return dialog;
