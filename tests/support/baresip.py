@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from tests.support.programs import free_ports
+from tests.support.programs import environment, free_ports
 from tests.support.require import require
 
 __all__ = ['Baresip']
@@ -86,7 +86,8 @@ class Baresip:
         (folder / 'accounts').write_text('')
         (folder / 'contacts').write_text('')
         self._log = open(folder / 'log', 'wb')          # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(['baresip', '-4', '-v', '-f', str(folder)], stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(['baresip', '-4', '-v', '-f', str(folder)], stdin=subprocess.DEVNULL, stdout=self._log,
+                                         stderr=subprocess.STDOUT, env=environment())
         self._changed = threading.Condition()
         self._events: list[dict[str, Any]] = []
         self._responses: dict[str, dict[str, Any]] = {}

@@ -205,7 +205,7 @@ class Lab:
 
     def _run(self, *arguments: str) -> str:
         # The servers keep their standard streams in their logs, but a file is safer than a pipe, which they could hold open.
-        environment = {**os.environ, **self.settings, 'LAB_DIR': str(self.dir), 'PATH': SEARCH_PATH}
+        environment = {**os.environ, 'LD_PRELOAD': '', **self.settings, 'LAB_DIR': str(self.dir), 'PATH': SEARCH_PATH}
         with tempfile.TemporaryFile() as output:
             process = subprocess.run(['bash', str(self._script), *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=output,
                                      stderr=subprocess.STDOUT, timeout=START_LIMIT, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import os
 import random
 import socket
 import sys
@@ -12,9 +13,14 @@ from pathlib import Path
 
 from sipsimple.demo import sound
 
-__all__ = ['free_ports', 'hear', 'is_bound', 'read_mono', 'write_notes']
+__all__ = ['environment', 'free_ports', 'hear', 'is_bound', 'read_mono', 'write_notes']
 
 Notes = Sequence[tuple[float, float]]
+
+
+def environment() -> dict[str, str]:
+    """For programs that are not ours: of a test run with --asan they shall not know."""
+    return {name: value for name, value in os.environ.items() if name != 'LD_PRELOAD'}
 
 
 def free_ports(count: int = 1) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 from xml.sax.saxutils import quoteattr
 
-from tests.support.programs import free_ports, is_bound
+from tests.support.programs import environment, free_ports, is_bound
 from tests.support.require import require
 
 __all__ = ['FORMATS', 'Sipp', 'ack', 'ack_failure', 'ack_within', 'cancel', 'invite', 'pause', 'receive', 'receive_invite', 'register', 'reply', 'reply_late',
@@ -181,7 +181,8 @@ class Sipp:
                    '-timeout', str(round(LIMIT)), '-timeout_error', '-trace_msg', '-message_file',
                    'messages', '-trace_err', '-error_file', 'errors', '-cid_str', f'{number}-%u-%p@%s', *([target] if target else [])]
         self._output = open(self.folder / 'output', 'wb')       # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=self._output, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=self._output,
+                                         stderr=subprocess.STDOUT, env=environment())
         if target is None:
             until = time.monotonic() + LIMIT
             while not is_bound(self.port, transport):
