@@ -1,9 +1,9 @@
 # cython: language_level=3
 """PJSIP status codes to exceptions, Python bytes to pj_str_t."""
 
-from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_strerror
+from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_objects_are_closed, ss_strerror
 
-from sipsimple.core.errors import PJSIPError
+from sipsimple.core.errors import PJSIPError, SIPCoreError
 
 
 cpdef str status_text(int status):
@@ -18,6 +18,13 @@ cdef int check(pj_status_t status, str what) except -1:
     if status != 0:
         raise PJSIPError(f'{what}: {status_text(status)}', status)
     return 0
+
+
+cdef int no_handle() except -1:
+    """Raise what tells why a native object was not made."""
+    if ss_objects_are_closed():
+        raise SIPCoreError('the Engine is not running')
+    raise MemoryError
 
 
 cdef pj_str_t as_pj(bytes text) noexcept:

@@ -23,6 +23,7 @@ cdef extern from "native/core.h" nogil:
     void ss_object_close(ss_handle handle)
     void ss_object_close_later(ss_handle handle)
     int ss_object_count(int type)
+    int ss_objects_are_closed()
 
     ss_event *ss_events_take()
     void ss_events_free(ss_event *list)

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """Dialogs of SUBSCRIBE and REFER: thin calls into native/event_dialog.c."""
 
-from sipsimple.core._check cimport as_pj, check
+from sipsimple.core._check cimport as_pj, check, no_handle
 from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_ensure_thread, ss_handle
 from sipsimple.core._fields cimport Fields, to_bytes
 from sipsimple.core._handles cimport Handle
@@ -39,7 +39,7 @@ def create(int kind, call_id, local_tag):
         ss_ensure_thread()
         number = ss_event_dialog_new(<ss_type>kind, v_call_id, v_tag)
     if not number:
-        raise MemoryError
+        no_handle()
     return Handle(number)
 
 

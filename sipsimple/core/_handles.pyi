@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Self
 
 TYPES: tuple[str, ...]
@@ -12,6 +13,8 @@ def release(handle: int) -> None:
     """Undo keep()."""
 def lookup(handle: int) -> object | None:
     """The live object of a handle, or None."""
+def end_all(on_exception: Callable[[], None]) -> None:
+    """The Engine has stopped: tell each object that waits for an event, by its `_engine_ended()`, and forget all handles."""
 def live_objects() -> dict[str, int]:
     """Live native objects per type, and `bound`, the handles that Python holds: for leak checks."""
 def counters() -> dict[str, int]:

@@ -41,6 +41,26 @@ cpdef object lookup(ss_handle handle):
     return None if reference is None else reference()
 
 
+def end_all(on_exception):
+    """The Engine has stopped: no event comes any more. Each object that waits for one is told, once, by its `_engine_ended()` if it has that; all handles are
+    forgotten.
+
+    Args:
+        on_exception: called without arguments, inside the except block, for each exception of an object or its observers.
+    Thread: the one that serves events.
+    """
+    while _objects:
+        for handle, reference in list(_objects.items()):
+            unbind(handle)
+            method = getattr(reference(), '_engine_ended', None)
+            if method is not None:
+                try:
+                    method()
+                except Exception:
+                    on_exception()
+                method = None
+
+
 TYPES = ('invitation', 'request', 'incoming_request', 'subscription', 'incoming_subscription', 'referral',
          'incoming_referral', 'audio_stream', 'video_stream', 'rtp_transport', 'wave_player', 'wave_recorder', 'tone',
          'mixer_port', 'mixer', 'negotiator')

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """INVITE dialogs: thin calls into native/invitation.c."""
 
-from sipsimple.core._check cimport as_pj, check
+from sipsimple.core._check cimport as_pj, check, no_handle
 from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_ensure_thread, ss_handle
 from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
 from sipsimple.core._handles cimport Handle
@@ -33,7 +33,7 @@ def create():
         ss_ensure_thread()
         number = ss_inv_create()
     if not number:
-        raise MemoryError
+        no_handle()
     return Handle(number)
 
 

@@ -33,7 +33,7 @@ from sipsimple.core import (
     event_packages,
     helpers,
 )
-from sipsimple.core.errors import SIPCoreError
+from sipsimple.core.errors import ENGINE_ENDED, SIPCoreError
 from sipsimple.core.messages import parse_request
 from sipsimple.core.tls_files import check_tls_files
 from sipsimple.notification import NotificationCenter, NotificationData
@@ -169,6 +169,8 @@ class Engine:
     def stop(self) -> None:
         """Ask the Engine to end; returns at once, idempotent.
 
+        Between the notifications, what is still under way ends: a Request or Registration fails with code 0, or ends if it had succeeded; an
+        Invitation is disconnected with code 0, and the peer hears a CANCEL, a refusal or a BYE.
         Notifications: SIPEngineWillEnd, SIPEngineDidEnd.
         """
         with self._lock:
@@ -250,6 +252,7 @@ class Engine:
         except Exception:
             self._post_exception()
         self._forget()
+        _handles.end_all(self._post_exception)
         self._post('SIPEngineDidEnd')
 
     def _serve_in_sdk_thread(self) -> None:
@@ -325,7 +328,9 @@ class Engine:
         event_dialog.end_all()
         _timers.forget_all()
         self._ports = {}
-        self._nat_requests.clear()
+        while self._nat_requests:
+            _, user_data = self._nat_requests.popitem()
+            self._post('SIPEngineDetectedNATType', NotificationData(succeeded=False, user_data=user_data, error=ENGINE_ENDED))
 
     # ---- attributes --------------------------------------------------------------------------------------------
 

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+ENGINE_ENDED = 'the Engine has stopped'            # reason of what was under way then
+
 __all__ = ['SIPCoreError', 'PJSIPError', 'PJSIPTLSError', 'SIPCoreInvalidStateError', 'pjsip_error']
 
 PJ_ERRNO_START_SYS = 120000  # PJSIP adds this to the operating system's error codes

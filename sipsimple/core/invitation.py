@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, NamedTuple
 
 from sipsimple.core import _endpoint, _events, _handles, _invitation, _timers
-from sipsimple.core.errors import SIPCoreError, SIPCoreInvalidStateError
+from sipsimple.core.errors import ENGINE_ENDED, SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader,
     FromHeader,
@@ -585,6 +585,16 @@ class Invitation:
         handle, self._handle = self._handle, None
         if handle is not None:
             handle.close()
+
+    def _engine_ended(self) -> None:
+        handle, self._handle = self._handle, None
+        self._stop_timer()
+        if handle is None or self._state == 'disconnected':
+            return
+        if self._state is None:             # stopped before the core could say that it is on its way
+            self._move('outgoing', None, 'local', {'headers': {}, 'body': None, 'method': 'INVITE', 'request_uri': self._request_uri})
+        self._end_transfer(0, ENGINE_ENDED)
+        self._move('disconnected', None, 'local', {'headers': {}, 'body': None, 'code': 0, 'reason': ENGINE_ENDED, 'disconnect_reason': ENGINE_ENDED})
 
     # ---- events: offers ----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from sipsimple.core import _endpoint, _events, _handles, _request, _timers
-from sipsimple.core.errors import PJSIPError, SIPCoreError, SIPCoreInvalidStateError
+from sipsimple.core.errors import ENGINE_ENDED, PJSIPError, SIPCoreError, SIPCoreInvalidStateError
 from sipsimple.core.headers import (
     ContactHeader,
     FromHeader,
@@ -336,6 +336,16 @@ class Request:
         if self._state == 'EXPIRING':
             self._terminate()
             self._post('SIPRequestDidEnd', NotificationData())
+
+    def _engine_ended(self) -> None:
+        if self._state not in ('IN_PROGRESS', 'EXPIRING'):
+            return
+        failed = self._state == 'IN_PROGRESS'
+        self._stop_timer()
+        self._terminate()
+        if failed:
+            self._post('SIPRequestDidFail', NotificationData(code=0, reason=ENGINE_ENDED))
+        self._post('SIPRequestDidEnd', NotificationData())
 
 
 class IncomingRequest:

@@ -25,7 +25,7 @@ def test_nothing_is_held_while_the_engine_is_off() -> None:
         assert held('timers_of_core') == 0
     report = Engine().diagnostics()
     counters = {*_handles.counters(), 'cached_pool_bytes'}
-    assert {name: value for name, value in report.items() if value and name not in counters} == {}
+    assert {name: value for name, value in report.items() if value and name not in counters} == {}, _diagnostics.pools()
     assert _diagnostics.pools() == {}
 
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -32,7 +33,15 @@ static struct {
     slot *slots;
     uint32_t used, capacity, free_list;
     int counts[SS_T_COUNT];
-} table = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    int closed;                         /* the Engine stops, or has stopped: nothing comes in any more */
+    int signalling;                     /* objects of SIP whose memory is still there, also those that are out of the table */
+    pthread_cond_t gone;                /* one of them less */
+} table = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER };
+
+static int is_signalling(ss_type type)
+{
+    return type < SS_T_AUDIO_STREAM;
+}
 
 ss_handle ss_object_register(ss_object *object, ss_type type)
 {
@@ -40,6 +49,8 @@ ss_handle ss_object_register(ss_object *object, ss_type type)
     ss_handle handle = 0;
 
     pthread_mutex_lock(&table.lock);
+    if (table.closed)
+        goto out;
     if (table.free_list) {
         index = table.free_list - 1;
         table.free_list = table.slots[index].next_free;
@@ -63,6 +74,7 @@ ss_handle ss_object_register(ss_object *object, ss_type type)
     object->type = type;
     object->refs = 1;
     table.counts[type]++;
+    table.signalling += is_signalling(type);
 out:
     pthread_mutex_unlock(&table.lock);
     return handle;
@@ -97,15 +109,23 @@ void *ss_object_acquire(ss_handle handle, ss_type type)
 void ss_object_release(void *pointer)
 {
     ss_object *object = pointer;
-    int last;
+    int last, signalling;
 
     if (!object)
         return;
     pthread_mutex_lock(&table.lock);
     last = --object->refs == 0;
+    signalling = is_signalling(object->type);
     pthread_mutex_unlock(&table.lock);
-    if (last)
-        object->destroy(object);
+    if (!last)
+        return;
+    object->destroy(object);
+    if (!signalling)
+        return;
+    pthread_mutex_lock(&table.lock);
+    if (--table.signalling == 0)
+        pthread_cond_broadcast(&table.gone);
+    pthread_mutex_unlock(&table.lock);
 }
 
 void ss_object_close(ss_handle handle)
@@ -159,8 +179,43 @@ int ss_object_count(ss_type type)
     return count;
 }
 
+void ss_objects_open(void)
+{
+    pthread_mutex_lock(&table.lock);
+    table.closed = 0;
+    pthread_mutex_unlock(&table.lock);
+}
+
+int ss_objects_are_closed(void)
+{
+    int closed;
+
+    pthread_mutex_lock(&table.lock);
+    closed = table.closed;
+    pthread_mutex_unlock(&table.lock);
+    return closed;
+}
+
+#define LONGEST_CALL 5                  /* seconds */
+
+/* Who acquired an object before it was closed may be in the middle of a call that uses the endpoint. */
+static void wait_for_calls(void)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LONGEST_CALL;
+    pthread_mutex_lock(&table.lock);
+    while (table.signalling && pthread_cond_timedwait(&table.gone, &table.lock, &until) != ETIMEDOUT)
+        ;
+    pthread_mutex_unlock(&table.lock);
+}
+
 void ss_objects_close_all(void)
 {
+    pthread_mutex_lock(&table.lock);
+    table.closed = 1;
+    pthread_mutex_unlock(&table.lock);
     for (int type = 1; type < SS_T_COUNT; type++) {
         for (;;) {
             ss_handle handle = 0;
@@ -180,6 +235,7 @@ void ss_objects_close_all(void)
             ss_object_close(handle);
         }
     }
+    wait_for_calls();
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------- */

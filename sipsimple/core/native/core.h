@@ -55,7 +55,7 @@ typedef struct ss_object {
     void (*destroy)(struct ss_object *self);
 } ss_object;
 
-/* Enter `object` (zeroed by the caller, kill/destroy set) in the table; the handle, or 0 when the table is full. */
+/* Enter `object` (zeroed by the caller, kill/destroy set) in the table; the handle, or 0 when the table is full or closed. */
 ss_handle ss_object_register(ss_object *object, ss_type type);
 /* A new reference to a live object of that type, or NULL (counted as late). */
 void *ss_object_acquire(ss_handle handle, ss_type type);
@@ -67,8 +67,13 @@ void ss_object_close(ss_handle handle);
 void ss_object_close_later(ss_handle handle);
 /* Live objects per type; for the tests that look for leaks. */
 int ss_object_count(ss_type type);
-/* At Engine stop: close every object, by ascending type. */
+/*
+ * At Engine stop: let nothing in any more, close every object, by ascending type, and wait for who is in the middle of a call of an object of
+ * SIP. The worker still runs.
+ */
 void ss_objects_close_all(void);
+void ss_objects_open(void);             /* at Engine start */
+int ss_objects_are_closed(void);
 
 /* ---- events ------------------------------------------------------------------------------------------------- */
 

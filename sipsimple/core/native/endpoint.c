@@ -94,6 +94,7 @@ pj_status_t ss_engine_start(const char **failed_step)
     if (status != PJ_SUCCESS)
         return status;
     __atomic_store_n(&endpoint, created, __ATOMIC_RELEASE);
+    ss_objects_open();
     for (unsigned i = 0; i < PJ_ARRAY_SIZE(steps); i++) {
         *failed_step = steps[i].name;
         status = steps[i].function(created);
@@ -114,7 +115,6 @@ void ss_engine_stop(void)
     ss_ensure_thread();
     ss_objects_close_all();
     ss_worker_stop();
-    ss_objects_close_all();             /* what came in meanwhile */
     ss_timers_stop();
     ss_media_stop();
     pjsip_endpt_destroy(old);           /* closes the transports */

@@ -129,8 +129,10 @@ void ss_rtp_initialized(ss_rtp *self, pj_status_t status)
 static void rtp_kill(ss_object *object)
 {
     ss_rtp *self = (ss_rtp *)object;
+    const int waited = ss_rtp_get_state(self) == SS_RTP_WAIT_STUN;
 
-    fire(self, IN_FAIL);
+    if (fire(self, IN_FAIL) != ILLEGAL && waited && ss_objects_are_closed())
+        ss_post_text(SS_EV_RTP_INIT, object->handle, PJ_ECANCELLED, 0, "the Engine has stopped");
     pthread_mutex_lock(&self->ops);
     if (self->leg)
         ss_leg_detach(self->leg);
