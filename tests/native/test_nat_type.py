@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from tests.native.rtp_support import open_files
 from tests.support.engine import Seen, running_engine
 from tests.support.lab import Lab, lab_fixture
 
@@ -61,6 +62,19 @@ def test_server_that_answers_with_an_error() -> None:
     finally:
         server.close()
         seen.stop()
+
+
+def test_engine_that_stops_meanwhile() -> None:
+    """Neither sockets nor memory are left."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(('127.0.0.1', 0))
+        left = []
+        for count in (0, 0, 5):
+            with running_engine() as engine:
+                for _ in range(count):
+                    engine.detect_nat_type('127.0.0.1', server.getsockname()[1])
+            left.append((open_files(), engine.diagnostics()['pools']))
+        assert left[2] == left[1], left
 
 
 @pytest.mark.interop

@@ -115,6 +115,7 @@ void ss_engine_stop(void)
     ss_ensure_thread();
     ss_objects_close_all();
     ss_worker_stop();
+    ss_nat_stop();
     ss_timers_stop();
     ss_media_stop();
     pjsip_endpt_destroy(old);           /* closes the transports */

@@ -100,6 +100,7 @@ void ss_timers_stop(void);
 
 /* ---- nat.c ---------------------------------------------------------------------------------------------------- */
 pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id);
+void ss_nat_stop(void);                 /* the worker has ended: give up what is under way, silently */
 
 /* ---- request.c ------------------------------------------------------------------------------------------------ */
 

@@ -17,10 +17,11 @@ static void on_detected(void *user_data, const pj_stun_nat_detect_result *result
 }
 
 /* PJNATH's sessions keep the pointer for as long as they live, so what it points to must outlive them. */
-static const pj_stun_config *stun_config(void)
+static pj_stun_config config;
+
+static pj_stun_config *stun_config(void)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static pj_stun_config config;
     pj_ioqueue_t *ioqueue = pjsip_endpt_get_ioqueue(ss_endpoint());
     pj_timer_heap_t *timers = pjsip_endpt_get_timer_heap(ss_endpoint());
 
@@ -29,6 +30,12 @@ static const pj_stun_config *stun_config(void)
         pj_stun_config_init(&config, ss_pool_factory(), 0, ioqueue, timers);
     pthread_mutex_unlock(&lock);
     return &config;
+}
+
+void ss_nat_stop(void)
+{
+    if (config.timer_heap)
+        pj_stun_detect_nat_type_cancel(&config);
 }
 
 pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id)
@@ -40,5 +47,5 @@ pj_status_t ss_detect_nat_type(const char *address, unsigned port, uint64_t id)
     status = pj_sockaddr_in_init(&server, &text, (pj_uint16_t)port);
     if (status != PJ_SUCCESS)
         return status;
-    return pj_stun_detect_nat_type(&server, (pj_stun_config *)stun_config(), (void *)(uintptr_t)id, &on_detected);
+    return pj_stun_detect_nat_type(&server, stun_config(), (void *)(uintptr_t)id, &on_detected);
 }
