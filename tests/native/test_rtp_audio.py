@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,24 @@ def test_the_same_digit_again(mixer: AudioMixer) -> None:
             peer.talker.timestamp += 2000
             peer.send(*pressed)
             assert peer.inbox.wait('RTPAudioStreamGotDTMF', peer.stream).data.digit == '5'
+
+
+def test_the_same_digit_as_long_as_before(mixer: AudioMixer) -> None:
+    """Of two short presses all packets say the same duration; of some phones all presses do. The first one may be lost, but not of an end alone."""
+    with RTPPeer(mixer) as peer:
+        peer.talk(5)
+        for steps, lost in ((0, 0), (0, 0), (5, 0), (5, 0), (5, 3), (0, 0)):
+            pressed = packets.digit_packets('7', peer.talker.sequence, peer.talker.timestamp, steps=steps)
+            pressed[0] = replace(pressed[0], marker=True)
+            peer.talker.sequence += len(pressed)
+            peer.talker.timestamp += 2000
+            peer.send(*pressed[lost:])
+            assert peer.inbox.wait('RTPAudioStreamGotDTMF', peer.stream).data.digit == '7'
+        # A stream that is paused while it sends an end goes on with another timestamp.
+        peer.send(*(replace(packet, sequence=packet.sequence + 3, timestamp=packet.timestamp + 800, marker=False) for packet in pressed[1:]))
+        peer.talker.sequence += 2
+        peer.talk(2)
+        assert 'RTPAudioStreamGotDTMF' not in peer.inbox.names()
 
 
 def test_digits_to_the_peer(mixer: AudioMixer) -> None:
