@@ -77,6 +77,7 @@ class SessionBase:
         self._local_sdp: FrozenSDPSession | None = None         # what was negotiated last
         self._remote_sdp: FrozenSDPSession | None = None
         self._local_offer: SDPSession | None = None             # the first offer, while routes are tried
+        self.ipv6_media = False                 # whether media go over IPv6; decided once, for streams
         self._on_hold = False                   # what the peer knows of our hold
         self._hold_wish: bool | None = None     # what the application wants, until the peer knows it
         self._hold_sent: bool | None = None     # the wish that is on its way to the peer

@@ -17,7 +17,7 @@ from sipsimple.core.helpers import outgoing_ip_for
 if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPMediaStream, FrozenSDPSession
 
-__all__ = ['InvalidOffer', 'OfferChanges', 'answer', 'first_offer', 'free_index', 'local_address', 'move', 'next_answer',
+__all__ = ['InvalidOffer', 'OfferChanges', 'answer', 'first_offer', 'free_index', 'is_ipv6', 'local_address', 'move', 'next_answer',
            'next_offer', 'outgoing_address', 'refused_media',
            'remote_address', 'revised', 'stream_media']
 
@@ -32,7 +32,7 @@ _routes: dict[str, tuple[float, str]] = {}
 
 
 def outgoing_address(remote: str) -> str | None:
-    """Return the local IPv4 address from which packets to `remote` leave, None without a route to it.
+    """Return the local address from which packets to `remote` leave, None without a route to it.
 
     Asking costs a socket, as much as the rest of a description; so an answer is good for a moment.
     """
@@ -41,7 +41,7 @@ def outgoing_address(remote: str) -> str | None:
     if known is not None and now - known[0] < _ROUTE_LIFETIME:
         return known[1]
     address = outgoing_ip_for(remote)
-    if address is None or ':' in address:
+    if address is None:
         return None
     if len(_routes) > 1000:
         _routes.clear()
@@ -80,16 +80,30 @@ def refused_media(offered: FrozenSDPMediaStream | SDPMediaStream) -> SDPMediaStr
     return SDPMediaStream(str(offered.media), 0, str(offered.transport), formats=list(offered.formats))
 
 
+def is_ipv6(address: str | None) -> bool:
+    """Return whether an address is one of IPv6."""
+    return address is not None and ':' in address
+
+
+def _connection(address: str) -> SDPConnection:
+    return SDPConnection(address, address_type='IP6' if is_ipv6(address) else 'IP4')
+
+
+def _session(address: str, name: str, media: list[SDPMediaStream | None]) -> SDPSession:
+    connection = _connection(address)
+    return SDPSession(address, address_type=connection.address_type, name=name, connection=connection, media=media)
+
+
 def first_offer(address: str, name: str, streams: Sequence[Any]) -> SDPSession:
     """Return the first description of a session we offer; numbers the streams."""
     for index, stream in enumerate(streams):
         stream.index = index
-    return SDPSession(address, name=name, connection=SDPConnection(address), media=[stream_media(stream, True) for stream in streams])
+    return _session(address, name, [stream_media(stream, True) for stream in streams])
 
 
 def answer(offer: FrozenSDPSession, address: str, name: str, streams: Iterable[Any]) -> SDPSession:
     """Return the first answer of a session: the lines of the given streams, the others refused."""
-    return SDPSession(address, name=name, connection=SDPConnection(address), media=_answered(offer, streams))
+    return _session(address, name, _answered(offer, streams))
 
 
 def _answered(offer: FrozenSDPSession, streams: Iterable[Any]) -> list[SDPMediaStream | None]:
@@ -100,7 +114,7 @@ def _answered(offer: FrozenSDPSession, streams: Iterable[Any]) -> list[SDPMediaS
 def move(sdp: SDPSession, address: str) -> None:
     """Put another address in a first offer: it leaves over another network than planned."""
     sdp.address = address               # type: ignore[misc]
-    sdp.connection = SDPConnection(address)         # type: ignore[misc]
+    sdp.connection = _connection(address)           # type: ignore[misc]
 
 
 def revised(active: FrozenSDPSession) -> SDPSession:

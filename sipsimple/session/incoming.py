@@ -53,6 +53,9 @@ async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra
         raise Failure(f'not among the proposed streams: {unknown}')
     if offer is None:
         session.proposed_streams = streams
+        session.ipv6_media = invitation.peer_address is not None and description.is_ipv6(invitation.peer_address.ip)
+    else:
+        session.ipv6_media = description.is_ipv6(description.remote_address(offer))
     try:
         streams = await streamset.initialize(session, streams, 'incoming' if offer is not None else 'outgoing')
     except Failure as error:

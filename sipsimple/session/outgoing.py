@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sipsimple.core import ContactHeader, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import ContactHeader, Engine, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
 from sipsimple.session import active, description, ending, reinvite, streamset
 from sipsimple.session.establish import established, got_provisional, settings, uses_gruu
 from sipsimple.session.inputs import DeadlineExpired, Disconnected, EndRequested, Failure, Kind, StreamFailed
@@ -52,6 +52,7 @@ async def run_connect(session: Session, request: ConnectRequest) -> None:
     active.add(session)
     session._post('SIPSessionNewOutgoing', streams=list(request.streams))
     session._check_alive()
+    session.ipv6_media = _prefers_ipv6(request.routes)
     streams = await streamset.initialize(session, request.streams, 'outgoing')
     session.proposed_streams = streams
     failure: Exception = Failure('no route to the destination', 480, response=480)
@@ -67,6 +68,22 @@ async def run_connect(session: Session, request: ConnectRequest) -> None:
     raise failure
 
 
+def _prefers_ipv6(routes: list[Route]) -> bool:
+    """Return whether media are offered over IPv6: as the INVITE by the first route that there is a way to."""
+    bound: str | None = getattr(Engine(), 'ip_address', None)       # there is none before it runs
+    if bound is not None:
+        return description.is_ipv6(bound)
+    return next((description.is_ipv6(route.address) for route in routes if description.outgoing_address(route.address) is not None), False)
+
+
+def _media_address(session: Session, request: ConnectRequest, address: str) -> str:
+    """Return the address to offer media at: ours on the way of the INVITE, or else one of the kind that the streams were opened for."""
+    if description.is_ipv6(address) == session.ipv6_media:
+        return address
+    others = (description.outgoing_address(route.address) for route in request.routes if description.is_ipv6(route.address) == session.ipv6_media)
+    return next((other for other in others if other is not None), address)
+
+
 def _contact(session: Session, request: ConnectRequest, route: Route) -> tuple[ContactHeader, str]:
     """Return the contact and the media address for a route."""
     try:
@@ -77,7 +94,7 @@ def _contact(session: Session, request: ConnectRequest, route: Route) -> tuple[C
     address = uri.host if 'gr' not in uri.parameters else description.outgoing_address(route.address)
     if address is None:
         raise Failure('no local address to reach the route from', 480, response=480)
-    return ContactHeader(uri, parameters={'isfocus': None} if request.is_focus else None), address
+    return ContactHeader(uri, parameters={'isfocus': None} if request.is_focus else None), _media_address(session, request, address.strip('[]'))
 
 
 async def _attempt(session: Session, request: ConnectRequest, route: Route, streams: list[Any]) -> None:

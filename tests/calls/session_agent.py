@@ -161,7 +161,7 @@ class Agent:
         from sipsimple.streams import MediaStreamRegistry
         return [MediaStreamRegistry.get(kind)(self.account) for kind in kinds]
 
-    def start(self, codecs=('PCMU', 'PCMA'), audio=True, t1=None, **options):
+    def start(self, codecs=('PCMU', 'PCMA'), audio=True, t1=None, ip_address='127.0.0.1', **options):
         reactor.start()
         if t1 is not None:              # milliseconds
             from sipsimple.core import _endpoint
@@ -176,7 +176,7 @@ class Agent:
         NotificationCenter().add_observer(waiter, name='SIPEngineDidStart')
         NotificationCenter().add_observer(waiter, name='SIPEngineDidFail')
         engine = Engine()
-        engine.start(ip_address='127.0.0.1', udp_port=0, codecs=list(codecs), **options)
+        engine.start(ip_address=ip_address, udp_port=0, codecs=list(codecs), **options)
         started.wait(10)
         self.account.contact = ContactURIFactory('agent')
         if audio:
@@ -224,10 +224,21 @@ class Agent:
         self.quiet = False
         return {'left': len(SessionManager().sessions)}
 
-    def do_connect(self, session, ports, streams, user='agent', transport='udp', **arguments):
+    def do_connect(self, session, ports, streams, user='agent', transport='udp', hosts=('127.0.0.1',), **arguments):
+        """Connect to a port of the last host; the routes are those of all hosts and ports."""
         self.sessions[session] = new = Session(self.account)
-        routes = [Route('127.0.0.1', port=port, transport=transport) for port in ports]
-        new.connect(ToHeader(SIPURI('127.0.0.1', user=user, port=ports[-1])), routes, self.make(streams), **arguments)
+        routes = [Route(host, port=port, transport=transport) for host in hosts for port in ports]
+        new.connect(ToHeader(SIPURI(hosts[-1], user=user, port=ports[-1])), routes, self.make(streams), **arguments)
+
+    def do_look_up(self, session, nameserver, name, port, streams, **arguments):
+        """Connect to a name, by the routes that DNS gives."""
+        from sipsimple.lookup import DNSLookup, DNSManager
+        DNSManager().nameservers = [tuple(nameserver)]
+        uri = SIPURI(name, user='agent', port=port)
+        routes = DNSLookup().lookup_sip_proxy(uri, ['udp']).result(30)
+        self.sessions[session] = new = Session(self.account)
+        new.connect(ToHeader(uri), routes, self.make(streams), **arguments)
+        return {'routes': [str(route) for route in routes]}
 
     def do_call(self, session, method, *args, **kwargs):
         getattr(self.sessions[session], method)(*args, **kwargs)

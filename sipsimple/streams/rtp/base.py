@@ -206,13 +206,22 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         options: dict[str, Any] = {} if self._turn_server is None else self._turn_server.arguments
         if stun_server is not None:
             options.update(ice_stun_address=stun_server[0], ice_stun_port=stun_server[1])
-        transport = RTPTransport(self.encryption_policy, self._use_ice, **options)
+        transport = RTPTransport(self.encryption_policy, self._use_ice, ipv6=self._uses_ipv6(), **options)
         self.rtp_transport = transport
         NotificationCenter().add_observer(self, sender=transport)
         transport.set_INIT()
         if transport.state == 'INIT':
             # Without servers to ask there is nothing to wait for.
             self._NH_RTPTransportDidInitialize(None)
+
+    def _uses_ipv6(self) -> bool:
+        """Whether media go over IPv6: as the peer's line says, or the way that the session is to go."""
+        if self._incoming_sdp is not None:
+            media = self._incoming_sdp.media[self._incoming_index]
+            connection = media.connection or self._incoming_sdp.connection
+            if connection is not None:
+                return ':' in connection.address
+        return bool(getattr(self.session, 'ipv6_media', False))
 
     def get_local_media(self, for_offer: bool) -> Any:
         """Return the media line of this stream.
