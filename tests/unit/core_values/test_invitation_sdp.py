@@ -1,6 +1,6 @@
 """`Invitation.sdp`: descriptions are parsed when asked for, and not kept in parsed form when the call is over."""
 
-from sipsimple.core.invitation import SDPPayloads
+from sipsimple.core.invitation_state import SDPPayloads
 from sipsimple.core.sdp import FrozenSDPSession
 
 OFFER = b'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n'
