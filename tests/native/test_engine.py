@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sipsimple.core import Engine, FromHeader, Header, PJSIPError, PJSIPTLSError, Request, RouteHeader, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader
+from sipsimple.core import FromHeader, Header, PJSIPError, PJSIPTLSError, Request, RouteHeader, SIPCoreError, SIPCoreInvalidStateError, SIPURI, ToHeader
 from sipsimple.core._handles import counters
 from sipsimple.core._timers import call_later
+from sipsimple.core.engine_options import check_options
 from tests.support.engine import Seen, nothing_left, running_engine
 from tests.support.sip_peer import UDPPeer
 
@@ -40,11 +41,11 @@ def peer(engine):
 
 def test_options_are_checked_before_the_start():
     with pytest.raises(TypeError):
-        Engine()._check_options({'no_such_option': 1})
+        check_options({'no_such_option': 1})
     for bad in ({'udp_port': 70000}, {'ip_address': 'nowhere'}, {'tls_timeout': -1}, {'log_level': 99}, {'incoming_requests': {'INVITE'}},
                 {'incoming_events': {'unheard-of'}}):
         with pytest.raises(ValueError):
-            Engine()._check_options(bad)
+            check_options(bad)
 
 
 def test_attributes_exist_only_while_running(engine):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sipsimple.core import FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPCoreError, SIPURI, ToHeader, _invitation
+from sipsimple.core import Engine, FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPCoreError, SIPURI, ToHeader, _invitation
 from sipsimple.core._handles import counters
 from sipsimple.notification import NotificationCenter
 from tests.support.engine import Seen, nothing_left, running_engine, wait_until
@@ -134,3 +134,9 @@ def test_events_for_the_dead_are_dropped_and_counted():
     assert not [past for past in seen.past if past.name.startswith('SIPRequest')]
     seen.stop()
     assert nothing_left()
+
+
+def test_an_application_may_have_defaults_of_its_own(monkeypatch):
+    monkeypatch.setattr(Engine, 'default_start_options', {**Engine.default_start_options, 'user_agent': 'mine'})
+    with running_engine() as engine:
+        assert engine.user_agent == 'mine'
