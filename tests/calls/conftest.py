@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.child import environment
 from tests.support.sip_peer import UDPPeer
 
 HERE = Path(__file__).parent
@@ -29,7 +30,7 @@ class Process:
         self._taken = 0
         self._lines = queue.Queue()
         self._process = subprocess.Popen([sys.executable, str(HERE / 'session_agent.py')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                         env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(HERE.parent.parent), os.environ.get('PYTHONPATH', '')])})
+                                         env=environment())
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.child import run_script
 
 PROGRAM = """
 import gc
@@ -70,6 +65,5 @@ gone(reference, 'an account of an earlier run')
 
 def test_accounts_that_are_gone() -> None:
     """A deleted account stops what it does; neither it nor an account of an earlier run of the application is kept."""
-    result = subprocess.run([sys.executable, '-c', PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-                            env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])})
+    result = run_script(PROGRAM)
     assert result.returncode == 0, result.stderr

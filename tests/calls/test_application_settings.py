@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.child import run_script
 
 PROGRAM = """
 import time
@@ -76,6 +71,5 @@ wait('SIPApplicationDidEnd')
 
 def test_settings_of_the_application() -> None:
     """What is saved between start() and SIPApplicationDidStart holds, and does not wait for the next change; a change leaves alone what it does not concern."""
-    result = subprocess.run([sys.executable, '-c', PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-                            env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])})
+    result = run_script(PROGRAM)
     assert result.returncode == 0, result.stderr

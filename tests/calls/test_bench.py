@@ -1,12 +1,13 @@
 """The benchmark runs: short, and without looking at its figures."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.child import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_measure_gives_figures_for_both_sides(tmp_path):
     figures = tmp_path / 'figures.json'
     done = subprocess.run([sys.executable, '-m', 'bench', '--rounds', '1', '--scale', '0.01', '--flavour', 'develop', '--json', str(figures)], cwd=ROOT,
-                          env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])},
+                          env=environment(),
                           capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr         # 1: a target is missed, which is no matter for a test
     assert figures.is_file(), done.stderr

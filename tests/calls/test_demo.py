@@ -19,6 +19,7 @@ from sipsimple.demo import ladder, sound
 from sipsimple.demo.__main__ import parse
 from sipsimple.demo.machine import ProcessorWait
 from sipsimple.demo.process import AgentProcess, DemoError
+from tests.support.child import environment
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60          # seconds
@@ -34,10 +35,6 @@ dns.probe_domain, dns.public_nameservers, dns.nameservers = None, [], []
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name='__main__')
 '''
-
-
-def environment(**more):
-    return {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]), **more}
 
 
 def start(*words, **options):

@@ -22,6 +22,7 @@ import pytest
 
 from buildtools.requirements import compiler
 from tests.native.audio_support import loud_part, read_samples, share
+from tests.support import child
 
 HERE = Path(__file__).parent
 LIMIT = 60.0            # seconds for one step; only a failing test waits that long
@@ -55,9 +56,8 @@ class Process:
         self._taken = 0
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._errors = tempfile.TemporaryFile()     # noqa: SIM115 - for the life of the process
-        path = os.pathsep.join(filter(None, [str(HERE.parent.parent), os.environ.get('PYTHONPATH')]))
         self._process = subprocess.Popen([sys.executable, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
-                                         env={**os.environ, 'PYTHONPATH': path, **(environment or {})})
+                                         env=child.environment(**(environment or {})))
         self._write(configuration)
         threading.Thread(target=self._read, daemon=True).start()
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import cmath
 import json
 import math
-import os
 import queue
 import struct
 import subprocess
 import sys
 import threading
-import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests.support.child import environment
+from tests.support.waiting import wait_until as until  # noqa: F401 - for the tests
 
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 60.0            # seconds for one step: the machine may be busy
@@ -29,7 +30,7 @@ class Process:
         self.kind = kind
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.process = subprocess.Popen([sys.executable, '-m', f'tests.load.{kind}'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
-                                        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])})
+                                        env=environment())
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -140,13 +141,3 @@ def gaps(path: str | Path, frequency: int, skip: float = 0.5) -> tuple[int, list
     usual = sorted(middle)[len(middle) // 2] if middle else 0.0
     assert usual > 0.02, f'no tone of {frequency} Hz in {path}'
     return len(middle), [round((edge + number) * BLOCK, 2) for number, level in enumerate(middle) if level < usual / 2]
-
-
-def until(condition: Any, limit: float = LIMIT) -> bool:
-    """Look again and again whether something holds that nothing tells of."""
-    end = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from tests.support.child import run_script
 from tests.support.require import not_installed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +41,7 @@ def test_code_runs(code):
     """A snippet is part of an example, which other tests run, or a program that runs as it is."""
     if any(code in text for text in EXAMPLES.values()):
         return
-    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])}
-    done = subprocess.run([sys.executable, '-c', QUIET + code], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = run_script(QUIET + code, timeout=60)
     assert done.returncode == 0 and 'Traceback' not in done.stderr, done.stderr
 
 

@@ -7,7 +7,7 @@ import queue
 import struct
 import time
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from sipsimple.core import _handles
 from sipsimple.core.engine import Engine
 from sipsimple.notification import NotificationCenter
+from tests.support.waiting import wait_until as eventually
 
 PATIENCE = 20.0        # s; only a failing test waits that long
 
@@ -62,16 +63,6 @@ class Inbox:
 
     def close(self) -> None:
         NotificationCenter().discard_observer(self, name=self._key[0], sender=self._key[1])
-
-
-def eventually(condition: Callable[[], Any]) -> Any:
-    """Wait for what comes without a notification (removals in the clock thread, say)."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        value = condition()
-        if value or time.monotonic() > deadline:
-            return value
-        time.sleep(0.002)
 
 
 AUDIO_TYPES = ('wave_player', 'wave_recorder', 'tone', 'mixer_port', 'mixer', 'bound')

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sipsimple.core import Engine
 from sipsimple.core._handles import live_objects
 from sipsimple.notification import Notification, NotificationQueue
+from tests.support.waiting import wait_until
 
 LIMIT = 15.0
 
@@ -60,16 +61,6 @@ def running_engine(**options: Any) -> Iterator[Engine]:
     finally:
         engine.stop()
         assert engine.join(LIMIT), 'the engine does not end'
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = LIMIT) -> bool:
-    """True as soon as the condition holds; for facts that no notification tells of."""
-    until = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 def nothing_left(timeout: float = 5.0) -> bool:

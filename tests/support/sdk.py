@@ -24,6 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.child import environment
+
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 LIMIT = 30.0            # seconds for one step; the machine may be busy
@@ -68,9 +70,8 @@ class SDK:
         self._mark = self._number = 0
         self._ended = False
         self._errors = tempfile.TemporaryFile()         # noqa: SIM115 - lives as long as the process
-        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(PROJECT), os.environ.get('PYTHONPATH', '')])}
         self._process = subprocess.Popen([sys.executable, str(HERE / 'sdk_agent.py')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-                                         text=True, env=environment)
+                                         text=True, env=environment())
         self._reader = threading.Thread(target=self._read, name=f'reader of {name}', daemon=True)
         self._reader.start()
 
