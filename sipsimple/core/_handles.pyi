@@ -14,7 +14,13 @@ def release(handle: int) -> None:
 def lookup(handle: int) -> object | None:
     """The live object of a handle, or None."""
 def end_all(on_exception: Callable[[], None]) -> None:
-    """The Engine has stopped: tell each object that waits for an event, by its `_engine_ended()`, and forget all handles."""
+    """The Engine has stopped: no event comes any more. Each object that waits for one is told, once, by its `_engine_ended()` if it has that; all handles are
+    forgotten.
+
+    Args:
+        on_exception: called without arguments, inside the except block, for each exception of an object or its observers.
+    Thread: the one that serves events.
+    """
 def live_objects() -> dict[str, int]:
     """Live native objects per type, and `bound`, the handles that Python holds: for leak checks."""
 def counters() -> dict[str, int]:
