@@ -1,10 +1,11 @@
 """Transfers between three processes: alice asks bob to call carol."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from tests.calls.conftest import Process
+from tests.calls.conftest import LIMIT, Process
 
 
 @pytest.fixture(params=['plain', 'audio'])
@@ -60,9 +61,11 @@ def test_attended(three):
     three.carol.wait('SIPSessionDidStart', 'in2')
     three.carol.wait('SIPSessionDidEnd', 'in1')                 # replaced
     three.alice.wait('SIPSessionTransferDidEnd', 's')
-    assert [three.alice.wait('SIPSessionDidEnd')['originator'] for _ in range(2)].count('remote') >= 1
     three.bob.wait('SIPSessionDidEnd', 'in1')
-    assert three.carol.state('in2') == 'connected' and three.alice.do('sessions')['count'] == 0
+    until = time.monotonic() + LIMIT
+    while three.alice.do('sessions')['count']:          # the one that was replaced may have ended before or after the news of the transfer
+        assert time.monotonic() < until
+    assert three.alice.names().count('DidEnd') == 2 and three.carol.state('in2') == 'connected'
 
 
 def test_busy_then_rejected_then_done(three):
