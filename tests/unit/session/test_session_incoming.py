@@ -323,7 +323,7 @@ def test_manager_waits_for_sessions(world):
     assert not done and world.manager.state == 'stopping'
     invitation, _ = world.incoming()
     assert invitation.methods == [480]
-    world.advance(3)
+    world.advance(16)
     assert done == [True] and session.state == 'terminated'
 
 
@@ -334,7 +334,7 @@ def test_engine_is_gone(world):
     session, _invitation = world.connected()
     NotificationCenter().post_notification('SIPEngineDidFail', sender=None)
     assert session.state == 'terminating'
-    world.advance(3)
+    world.advance(16)
     assert session.state == 'terminated' and world.manager.sessions == []
 
 

@@ -277,7 +277,7 @@ def test_cancel_is_not_answered(world):
     world.invitation.peer_rings()
     session.end()
     assert session.state == 'terminating'
-    world.advance(3)
+    world.advance(16)
     assert session.state == 'terminated' and world.recorder.one('SIPSessionDidFail').code == 487
 
 

@@ -70,7 +70,7 @@ def test_bye_is_not_answered(world):
     session, invitation = world.connected()
     session.end()
     assert invitation.last('BYE').timeout == 1
-    world.advance(2.5)
+    world.advance(16)
     assert session.state == 'terminated' and world.recorder.names == ['WillEnd', 'DidEnd']
 
 
