@@ -226,6 +226,14 @@ def test_rtcp_of_a_stranger_is_not_taken(engine: Engine, mixer: AudioMixer) -> N
             assert rtcp_goes_to(leg, leg.peer.rtcp, near.rtcp, far) == [True, False, False]
 
 
+def test_rtcp_of_a_stranger_alone(engine: Engine, mixer: AudioMixer) -> None:
+    """Ours goes where it was signalled for, though nothing came from there yet."""
+    with Leg(mixer) as leg, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(('127.0.0.2', 0))
+        assert not any(takes_rtcp(leg, far) for _ in range(6))
+        assert rtcp_goes_to(leg, leg.peer.rtcp, far) == [True, False]
+
+
 def test_rtcp_of_a_peer_behind_a_nat(engine: Engine, mixer: AudioMixer) -> None:
     """Both its addresses are not the signalled ones: the first to be heard counts, and the signalled one always does."""
     with Leg(mixer) as leg:
