@@ -212,7 +212,6 @@ static void shut_down(pjmedia_endpt *endpoint)
     if (media.events)
         pjmedia_event_mgr_destroy(media.events);
     media.events = NULL;
-    ss_srtp_stop();
     if (endpoint)
         pjmedia_endpt_destroy2(endpoint);
     ss_sound_shutdown();

@@ -130,10 +130,12 @@ void ss_ice_stop_gathering(ss_rtp *self);
 void ss_ice_media_starting(ss_rtp *self);
 void ss_ice_media_started(ss_rtp *self);
 
+/* ---- srtp_cipher.c ---------------------------------------------------------------------------------------------- */
+/* libsrtp and its ciphers, once for each run of the media endpoint. Any thread. */
+pj_status_t ss_srtp_init(void);
+
 /* ---- srtp.c ----------------------------------------------------------------------------------------------------- */
 pj_status_t ss_srtp_create(ss_rtp *self);
-/* Before the media endpoint, and libsrtp with it, ends. */
-void ss_srtp_stop(void);
 /* Fresh keys, and the suites for this role. `remote` NULL = we offer. */
 pj_status_t ss_srtp_prepare(ss_rtp *self, const pjmedia_sdp_media *remote);
 /* Mandatory: an answer of ours without keys is an error. */

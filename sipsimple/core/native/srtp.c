@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#include <srtp2/srtp.h>
-
 #include "mixer.h"
 
 static const char *const offered[] = { "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32" };
@@ -62,54 +60,15 @@ static void fill(pjmedia_srtp_setting *setting, pjmedia_srtp_use use, int answer
         set_suites(setting, offered, PJ_ARRAY_SIZE(offered));
 }
 
-/*
- * A session that nobody uses, from the first SRTP transport to the end of the engine run. The library of ciphers behind libsrtp (NSS in
- * Debian's) is loaded with the first cipher and unloaded with the last one. Calls one after the other would do so again and again;
- * and when it cannot be loaded, as there is no free descriptor, it never works again in this process.
- */
-static struct {
-    pthread_mutex_t lock;
-    srtp_t session;
-} held = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void hold_ciphers(void)
-{
-    static unsigned char key[SRTP_MAX_KEY_LEN];
-    srtp_policy_t policy;
-
-    pthread_mutex_lock(&held.lock);
-    if (!held.session) {
-        memset(&policy, 0, sizeof policy);
-        srtp_crypto_policy_set_rtp_default(&policy.rtp);
-        srtp_crypto_policy_set_rtcp_default(&policy.rtcp);
-        policy.ssrc.type = ssrc_specific;
-        policy.ssrc.value = 1;
-        policy.key = key;
-        if (srtp_create(&held.session, &policy) != srtp_err_status_ok)
-            held.session = NULL;        /* the next transport tries again */
-    }
-    pthread_mutex_unlock(&held.lock);
-}
-
-void ss_srtp_stop(void)
-{
-    pthread_mutex_lock(&held.lock);
-    if (held.session)
-        srtp_dealloc(held.session);
-    held.session = NULL;
-    pthread_mutex_unlock(&held.lock);
-}
-
 pj_status_t ss_srtp_create(ss_rtp *self)
 {
     pjmedia_srtp_setting setting;
-    pj_status_t status;
+    pj_status_t status = ss_srtp_init();
 
+    if (status != PJ_SUCCESS)
+        return status;
     fill(&setting, PJMEDIA_SRTP_OPTIONAL, 0);
-    status = pjmedia_transport_srtp_create(ss_media_endpoint(), self->base, &setting, &self->srtp);
-    if (status == PJ_SUCCESS)
-        hold_ciphers();                 /* libsrtp is initialised by now */
-    return status;
+    return pjmedia_transport_srtp_create(ss_media_endpoint(), self->base, &setting, &self->srtp);
 }
 
 static int is_savp(const pjmedia_sdp_media *media)
