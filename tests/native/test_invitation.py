@@ -12,6 +12,7 @@ from sipsimple.core import (
     FrozenSIPURI,
     Header,
     Invitation,
+    PJSIPError,
     ReplacesHeader,
     RouteHeader,
     SDPSession,
@@ -794,6 +795,26 @@ def test_offer_in_a_prack(peer, seen, offer):
     else:
         assert peer.expect(488)
         call.state('disconnected')
+
+
+def test_reliable_response_to_a_reinvite(peer, seen):
+    """PJSIP can send such responses to one INVITE of a dialog only, and asserts that: another one is refused, the call goes on."""
+    call = Incoming(peer, seen, headers='Require: 100rel\r\n')
+    call.invitation.send_response(180)
+    progress = peer.expect(180)
+    peer.send(call.in_dialog('PRACK', 2, tag_of(progress.get('to')), headers=f'RAck: {progress.get("rseq")} 1 INVITE\r\n'))
+    assert peer.expect(200).get('cseq') == '2 PRACK'
+    call.connect()
+    peer.send(call.in_dialog('INVITE', 3, headers='Require: 100rel\r\n' + SDP_HEADERS, body=audio_sdp(5002, version=2)))
+    call.state('connected', sub_state='received_proposal')
+    with pytest.raises(PJSIPError):
+        call.invitation.send_response(180)
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000, version=2)))
+    assert peer.expect(200).get('cseq') == '3 INVITE'
+    peer.send(call.in_dialog('ACK', 3))
+    call.state('connected', sub_state='normal')
+    peer.send(call.in_dialog('BYE', 4))
+    assert call.state('disconnected')
 
 
 def test_update_without_offer_is_answered(peer, seen):

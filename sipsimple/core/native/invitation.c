@@ -293,6 +293,19 @@ static pj_status_t offer_in_answer(pjsip_inv_session *inv, pjmedia_sdp_session *
     return pjsip_create_sdp_body(tdata->pool, copy, &tdata->msg->body);
 }
 
+/*
+ * PJSIP numbers the reliable provisional responses (RFC 3262) of one INVITE in a dialog, and asserts that there is no other; such a
+ * response to a re-INVITE is refused here.
+ */
+static int is_reliable_to_another(ss_inv *self, const pjsip_inv_session *inv, int code)
+{
+    if (code <= 100 || code >= 200 || !(inv->options & PJSIP_INV_REQUIRE_100REL))
+        return 0;
+    if (!self->reliable_cseq)
+        self->reliable_cseq = inv->invite_tsx->cseq;
+    return self->reliable_cseq != inv->invite_tsx->cseq;
+}
+
 pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t contact, pj_str_t sdp_text,
                           const ss_field *fields, unsigned count)
 {
@@ -306,7 +319,7 @@ pj_status_t ss_inv_answer(ss_handle handle, int code, pj_str_t reason, pj_str_t 
 
     if (!self)
         return PJ_EGONE;
-    if (!inv->invite_tsx || !inv->last_answer) {
+    if (!inv->invite_tsx || !inv->last_answer || is_reliable_to_another(self, inv, code)) {
         ss_inv_unlock(self, inv);
         return PJ_EINVALIDOP;
     }

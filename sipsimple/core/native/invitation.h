@@ -24,6 +24,7 @@ typedef struct ss_inv {
     int reinvite_sent;                  /* our own is under way */
     pjsip_tx_data *reinvite;            /* our own, kept until the ACK for our answer to the peer's is here */
     int reinvite_offered;               /* the peer's re-INVITE brought an offer */
+    pj_int32_t reliable_cseq;           /* of the INVITE that had reliable provisional responses, 0 = none yet */
     int reinvite_waits;                 /* answered with an offer of ours: over only with the ACK; 2: the ACK's answer was seen */
     int reinvite_cseq;                  /* of the one that waits */
     int ack_missing;                    /* why we hang up */
