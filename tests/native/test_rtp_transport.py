@@ -329,7 +329,7 @@ for _ in range(2):
     transport = RTPTransport('sdes_optional')
     transport.set_INIT()
     used.append(time.thread_time() - begin)
-assert transport.state == 'INIT' and max(used) < 0.1, used
+assert transport.state == 'INIT' and max(used) < 0.25, used
 """
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
