@@ -309,7 +309,7 @@ def test_stopped_transport_does_not_talk(mixer: AudioMixer) -> None:
 
 
 def test_the_first_encrypted_transport_of_a_process_costs_no_more_than_others() -> None:
-    """It made an RSA key for DTLS, which is not offered: some 300 ms in which the thread of all sessions stood still."""
+    """An RSA key for DTLS, which is not offered, would take some 300 ms in which the thread of all sessions stands still."""
     code = """
 import threading, time
 from sipsimple.core import Engine, RTPTransport
