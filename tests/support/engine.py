@@ -16,6 +16,11 @@ from tests.support.waiting import wait_until
 LIMIT = 15.0
 
 
+def matches(notification: Notification, name: str, sender: Any, fields: dict[str, Any]) -> bool:
+    return notification.name == name and (sender is None or notification.sender is sender) \
+        and all(getattr(notification.data, key, None) == value for key, value in fields.items())
+
+
 class Seen:
     """All notifications since it was made, in order; an exception of the engine thread fails the test."""
 
@@ -23,6 +28,13 @@ class Seen:
         self.queue = NotificationQueue()
         self.queue.start()
         self.past: list[Notification] = []
+
+    def wait_ever(self, name: str, sender: Any = None, **fields: Any) -> Notification:
+        """The first such notification since it was made, also one that another wait passed over: for two of which either may come first."""
+        for past in self.past:
+            if matches(past, name, sender, fields):
+                return past
+        return self.wait(name, sender, **fields)
 
     def wait(self, name: str, sender: Any = None, timeout: float = LIMIT, **fields: Any) -> Notification:
         """The next notification of that name (from that sender, with these data fields)."""
@@ -35,8 +47,7 @@ class Seen:
             self.past.append(notification)
             data = notification.data
             assert notification.name != 'SIPEngineGotException', data.traceback
-            if notification.name == name and (sender is None or notification.sender is sender) \
-                    and all(getattr(data, key, None) == value for key, value in fields.items()):
+            if matches(notification, name, sender, fields):
                 return notification
 
     def stop(self) -> None:
