@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -18,6 +19,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 PAGE = ROOT / 'docs' / 'states.md'
 BEGIN, END = '<!-- {}: tools/state_diagrams.py -->', '<!-- end of {} -->'
+
+# name on the page -> module and table
+MACHINES = {
+    'application': ('sipsimple.application.application', 'TRANSITIONS'),
+    'session': ('sipsimple.session.states', 'TRANSITIONS'),
+    'transfer': ('sipsimple.session.transfer', 'TRANSFER_TRANSITIONS'),
+    'stream': ('sipsimple.streams.rtp.base', 'TRANSITIONS'),
+    'registration': ('sipsimple.account.registration', 'TRANSITIONS'),
+    'invitation': ('sipsimple.core.invitation_state', 'TRANSITIONS'),
+    'sub-state': ('sipsimple.core.invitation_state', 'SUB_TRANSITIONS'),
+    'subscription': ('sipsimple.core.subscriber', 'TRANSITIONS'),
+    'incoming-subscription': ('sipsimple.core.notifier', 'TRANSITIONS'),
+}
 
 Row = tuple[str, str, str]              # state, input ('' when the table has none), next state
 
@@ -43,22 +57,11 @@ def _followers(table: Mapping[Any, Iterable[Any]]) -> list[Row]:
 
 def machines() -> dict[str, list[Row]]:
     """Return name -> rows of every machine, in the order of the documentation."""
-    from sipsimple.account import registration
-    from sipsimple.application import application
-    from sipsimple.core import invitation, notifier, subscriber
-    from sipsimple.session import states, transfer
-    from sipsimple.streams.rtp import base
-    return {
-        'application': _followers(application.TRANSITIONS),
-        'session': _inputs(states.TRANSITIONS),
-        'transfer': _inputs(transfer.TRANSFER_TRANSITIONS),
-        'stream': _inputs(base.TRANSITIONS),
-        'registration': _inputs(registration.TRANSITIONS),
-        'invitation': _followers(invitation.TRANSITIONS),
-        'sub-state': _followers(invitation.SUB_TRANSITIONS),
-        'subscription': _followers(subscriber.TRANSITIONS),
-        'incoming-subscription': _followers(notifier.TRANSITIONS),
-    }
+    found = {}
+    for name, (module, table) in MACHINES.items():
+        transitions = getattr(importlib.import_module(module), table)
+        found[name] = (_inputs if all(isinstance(key, tuple) for key in transitions) else _followers)(transitions)
+    return found
 
 
 def text_table(rows: list[Row]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
@@ -111,6 +112,17 @@ def test_page_of_states_is_current():
     diagrams = tool('state_diagrams')
     page = diagrams.PAGE.read_text(encoding='utf-8')
     assert diagrams.page_with(page, diagrams.machines()) == page, 'run: python tools/state_diagrams.py --write'
+
+
+def test_page_of_states_has_every_table():
+    """Tables are dict literals named TRANSITIONS or ..._TRANSITIONS, at the top of a module."""
+    found = set()
+    for path in (ROOT / 'sipsimple').rglob('*.py'):
+        for node in ast.parse(path.read_text(encoding='utf-8')).body:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            names = [target.id for target in targets if isinstance(target, ast.Name) and re.fullmatch(r'([A-Z]+_)*TRANSITIONS', target.id)]
+            found |= {('.'.join(path.relative_to(ROOT).with_suffix('').parts), name) for name in names}
+    assert found == set(tool('state_diagrams').MACHINES.values())
 
 
 def test_links_lead_somewhere():
