@@ -51,11 +51,17 @@ typedef void ss_request_handler(pjsip_rx_data *rdata);
 void ss_ua_set_handler(const char *method, ss_request_handler *handler);
 /* Answer statelessly with the standard phrase. */
 void ss_ua_respond(pjsip_rx_data *rdata, int code, const pjsip_hdr *headers);
+/* Append what we can: methods; and with `all` body types, extensions and the event packages that can be subscribed to (RFC 3261 section 11.2). */
+void ss_ua_add_capabilities(pj_pool_t *pool, pjsip_hdr *list, int all);
 
 void ss_trace_enable(int on);
 pj_status_t ss_trace_start(void);
 void ss_log_start(int level);
 void ss_log_set_level(int level);
+
+/* ---- admission.c: is a request outside dialogs one that we can take? 0: it was answered ----------------------- */
+int ss_admit(pjsip_rx_data *rdata, int detect_loops);
+int ss_admit_invite(pjsip_rx_data *rdata);
 
 /* ---- malformed.c: counts and refuses messages that are not whole ---------------------------------------------- */
 pj_status_t ss_malformed_start(void);

@@ -319,22 +319,30 @@ static int is_wanted(const pj_str_t *package)
     return found;
 }
 
-/* RFC 6665 section 7.3.2: what could be asked for. */
-static void refuse_package(pjsip_rx_data *rdata)
+pj_str_t ss_event_dialog_packages(pj_pool_t *pool)
 {
-    const pj_str_t name = { "Allow-Events", 12 };
     char text[MAX_PACKAGES * (MAX_PACKAGE_LENGTH + 2)];
     size_t length = 0;
-    pjsip_hdr list;
-    pj_str_t value;
+    pj_str_t value, copy;
 
     pthread_mutex_lock(&table.lock);
     for (unsigned i = 0; i < table.package_count; i++)
         length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", i ? ", " : "", table.packages[i]);
     pthread_mutex_unlock(&table.lock);
-    pj_list_init(&list);
     value.ptr = text;
     value.slen = (pj_ssize_t)length;
+    pj_strdup(pool, &copy, &value);
+    return copy;
+}
+
+/* RFC 6665 section 7.3.2: what could be asked for. */
+static void refuse_package(pjsip_rx_data *rdata)
+{
+    const pj_str_t name = { "Allow-Events", 12 };
+    pj_str_t value = ss_event_dialog_packages(rdata->tp_info.pool);
+    pjsip_hdr list;
+
+    pj_list_init(&list);
     pj_list_push_back(&list, pjsip_generic_string_hdr_create(rdata->tp_info.pool, &name, &value));
     ss_ua_respond(rdata, PJSIP_SC_BAD_EVENT, &list);
 }

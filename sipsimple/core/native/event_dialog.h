@@ -13,6 +13,8 @@
 pj_status_t ss_event_dialog_init(pjsip_endpoint *endpoint);
 /* Event packages whose SUBSCRIBEs are handed to Python; a space separated list. */
 void ss_event_dialog_set_packages(const char *packages);
+/* They, as the value of Allow-Events, in the pool; empty when there is none. */
+pj_str_t ss_event_dialog_packages(pj_pool_t *pool);
 /* A dialog that we begin: requests with this Call-ID and To tag are handed to Python from now on. 0 when out of memory. */
 ss_handle ss_event_dialog_new(ss_type type, pj_str_t call_id, pj_str_t local_tag);
 /* Answer the request of that number; SS_EV_DIALOG_ANSWERED follows. 500 instead of `code` when the fields are no headers. */

@@ -382,14 +382,6 @@ static void on_send_ack(pjsip_inv_session *inv, pjsip_rx_data *rdata)
 
 /* ---- transactions inside the dialog --------------------------------------------------------------------------- */
 
-static void add_capability(pjsip_tx_data *tdata, int type)
-{
-    const pjsip_hdr *header = pjsip_endpt_get_capability(ss_endpoint(), type, NULL);
-
-    if (header)
-        pjsip_msg_add_hdr(tdata->msg, pjsip_hdr_clone(tdata->pool, header));
-}
-
 static void respond(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_data *rdata, int code)
 {
     pjsip_tx_data *tdata;
@@ -397,11 +389,7 @@ static void respond(pjsip_inv_session *inv, pjsip_transaction *tsx, pjsip_rx_dat
     if (pjsip_dlg_create_response(inv->dlg, rdata, code, NULL, &tdata) != PJ_SUCCESS)
         return;
     if (code == 405 || rdata->msg_info.msg->line.req.method.id == PJSIP_OPTIONS_METHOD)
-        add_capability(tdata, PJSIP_H_ALLOW);
-    if (rdata->msg_info.msg->line.req.method.id == PJSIP_OPTIONS_METHOD) {
-        add_capability(tdata, PJSIP_H_ACCEPT);
-        add_capability(tdata, PJSIP_H_SUPPORTED);
-    }
+        ss_ua_add_capabilities(tdata->pool, &tdata->msg->hdr, code != 405);
     pjsip_dlg_send_response(inv->dlg, tsx, tdata);
 }
 

@@ -92,6 +92,8 @@ static void on_invite(pjsip_rx_data *rdata)
     int64_t nums[1] = { rdata->pkt_info.src_port };
     ss_blob blobs[6];
 
+    if (!ss_admit_invite(rdata))
+        return;
     status = pjsip_replaces_verify_request(rdata, &replaced, PJ_FALSE, &tdata);
     if (status != PJ_SUCCESS) {
         refuse(rdata, tdata, 500);

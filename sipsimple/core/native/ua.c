@@ -10,6 +10,7 @@
 
 #include <pjsip_ua.h>
 
+#include "event_dialog.h"
 #include "events.h"
 
 #define MAX_HANDLERS 16
@@ -98,12 +99,46 @@ void ss_ua_respond(pjsip_rx_data *rdata, int code, const pjsip_hdr *headers)
     pjsip_endpt_respond_stateless(ss_endpoint(), rdata, code, NULL, headers, NULL);
 }
 
-static void add_capability(pj_pool_t *pool, pjsip_hdr *list, int type)
+static pjsip_hdr *add_capability(pj_pool_t *pool, pjsip_hdr *list, int type)
 {
     const pjsip_hdr *header = pjsip_endpt_get_capability(ss_endpoint(), type, NULL);
+    pjsip_hdr *copy = header ? pjsip_hdr_clone(pool, header) : NULL;
 
-    if (header)
-        pj_list_push_back(list, pjsip_hdr_clone(pool, header));
+    if (copy)
+        pj_list_push_back(list, copy);
+    return copy;
+}
+
+/* Those that the application takes come and go; the stack's own list can only grow. */
+static void add_incoming_methods(pj_pool_t *pool, pjsip_allow_hdr *allow)
+{
+    pthread_mutex_lock(&ua.lock);
+    for (unsigned i = 0; i < ua.incoming_count; i++) {
+        unsigned k = 0;
+
+        while (k < allow->count && pj_strcmp2(&allow->values[k], ua.incoming[i]))
+            k++;
+        if (k == allow->count && k < PJ_ARRAY_SIZE(allow->values))
+            pj_strdup2(pool, &allow->values[allow->count++], ua.incoming[i]);
+    }
+    pthread_mutex_unlock(&ua.lock);
+}
+
+void ss_ua_add_capabilities(pj_pool_t *pool, pjsip_hdr *list, int all)
+{
+    const pj_str_t name = { "Allow-Events", 12 };
+    pjsip_hdr *allow = add_capability(pool, list, PJSIP_H_ALLOW);
+    pj_str_t events;
+
+    if (allow)
+        add_incoming_methods(pool, (pjsip_allow_hdr *)allow);
+    if (!all)
+        return;
+    add_capability(pool, list, PJSIP_H_ACCEPT);
+    add_capability(pool, list, PJSIP_H_SUPPORTED);
+    events = ss_event_dialog_packages(pool);
+    if (events.slen)
+        pj_list_push_back(list, pjsip_generic_string_hdr_create(pool, &name, &events));
 }
 
 static void answer_options(pjsip_rx_data *rdata)
@@ -111,9 +146,7 @@ static void answer_options(pjsip_rx_data *rdata)
     pjsip_hdr list;
 
     pj_list_init(&list);
-    add_capability(rdata->tp_info.pool, &list, PJSIP_H_ALLOW);
-    add_capability(rdata->tp_info.pool, &list, PJSIP_H_ACCEPT);
-    add_capability(rdata->tp_info.pool, &list, PJSIP_H_SUPPORTED);
+    ss_ua_add_capabilities(rdata->tp_info.pool, &list, 1);
     ss_ua_respond(rdata, 200, &list);
 }
 
@@ -145,7 +178,7 @@ static void answer_unknown(pjsip_rx_data *rdata)
     pjsip_hdr list;
 
     pj_list_init(&list);
-    add_capability(rdata->tp_info.pool, &list, PJSIP_H_ALLOW);
+    ss_ua_add_capabilities(rdata->tp_info.pool, &list, 0);
     ss_ua_respond(rdata, 405, &list);
 }
 
@@ -195,8 +228,10 @@ static pj_bool_t on_rx_request(pjsip_rx_data *rdata)
     handler = find_handler(&method->name, &wanted);
     if (wanted)
         ss_request_received(rdata);
-    else if (handler)
+    else if (handler == &answer_no_dialog || (handler && ss_admit(rdata, __atomic_load_n(&ua.detect_loops, __ATOMIC_RELAXED))))
         handler(rdata);
+    else if (handler)
+        return PJ_TRUE;
     else
         answer_unknown(rdata);
     return PJ_TRUE;
@@ -358,7 +393,7 @@ void ss_log_set_level(int level)
 pj_status_t ss_ua_start(void)
 {
     pjsip_endpoint *endpoint = ss_endpoint();
-    const pj_str_t methods[] = { pj_str("MESSAGE") };
+    const pj_str_t methods[] = { pj_str("MESSAGE"), pj_str("OPTIONS") };
     const pj_str_t extensions[] = { pj_str("norefersub"), pj_str("gruu") };
     pjsip_module *modules[] = { &ss_ua_module, &agent_module, &trace_module };
     pj_status_t status = PJ_SUCCESS;
