@@ -59,6 +59,8 @@ class SIPSettings(SettingsGroup):
         always_use_my_proxy: requests go by way of the account's domain and not of the target's; for the application, which makes the routes.
         outbound_proxy: the next hop of REGISTER; None finds the one of the domain in DNS (RFC 3263). The application makes the routes of its
             calls and should start from this one as well.
+        follow_redirects: a call that is answered with 300, 301 or 302 goes on to the contacts of that answer, best first; else it ends and the
+            application hears of them (RFC 3261 §8.1.3.4).
         register_interval: seconds asked for in REGISTER; the registrar may grant others.
         subscribe_interval, publish_interval: seconds; for presence, which is not there yet.
         tls_name: name that the certificate of the next hop must have; None for its host.
@@ -67,6 +69,7 @@ class SIPSettings(SettingsGroup):
 
     always_use_my_proxy = Setting(type=bool, default=True)
     outbound_proxy = Setting(type=SIPProxyAddress, default=None, nillable=True)
+    follow_redirects = Setting(type=bool, default=False)
     register = RegisterSettings
     register_interval = Setting(type=NonNegativeInteger, default=600)   # seconds, the next two as well
     subscribe_interval = Setting(type=NonNegativeInteger, default=600)

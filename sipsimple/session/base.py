@@ -150,6 +150,7 @@ class SessionBase:
     def _attach(self, invitation: Invitation) -> None:
         """Make the invitation the one of this session; what another one still has to tell is not heard any more."""
         self._detach()
+        self._gone = None
         self._invitation = invitation
         NotificationCenter().add_observer(self, sender=invitation)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sipsimple.session.base import Procedure
     from sipsimple.session.session import Session
 
-__all__ = ['USER_REQUEST', 'abandon', 'answered', 'close_invite', 'invite_answered', 'phrase', 'procedure_for', 'run_end', 'run_reject']
+__all__ = ['USER_REQUEST', 'abandon', 'answered', 'close_invite', 'invite_answered', 'invite_refused', 'phrase', 'procedure_for', 'run_end', 'run_reject']
 
 log = logging.getLogger('sipsimple.session')
 
@@ -134,6 +134,11 @@ def invite_answered(session: Session, code: int, ack_received: bool | str, reaso
     session._post('SIPSessionDidProcessTransaction', originator='remote', method='INVITE', code=code, reason=reason or phrase(code), ack_received=ack_received)
 
 
+def invite_refused(session: Session, data: Any) -> None:
+    """Post that a transaction with an INVITE of ours is over; it had no 2xx."""
+    session._post('SIPSessionDidProcessTransaction', originator='local', method='INVITE', code=data.code, reason=data.reason, ack_received='unknown')
+
+
 def answered(session: Session, code: int, reason: str) -> None:
     """A 2xx to the INVITE was sent or received."""
     session._answered = session._invite_open = True
@@ -202,7 +207,7 @@ async def run_end(session: Session) -> None:
     else:
         data = await _hang_up(session, None)
         if data is not None:
-            session._post('SIPSessionDidProcessTransaction', originator='local', method='INVITE', code=data.code, reason=data.reason, ack_received='unknown')
+            invite_refused(session, data)
         failed(session, 'local', 487, 'Session Cancelled', USER_REQUEST)
 
 
@@ -238,7 +243,7 @@ async def _run_disconnected(session: Session, data: Any) -> None:
             else:
                 failed(session, 'local', data.code, data.reason, reason)
             return
-        session._post('SIPSessionDidProcessTransaction', originator='local', method='INVITE', code=data.code, reason=data.reason, ack_received='unknown')
+        invite_refused(session, data)
         redirect = list(data.headers.get('Contact', ())) if data.originator == 'remote' and 300 <= data.code < 400 else None
         failed(session, data.originator or 'local', data.code, data.reason, reason, redirect)
     elif data.disconnect_reason == 'missing ACK' and session.start_time is None:

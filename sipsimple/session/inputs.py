@@ -44,6 +44,7 @@ class Kind(Enum):
     TRANSFER_PROGRESS = auto()      # SIPInvitationTransferGotNotify
     TRANSFER_ENDED = auto()         # SIPInvitationTransferDidEnd
     TRANSFER_FAILED = auto()        # SIPInvitationTransferDidFail
+    ROUTES = auto()                 # a lookup is over; source: the question, data: the routes or an exception
     STREAM_INITIALIZED = auto()
     STREAM_STARTED = auto()
     STREAM_FAILED = auto()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ContactHeader, Engine, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
-from sipsimple.session import active, description, ending, reinvite, streamset
+from sipsimple.lookup import DNSLookupError
+from sipsimple.session import active, description, ending, redirect, reinvite, streamset
 from sipsimple.session.establish import established, got_provisional, settings, uses_gruu
 from sipsimple.session.inputs import DeadlineExpired, Disconnected, EndRequested, Failure, Kind, StreamFailed
+from sipsimple.session.routing import routes_to
 
 if TYPE_CHECKING:
     from sipsimple.core import Route
@@ -16,22 +19,33 @@ if TYPE_CHECKING:
 
 __all__ = ['ConnectRequest', 'forbidden_headers', 'run_connect']
 
+log = logging.getLogger('sipsimple.session')
+
 forbidden_headers = frozenset(('to', 'from', 'via', 'contact', 'route', 'record-route'))
 
 
 @dataclass
 class ConnectRequest:
-    """The arguments of `Session.connect`."""
+    """The arguments of `Session.connect`, and what becomes of them."""
 
     to_header: ToHeader
     routes: list[Route]
     streams: list[Any]
     is_focus: bool
     extra_headers: list[Any]
+    target: SIPURI | None = None        # where a redirection leads; None: what the To header says
 
 
 class _RouteFailed(Exception):
     """Nobody answered over this route: the next one may do better. `cause` is what ends the session if there is none."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class _TargetFailed(Exception):
+    """The callee does not take the call, as `cause` says; another one may."""
 
     def __init__(self, cause: Exception) -> None:
         super().__init__(str(cause))
@@ -55,17 +69,66 @@ async def run_connect(session: Session, request: ConnectRequest) -> None:
     session.ipv6_media = _prefers_ipv6(request.routes)
     streams = await streamset.initialize(session, request.streams, 'outgoing')
     session.proposed_streams = streams
+    await _call(session, request, streams)
+    await _reoffer_after_ice(session)
+    established(session)
+
+
+async def _call(session: Session, request: ConnectRequest, streams: list[Any]) -> None:
+    """Call the callee, then those that it redirects us to, until one answers.
+
+    Raises:
+        Disconnected, Failure: nobody does; what the last one said.
+    """
+    targets = redirect.Targets(SIPURI.new(request.to_header.uri))
+    while True:
+        try:
+            await _call_target(session, request, streams)
+            return
+        except _TargetFailed as error:
+            cause = error.cause
+        data = cause.data if isinstance(cause, Disconnected) else None
+        if data is not None and redirect.is_redirection(data) and redirect.follows(session.account):
+            targets.add(data.headers.get('Contact', ()))
+        if data is not None and data.code >= 600:
+            raise cause                         # it says so for all of them
+        await _turn_to_next(session, request, targets, cause)
+
+
+async def _turn_to_next(session: Session, request: ConnectRequest, targets: redirect.Targets, cause: Exception) -> None:
+    """Let the request go to the next target that there is a way to, or raise `cause`."""
+    while (target := targets.next()) is not None:
+        # There is nothing of the last INVITE left to wait for, should the application end the session now.
+        if isinstance(cause, Disconnected):
+            session._gone = cause.data
+        else:
+            session._disown()
+        try:
+            routes = await routes_to(session, target)
+        except DNSLookupError as error:
+            log.info('redirected to %s, which cannot be found: %s', target, error)
+            continue
+        if isinstance(cause, Disconnected):
+            ending.invite_refused(session, cause.data)
+        request.target, request.routes = target, routes
+        return
+    raise cause
+
+
+async def _call_target(session: Session, request: ConnectRequest, streams: list[Any]) -> None:
+    """Call one URI, over all its routes.
+
+    Raises:
+        _TargetFailed: it does not answer.
+    """
     failure: Exception = Failure('no route to the destination', 480, response=480)
     for route in request.routes:
         try:
             await _attempt(session, request, route, streams)
+            return
         except _RouteFailed as error:
             failure = error.cause
-        else:
-            await _reoffer_after_ice(session)
-            established(session)
-            return
-    raise failure
+    raise _TargetFailed(failure)
 
 
 def _prefers_ipv6(routes: list[Route]) -> bool:
@@ -102,6 +165,7 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
 
     Raises:
         _RouteFailed: this route does not work.
+        _TargetFailed: the callee refuses.
     """
     try:
         contact, address = _contact(session, request, route)
@@ -116,7 +180,7 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
     invitation = Invitation()
     session._attach(invitation)
     try:
-        invitation.send_invite(SIPURI.new(request.to_header.uri), FromHeader(account.uri, account.display_name), request.to_header,
+        invitation.send_invite(SIPURI.new(request.target or request.to_header.uri), FromHeader(account.uri, account.display_name), request.to_header,
                                RouteHeader(route.uri), contact, sdp, account.credentials, request.extra_headers)
     except SIPCoreError as error:
         raise _RouteFailed(Failure(f'SIP core error: {error}', response=480)) from error
@@ -150,8 +214,11 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
                 case Kind.STREAM_STARTED:
                     starter.pending.discard(event.source)
     except Disconnected as error:
-        if not session._answered and not starter.negotiated and _fails_over(error.data, provisional):
-            raise _RouteFailed(error) from error
+        if not session._answered and not starter.negotiated:
+            if _fails_over(error.data, provisional):
+                raise _RouteFailed(error) from error
+            if error.data.originator == 'remote':
+                raise _TargetFailed(error) from error
         raise
     except DeadlineExpired as error:
         if start_deadline is None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipsimple.core import DialogID, FrozenReplacesHeader, SIPCoreError, SIPURI, ToHeader
-from sipsimple.lookup import DNSLookup, DNSLookupError
+from sipsimple.lookup import DNSLookupError
 from sipsimple.notification import IObserver, Notification, NotificationCenter
 from sipsimple.session.base import log
-from sipsimple.session.establish import settings
+from sipsimple.session.routing import find_routes
 from sipsimple.session.transfer import TransferInfo, TransferInput, TransferState
 from sipsimple.streams import AudioStream
 from sipsimple.threading.green import run_in_green_thread
@@ -115,24 +115,10 @@ def follow(session: Session) -> None:
     _look_up(session, wanted)
 
 
-def _next_hop(account: Any, target: SIPURI) -> SIPURI:
-    """Return what to look up to reach the target."""
-    sip, transports = account.sip, settings().sip.transport_list
-    proxy = getattr(sip, 'outbound_proxy', None)
-    if proxy is not None and proxy.transport in transports:
-        return SIPURI(host=proxy.host, port=proxy.port, parameters={'transport': proxy.transport})
-    if getattr(sip, 'always_use_my_proxy', False):
-        return SIPURI(host=account.id.domain)
-    return target
-
-
 @run_in_green_thread
 def _look_up(session: Session, wanted: Wanted) -> None:
-    account = session.account
     try:
-        routes = DNSLookup().lookup_sip_proxy(_next_hop(account, wanted.target), list(settings().sip.transport_list),
-                                              tls_name=getattr(account.sip, 'tls_name', None)).wait()
-        _call(session, wanted, routes)
+        _call(session, wanted, find_routes(session.account, wanted.target))
     except DNSLookupError as error:
         fail(session, 0, str(error), told=480)
     except Exception as error:

@@ -392,7 +392,7 @@ class World:
                                        sip=SimpleNamespace(outbound_proxy=None, always_use_my_proxy=False), id=SimpleNamespace(domain='example.com'))
         monkeypatch.setattr(SessionBase, 'scheduler', self.scheduler)
         monkeypatch.setattr('sipsimple.session.outgoing.Invitation', self._new_invitation)
-        for module in ('outgoing', 'incoming', 'proposals', 'transferee'):
+        for module in ('outgoing', 'incoming', 'proposals', 'routing'):
             monkeypatch.setattr(f'sipsimple.session.{module}.settings', lambda: self.settings)
         for module in ('incoming',):
             monkeypatch.setattr(f'sipsimple.session.{module}.MediaStreamRegistry', [FakeStream, FakeText])
@@ -461,3 +461,41 @@ def world(monkeypatch):
         world.manager.state = None
     active._sessions.clear()
     active._when_empty.clear()
+
+
+class Lookup:
+    """DNSLookup whose answer is known, and which needs no thread; with `late` it is given by `tell`."""
+
+    def __init__(self, routes):
+        self.routes = routes
+        self.error = None
+        self.asked = []             # (URI, transports)
+        self.errors = {}            # host -> the error of that one
+        self.late = None            # or a list of what was asked
+
+    def __call__(self):
+        return self
+
+    def lookup_sip_proxy(self, uri, transports, tls_name=None):
+        self.asked.append((uri, transports))
+        return self
+
+    def wait(self):
+        error = self.errors.get(self.asked[-1][0].host, self.error)
+        if error is not None:
+            raise error
+        return self.routes
+
+
+@pytest.fixture
+def lookup(world, monkeypatch):
+    import sipsimple.session.routing as routing
+    import sipsimple.session.transferee as transferee
+    lookup = Lookup([world.route()])
+    monkeypatch.setattr(routing, 'DNSLookup', lookup)
+    monkeypatch.setattr(transferee, 'AudioStream', world.Stream)
+    monkeypatch.setattr(transferee, '_look_up', transferee._look_up.__wrapped__)
+    look_up = routing._look_up.__wrapped__
+    monkeypatch.setattr(routing, '_look_up', lambda *question: look_up(*question) if lookup.late is None else lookup.late.append(question))
+    lookup.tell = lambda: look_up(*lookup.late.pop(0))
+    return lookup

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sipsimple.core import Header, PJSIPError, SIPURI, ToHeader
+from sipsimple.core import FrozenContactHeader, Header, PJSIPError, SIPURI, ToHeader
+from sipsimple.lookup import DNSLookupError
 from sipsimple.session import IllegalStateError, Session, SessionManager
 from sipsimple.util import Null
 
@@ -129,6 +130,125 @@ def test_redirected(world):
     world.invitation.gone(code=302, reason='Moved Temporarily', disconnect_reason='Moved Temporarily', headers={'Contact': ['a', 'b']})
     assert world.recorder.one('SIPSessionDidFail').redirect_identities == ['a', 'b']
 
+
+# Redirections that are followed
+
+def moved(world, *contacts, code=302, reason='Moved'):
+    world.invitation.gone(code=code, reason=reason, headers={'Contact': [FrozenContactHeader.parse(contact) for contact in contacts]}, disconnect_reason=reason)
+
+
+@pytest.fixture
+def following(world, lookup):
+    world.account.sip.follow_redirects = True
+    return world
+
+
+def called(world):
+    """The Request-URIs of the INVITEs."""
+    return [str(invitation.last('INVITE').request_uri) for invitation in world.invitations]
+
+
+@pytest.mark.parametrize('code', [300, 301, 302])
+def test_redirection_is_followed(following, lookup, code):
+    """The To header stays; what a contact says besides its URI does not go into the request."""
+    world = following
+    session = world.outgoing()
+    moved(world, '"Carol" <sip:carol@example.org;transport=tcp;method=INVITE?Subject=money>', code=code)
+    assert session.state == 'outgoing' and called(world) == ['sip:you@example.com', 'sip:carol@example.org;transport=tcp']
+    assert [str(uri) for uri, _ in lookup.asked] == ['sip:carol@example.org;transport=tcp']
+    first, second = (invitation.last('INVITE') for invitation in world.invitations)
+    assert str(second.to_header) == str(first.to_header) and second.sdp == first.sdp
+    world.invitation.peer_answers()
+    assert session.state == 'connected' and world.recorder.names.count('NewOutgoing') == 1 and 'DidFail' not in world.recorder.names
+    assert [data.code for data in world.recorder.all('SIPSessionDidProcessTransaction')] == [code, 200]
+
+
+@pytest.mark.parametrize('code', [305, 380])
+def test_redirection_to_what_is_no_callee(following, code):
+    following.outgoing()
+    moved(following, '<sip:carol@example.org>', code=code)
+    data = following.recorder.one('SIPSessionDidFail')
+    assert (data.code, len(data.redirect_identities)) == (code, 1)
+
+
+def test_contacts_are_tried_best_first(following):
+    """A redirection within goes before the rest; the answer of a callee, and silence, lead on to the next one; nobody is called twice."""
+    world = following
+    session = world.outgoing()
+    moved(world, '<sip:c@example.org>;q=0.3', '<sip:a@example.org>;q=0.8', '<sip:b@example.org>;q=0.8', '<sip:a@EXAMPLE.org>', '<sip:you@example.com>')
+    moved(world, '<sip:d@example.org>;q=0.1', '<sip:b@example.org>')
+    world.invitation.gone(code=486, reason='Busy Here', disconnect_reason='Busy Here')
+    world.invitation.gone('local', code=408, reason='timeout', disconnect_reason='timeout')
+    assert session.state == 'outgoing'
+    world.invitation.gone(code=404, reason='Not Found', disconnect_reason='Not Found')
+    assert called(world) == [f'sip:{user}' for user in ('you@example.com', 'a@example.org', 'd@example.org', 'b@example.org', 'c@example.org')]
+    data = world.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.reason, data.redirect_identities) == ('remote', 404, 'Not Found', None)
+
+
+def test_refusal_for_everywhere(following):
+    session = following.outgoing()
+    moved(following, '<sip:a@example.org>', '<sip:b@example.org>')
+    following.invitation.gone(code=603, reason='Decline', disconnect_reason='Decline')
+    assert session.state == 'terminated' and following.recorder.one('SIPSessionDidFail').code == 603
+
+
+@pytest.mark.parametrize('contacts', [[], ['*'], ['<sip:you@example.com>'], ['<sip:a@example.org;method=MESSAGE>']])
+def test_redirection_to_nobody(following, contacts):
+    following.outgoing()
+    moved(following, *contacts)
+    data = following.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, len(data.redirect_identities)) == ('remote', 302, len(contacts))
+
+
+def test_secure_call_stays_secure(following):
+    session = Session(following.account)
+    session.connect(ToHeader(SIPURI('example.com', user='you', secure=True)), [following.route()], [following.Stream()])
+    moved(following, '<sip:a@example.org>;q=1', '<sips:b@example.org>;q=0.1')
+    assert called(following) == ['sips:you@example.com', 'sips:b@example.org']
+
+
+def test_circle_of_redirections_ends(following):
+    following.outgoing()
+    for number in range(100):
+        if following.invitation.state != 'disconnected':
+            moved(following, f'<sip:number-{number}@example.org>')
+    assert len(following.invitations) == 10 and following.recorder.one('SIPSessionDidFail').code == 302
+
+
+def test_redirection_to_what_is_not_found(following, lookup):
+    """The next contact is tried; when there is none, the redirection is what the call ended with."""
+    lookup.errors['nowhere.example'] = DNSLookupError('no such name')
+    following.outgoing()
+    moved(following, '<sip:a@nowhere.example>', '<sip:b@example.org>')
+    assert called(following) == ['sip:you@example.com', 'sip:b@example.org']
+    moved(following, '<sip:b@nowhere.example>')
+    data = following.recorder.one('SIPSessionDidFail')
+    assert data.code == 302 and 'nowhere.example' in str(data.redirect_identities[0])
+
+
+def test_end_while_the_target_is_looked_up(following, lookup):
+    lookup.late = []
+    session = following.outgoing()
+    moved(following, '<sip:a@example.org>')
+    assert session.state == 'outgoing' and len(following.invitations) == 1
+    session.end()
+    assert session.state == 'terminated'
+    data = following.recorder.one('SIPSessionDidFail')
+    assert (data.originator, data.code, data.failure_reason) == ('local', 487, 'user_request')
+    lookup.tell()
+    assert len(following.invitations) == 1
+
+
+def test_every_route_of_a_target_is_tried(following, lookup):
+    lookup.routes = [following.route(5061), following.route(5062)]
+    following.outgoing()
+    moved(following, '<sip:a@example.org>')
+    following.invitation.gone(code=503, reason='Full', disconnect_reason='Full')
+    assert [invitation.last('INVITE').route_header.uri.port or 5060 for invitation in following.invitations] == [5060, 5061, 5062]
+
+
+# Routes
 
 @pytest.mark.parametrize('code, originator, provisional, tried_next', [
     (503, 'remote', False, True), (503, 'local', False, True), (408, 'local', False, True),

@@ -108,37 +108,6 @@ def test_where_a_transfer_is_legal(world):
 # ---- the side that is asked ------------------------------------------------------------------------------------------
 
 
-class Lookup:
-    """DNSLookup whose answer is known."""
-
-    def __init__(self, routes=None, error=None):
-        self.routes = routes
-        self.error = error
-        self.asked = []
-
-    def __call__(self):
-        return self
-
-    def lookup_sip_proxy(self, uri, transports, tls_name=None):
-        self.asked.append((uri, transports))
-        return self
-
-    def wait(self):
-        if self.error is not None:
-            raise self.error
-        return self.routes
-
-
-@pytest.fixture
-def lookup(world, monkeypatch):
-    lookup = Lookup([world.route()])
-    monkeypatch.setattr('sipsimple.session.transferee.DNSLookup', lookup)
-    monkeypatch.setattr('sipsimple.session.transferee.AudioStream', world.Stream)
-    import sipsimple.session.transferee as module
-    monkeypatch.setattr(module, '_look_up', module._look_up.__wrapped__)
-    return lookup
-
-
 def notified(invitation):
     return [arguments.code for method, arguments in invitation.sent if method == 'NOTIFY']
 
