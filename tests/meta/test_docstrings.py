@@ -1,4 +1,4 @@
-"""Every public name of the package says what it is: its module, class, function, method or property has a docstring, or inherits one."""
+"""Every public name of the packages says what it is: its module, class, function, method or property has a docstring, or inherits one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.require import not_installed
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / 'sipsimple'
-SOURCES = sorted([*PACKAGE.rglob('*.py'), *PACKAGE.rglob('*.pyi')])
+SOURCES = sorted([*PACKAGE.rglob('*.py'), *PACKAGE.rglob('*.pyi'), *(ROOT / 'msrplib').rglob('*.py')])
 
 # Names without a docstring, each with the reason. What inherits one (an override, a method of an interface) needs no entry.
 EXCEPTIONS: dict[str, str] = {}
@@ -57,7 +57,7 @@ def module_of(path: Path) -> str:
     return '.'.join(path.relative_to(ROOT).with_suffix('').parts).removesuffix('.__init__')
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=[str(path.relative_to(PACKAGE)) for path in SOURCES])
+@pytest.mark.parametrize('path', SOURCES, ids=[str(path.relative_to(ROOT)) for path in SOURCES])
 def test_public_names_have_docstrings(path):
     tree = ast.parse(path.read_text(encoding='utf-8'))
     lacking = list(undocumented(tree))

@@ -22,7 +22,7 @@ def mypy(*words):
 
 
 def test_mypy_is_content():
-    status, output = mypy('mypy', '--strict', 'sipsimple')
+    status, output = mypy('mypy', '--strict', 'sipsimple', 'msrplib')
     assert status == 0, output
 
 
@@ -51,6 +51,6 @@ def test_the_test_of_stubs_sees_what_it_should(tmp_path):
     assert done.returncode == 1 and 'Shape.volume is not present at runtime' in done.stdout and 'factor' in done.stdout, done.stdout
 
 
-def test_the_package_says_that_it_has_types():
-    assert (ROOT / 'sipsimple' / 'py.typed').exists()
+def test_the_packages_say_that_they_have_types():
+    assert (ROOT / 'sipsimple' / 'py.typed').exists() and (ROOT / 'msrplib' / 'py.typed').exists()
     assert '"py.typed"' in (ROOT / 'pyproject.toml').read_text(encoding='utf-8')
