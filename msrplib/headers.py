@@ -14,10 +14,11 @@ from msrplib.errors import HeaderParsingError, ParsingError
 from msrplib.uri import URI, format_path, parse_path
 
 __all__ = ['AuthenticationInfoHeader', 'AuthorizationHeader', 'ByteRange', 'ByteRangeHeader', 'ContentDescriptionHeader', 'ContentDispositionHeader',
-           'ContentIDHeader', 'ContentTypeHeader', 'DigestHeaderType', 'ExpiresHeader', 'FailureReportHeader', 'FromPathHeader', 'HeaderType',
+           'ContentIDHeader', 'ContentTypeHeader', 'DigestHeaderType', 'ExpiresHeader', 'FailureReportHeader', 'FromPathHeader', 'HEADER_NAMES', 'HeaderType',
            'IntegerHeaderType', 'KeywordHeaderType', 'LimitedChoiceHeaderType', 'MSRPHeader', 'MSRPNamedHeader', 'MaxExpiresHeader', 'MessageIDHeader',
            'MinExpiresHeader', 'PathHeaderType', 'Status', 'StatusHeader', 'SuccessReportHeader', 'ToPathHeader', 'UTF8HeaderType', 'UseNicknameHeader',
-           'UsePathHeader', 'WWWAuthenticateHeader', 'canonical_name', 'parse_byte_range', 'parse_challenges']
+           'UsePathHeader', 'WWWAuthenticateHeader', 'canonical_name', 'parse_byte_range', 'parse_challenges',
+           'parse_status']
 
 IDENT = re.compile(r'[A-Za-z0-9][A-Za-z0-9.+%=\-]{3,31}')
 MAX_NUMBER = 2 ** 63 - 1
@@ -69,6 +70,18 @@ class Status(NamedTuple):
     code: int
     comment: str | None = None
     namespace: str = '000'
+
+
+def parse_status(text: str) -> Status:
+    """The value of a Status header.
+
+    Raises:
+        HeaderParsingError: malformed.
+    """
+    match = _STATUS.fullmatch(text.strip())
+    if match is None:
+        raise HeaderParsingError('Status', f'{text[:80]!r}')
+    return Status(int(match[2]), match[3], match[1])
 
 
 class HeaderType:
@@ -190,10 +203,7 @@ class StatusHeaderType(HeaderType):
 
     @classmethod
     def decode(cls, text: str) -> Status:
-        match = _STATUS.fullmatch(text.strip())
-        if match is None:
-            raise ParsingError(f'{text[:80]!r}')
-        return Status(int(match[2]), match[3], match[1])
+        return parse_status(text)
 
     @classmethod
     def encode(cls, value: Iterable[Any]) -> str:
@@ -531,6 +541,7 @@ class UseNicknameHeader(MSRPNamedHeader, name='Use-Nickname'):
     value_type = QuotedHeaderType
 
 
+HEADER_NAMES = frozenset(named.header_name for named in MSRPHeader._classes.values())
 _CANONICAL = {name: named.header_name for name, named in MSRPHeader._classes.items()}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from msrplib.errors import ChunkParseError, HeaderParsingError
-from msrplib.headers import ByteRange, MSRPHeader, Status, parse_byte_range
+from msrplib.headers import ByteRange, MSRPHeader, Status, parse_byte_range, parse_status
 from msrplib.uri import URI
 
 __all__ = ['ABORTED', 'CONTINUED', 'COMPLETE', 'HeaderMap', 'MSRPData']
@@ -254,7 +254,8 @@ class MSRPData:
     @property
     def status(self) -> Status | None:
         """What a REPORT tells."""
-        return self._decoded('Status')      # type: ignore[no-any-return]
+        text = self._headers.text('Status')
+        return None if text is None else parse_status(text)
 
     @property
     def failure_report(self) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from msrplib.headers import canonical_name
+from msrplib.headers import HEADER_NAMES, canonical_name
 from msrplib.message import MSRPData
 
 __all__ = ['Begin', 'Data', 'End', 'Event', 'Failed', 'Illegal', 'Limits', 'Parser', 'Whole']
@@ -177,11 +177,11 @@ class Parser:
         return -1
 
     @staticmethod
-    def _find_end(data: bytes, marker: bytes, start: int) -> int:
-        """Where the end of the chunk is, -1 if it is not (wholly) there."""
+    def _find_end(data: bytes, marker: bytes, start: int, stop: int) -> int:
+        """Where the end of the chunk begins before `stop`, -1 if it is not (wholly) there."""
         size = len(marker)
         while True:
-            found = data.find(marker, start)
+            found = data.find(marker, start, stop)
             if found < 0:
                 return -1
             rest = data[found + size:found + size + 3]
@@ -194,7 +194,7 @@ class Parser:
     def _body(self, data: bytes, position: int, events: list[Event]) -> int:
         marker, chunk = self._marker, self.chunk
         assert chunk is not None
-        end = self._find_end(data, marker, position)
+        end = self._find_end(data, marker, position, len(data))
         if end >= 0:
             if end > position:
                 events.append(Data(memoryview(data)[position:end]))
@@ -240,16 +240,16 @@ class Parser:
         self._illegal = 0
         transaction_id = match[1]
         marker = _DASHES + transaction_id
-        # Headers end with an empty line, or with the end of a chunk without a body. Neither can be far, the end of the body can.
+        # Headers end with an empty line, or with the end of a chunk without a body. Neither can be far; the end of the body can, and is not looked for there.
         limit = line_end + limits.head
-        empty = data.find(b'\r\n\r\n', line_end, limit)
-        end = self._find_end(data[:limit] if len(data) > limit and empty < 0 else data, marker, line_end)
+        end = self._find_end(data, marker, line_end, limit)
+        empty = data.find(b'\r\n\r\n', line_end, limit if end < 0 else end + 2)
         if end < 0 and empty < 0:
             if len(data) - line_end >= limits.head:
                 return self._fail('the headers are too big', events)
             self._buffer = data[position:] if position else data
             return -1
-        body = empty >= 0 and (end < 0 or empty + 2 <= end)
+        body = empty >= 0
         if end < 0 and self._possible_end(data, marker, empty + 2) == empty + 2:
             # The empty line may be the beginning of the end: some leave out a body and its line end altogether.
             self._buffer = data[position:] if position else data
@@ -272,11 +272,17 @@ class Parser:
         """The chunk of a first line and its headers."""
         texts: dict[str, str] = {}
         problem = None
-        rows = lines.decode('utf-8', 'replace').split('\r\n') if lines else []
+        text = lines.decode('utf-8', 'replace')
+        rows = text.split('\r\n') if text else []
         if len(rows) > self.limits.lines:
             self._fail('too many headers', events)
             return None
+        usual = text.count('\r') == text.count('\n') == len(rows) - 1 and '\0' not in text and len(text) <= self.limits.line
         for row in rows:
+            name, colon, value = row.partition(': ')
+            if usual and name in HEADER_NAMES and name not in texts:
+                texts[name] = value.strip(' \t')
+                continue
             name, colon, value = row.partition(':')
             if not colon or not _HEADER_NAME.fullmatch(name) or len(row) > self.limits.line or '\r' in value or '\n' in value or '\0' in value:
                 if row:

@@ -71,9 +71,10 @@ PLACES = ['sipsimple.application.SIPApplication', 'sipsimple.core.Route', 'sipsi
           'sipsimple.core.FrozenFromHeader', 'sipsimple.core.RouteHeader', 'sipsimple.core.Registration', 'sipsimple.core.Invitation',
           'sipsimple.core.Request', 'sipsimple.core.Message', 'sipsimple.core.Subscription', 'sipsimple.core.Publication',
           'sipsimple.core.Referral', 'sipsimple.core.AudioMixer', 'sipsimple.core.AudioTransport', 'sipsimple.core.RTPTransport',
-          'sipsimple.core.WaveFile', 'sipsimple.core.RecordingWaveFile', 'sipsimple.core.FrozenSDPSession', 'sipsimple.core.SDPMediaStream']
+          'sipsimple.core.WaveFile', 'sipsimple.core.RecordingWaveFile', 'sipsimple.core.FrozenSDPSession', 'sipsimple.core.SDPMediaStream',
+          'msrplib.protocol.MSRPData']
 LATER = ['sipsimple.streams.ChatStream', 'sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream', 'sipsimple.streams.MSRPStreamBase',
-         'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager', 'sipsimple.payloads.pidf', 'msrplib.protocol.MSRPData']
+         'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager', 'sipsimple.payloads.pidf']
 
 
 def find(path):
