@@ -1,0 +1,96 @@
+"""Attributes of elements, and how values become text and text values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ['XMLAttribute', 'XMLElementID', 'converters']
+
+
+def _parse_bool(text: str) -> bool:
+    word = text.strip()
+    if word in ('true', '1'):
+        return True
+    if word in ('false', '0'):
+        return False
+    raise ValueError(f'{text!r} is no boolean')
+
+
+def _build_bool(value: bool) -> str:
+    return 'true' if value else 'false'
+
+
+def converters(kind: Any) -> tuple[Callable[[str], Any], Callable[[Any], str]]:
+    """How `kind` is read from text and written to it: its hooks `__xmlparse__(text)` and `__xmlbuild__(value)`, else the constructor and str()."""
+    if kind is bool:
+        return _parse_bool, _build_bool
+    return getattr(kind, '__xmlparse__', kind), getattr(kind, '__xmlbuild__', str)
+
+
+class XMLAttribute:
+    """An XML attribute as an attribute of the object.
+
+    Args:
+        name: of the Python attribute.
+        xmlname: of the XML attribute when it differs; `{namespace}name` when it has a namespace.
+        type: what values are made with; may have `__xmlparse__(text)` and `__xmlbuild__(value)`.
+        default: the value when there is none.
+        required: whether the element is incomplete without.
+        test_equal: whether it takes part in comparison.
+        onset, ondel: called as onset(obj, descriptor, value) and ondel(obj, descriptor) after a change.
+
+    Setting None removes the attribute; a value that `type` refuses raises its ValueError or TypeError.
+    """
+
+    def __init__(self, name: str, xmlname: str | None = None, type: Any = str, default: Any = None, required: bool = False, test_equal: bool = True,
+                 onset: Callable[..., object] | None = None, ondel: Callable[..., object] | None = None) -> None:
+        self.name = name
+        self.xmlname = xmlname or name
+        self.type = type
+        self.default = default
+        self.required = required
+        self.test_equal = test_equal
+        self.onset = onset
+        self.ondel = ondel
+        self.parse, self.build = converters(type)
+
+    def __get__(self, obj: Any, owner: Any = None) -> Any:
+        if obj is None:
+            return self
+        return obj._values.get(self.name, self.default)
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        if value is None:
+            self.__delete__(obj)
+            return
+        if self.type is not object and type(value) is not self.type:
+            value = self.type(value)
+        if obj._values.get(self.name) == value and self.name in obj._values:
+            return
+        obj.element.set(self.xmlname, self.build(value))
+        obj._values[self.name] = value
+        obj._dirty = obj._changed = True
+        if self.onset is not None:
+            self.onset(obj, self, value)
+
+    def __delete__(self, obj: Any) -> None:
+        if obj._values.pop(self.name, None) is None:
+            return
+        obj.element.attrib.pop(self.xmlname, None)
+        obj._dirty = obj._changed = True
+        if self.ondel is not None:
+            self.ondel(obj, self)
+
+
+class XMLElementID(XMLAttribute):
+    """The attribute that tells elements of one class in a list apart; written once, never deleted."""
+
+    def __set__(self, obj: Any, value: Any) -> None:
+        if self.name in obj._values:
+            raise AttributeError(f'{self.name} is the id of the element and cannot be changed')
+        super().__set__(obj, value)
+
+    def __delete__(self, obj: Any) -> None:
+        if self.name in obj._values:
+            raise AttributeError(f'{self.name} is the id of the element and cannot be deleted')

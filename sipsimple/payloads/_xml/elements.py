@@ -1,0 +1,428 @@
+"""Elements: objects over the nodes of a tree, made when they are looked at.
+
+The node is the truth. An object keeps the values of its attributes and the objects of those children that were asked for, and every change goes to
+the node at once; so what no class knows stays where it was, and a parsed document is written back without a walk. What can be said of a class is worked
+out once, when it is made (`_xml_compile`).
+
+Validity is checked where an object is made of a node: attributes, required children, `check_validity`. The optional children of it are made, and thereby
+checked, when they are asked for; an invalid one counts as not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from lxml import etree
+
+from sipsimple.payloads._xml.attributes import XMLAttribute, XMLElementID
+from sipsimple.payloads._xml.errors import BuilderError, ValidationError
+
+if TYPE_CHECKING:
+    from sipsimple.payloads._xml.document import XMLDocumentType
+
+__all__ = ['Child', 'XMLElement', 'XMLElementType', 'XMLRootElement', 'text_of']
+
+
+def text_of(node: Any) -> str:
+    """The text of a node without that of its children; comments in it do not cut it short."""
+    text = node.text or ''
+    if len(node):
+        text += ''.join(child.tail or '' for child in node)
+    return text
+
+
+class Child:
+    """Base of the descriptors of child elements."""
+
+    name: str
+    required: bool
+    test_equal: bool
+
+    def kind_of(self, qname: Any, document: Any) -> type[XMLElement] | None:
+        """The class that reads an element called `qname`, or None when it is not this child."""
+        raise NotImplementedError
+
+    def qnames(self) -> tuple[str, ...]:
+        """The names that are known when the class is made."""
+        raise NotImplementedError
+
+    def load(self, obj: XMLElement) -> XMLElement | None:
+        """The child of the node as an object, or None: it is not there, or not valid."""
+        for qname, node in obj._child_nodes().items():
+            kind = self.kind_of(qname, obj._document)
+            if kind is not None:
+                try:
+                    child = kind.from_element(node, obj._document)
+                except ValidationError:
+                    continue
+                obj._children[self.name] = child
+                return child
+        obj._children[self.name] = None
+        return None
+
+    def get(self, obj: XMLElement) -> XMLElement | None:
+        """The object of the child, or None."""
+        try:
+            return obj._children[self.name]
+        except KeyError:
+            return self.load(obj)
+
+    def put(self, obj: XMLElement, child: XMLElement | None) -> None:
+        """Replace the node of the child."""
+        document = obj._document
+        for node in [node for node in obj.element if self.kind_of(node.tag, document) is not None]:
+            obj._remove_node(node)
+        if child is not None:
+            child = child._free()
+            obj._insert_node(child.element)
+        obj._children[self.name] = child
+        obj._nodes = None
+        obj._dirty = obj._changed = True
+
+
+class XMLElementType(type):
+    """Metaclass of elements: collects the descriptors, and tells the document of the class."""
+
+    _xml_tag: str | None
+    _xml_namespace: str | None
+    _xml_document: XMLDocumentType | None
+    _xml_attributes: dict[str, XMLAttribute]
+    _xml_children: dict[str, Child]
+    _xml_id: XMLElementID | None
+    _xml_nsmap: dict[str | None, str] | None
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+        super().__init__(name, bases, namespace)
+        tag, uri = cls._xml_tag, cls._xml_namespace
+        cls.qname: str | None = None if tag is None else tag if uri is None else f'{{{uri}}}{tag}'
+        cls._xml_compile()
+        document = cls._xml_document
+        if cls.qname is None or document is None:
+            return
+        cls._xml_nsmap = {document._prefix_of[uri]: uri} if uri in document._prefix_of else None
+        if '_xml_tag' in namespace or '_xml_document' in namespace:
+            document.register_element(cls)      # type: ignore[attr-defined]
+
+    def _xml_compile(cls) -> None:
+        """Work out what every object of the class needs to know of it."""
+        attributes: dict[str, XMLAttribute] = {}
+        children: dict[str, Child] = {}
+        for kind in reversed(cls.__mro__):
+            for name, value in vars(kind).items():
+                attributes.pop(name, None)
+                children.pop(name, None)
+                if isinstance(value, XMLAttribute):
+                    attributes[value.name] = value
+                elif isinstance(value, Child):
+                    children[value.name] = value
+        ids = [attribute for attribute in attributes.values() if isinstance(attribute, XMLElementID)]
+        if len(ids) > 1:
+            raise TypeError(f'{cls.__name__} has more than one id')
+        cls._xml_attributes = attributes
+        cls._xml_children = children
+        cls._xml_id = ids[0] if ids else None
+        cls._xml_reads = tuple((item.name, item.xmlname, None if item.type is str else item.parse, item.required) for item in attributes.values())
+        cls._xml_needs = tuple(child for child in children.values() if child.required)
+        cls._xml_checks = 'check_validity' in {name for kind in cls.__mro__[:-1] if not vars(kind).get('_xml_is_base') for name in vars(kind)}
+        cls._xml_compares = (tuple((name, item.default) for name, item in attributes.items() if item.test_equal),
+                             tuple(item for item in children.values() if item.test_equal))
+        derived: list[Any] = cls.__subclasses__()
+        for kind in derived:
+            kind._xml_compile()
+
+
+class XMLElement(metaclass=XMLElementType):
+    """An element of a document. Thread: one at a time for the whole tree.
+
+    Elements with an id (`XMLElementID`) hash by it and compare equal to its value; others compare by what they contain.
+    """
+
+    _xml_is_base: ClassVar[bool] = True
+    _xml_is_root: ClassVar[bool] = False
+    _xml_tag: ClassVar[str | None] = None
+    _xml_namespace: ClassVar[str | None] = None
+    _xml_document: ClassVar[Any] = None
+    _xml_extension_type: ClassVar[type | tuple[type, ...] | None] = None
+    _xml_children_order: ClassVar[Mapping[str | None, int]] = {}
+    _xml_nsmap = None
+
+    element: Any
+    _document: Any
+    _values: dict[str, Any]
+    _children: dict[str, XMLElement | None]
+    _nodes: dict[str, Any] | None
+    _dirty: bool
+    _changed: bool
+
+    def __init__(self) -> None:
+        kind = type(self)
+        if kind.qname is None:
+            raise TypeError(f'{kind.__name__} has no tag')
+        self.element = etree.Element(kind.qname, None, kind._xml_nsmap)
+        self._document = kind._xml_document
+        self._values = {}
+        self._children = {}
+        self._nodes = {}
+        self._dirty = self._changed = True
+
+    @classmethod
+    def from_element(cls, element: Any, xml_document: Any = None) -> Self:
+        """The object of a node; the node stays part of its tree and is what the object changes.
+
+        Raises:
+            ValidationError: an attribute is missing or wrong, a required child is, or `check_validity` says so.
+        """
+        self = cls.__new__(cls)
+        self.element = element
+        self._document = xml_document if xml_document is not None else cls._xml_document
+        self._values = values = {}
+        self._children = {}
+        self._nodes = None
+        self._dirty = self._changed = False
+        for name, xmlname, parse, required in cls._xml_reads:
+            text = element.get(xmlname)
+            if text is not None:
+                if parse is None:
+                    values[name] = text
+                    continue
+                try:
+                    values[name] = parse(text)
+                except (ValueError, TypeError, ArithmeticError) as error:
+                    raise ValidationError(f'attribute {xmlname} of {cls._xml_tag}: {error}') from error
+            elif required:
+                raise ValidationError(f'attribute {xmlname} of {cls._xml_tag} is missing')
+        self._parse_content()
+        for child in cls._xml_needs:
+            if child.get(self) is None:
+                raise ValidationError(f'{child.name} of {cls._xml_tag} is missing or not valid')
+        if cls._xml_checks:
+            self.check_validity()
+        return self
+
+    def _parse_content(self) -> None:
+        """Read what the node has besides attributes and children."""
+
+    def check_validity(self) -> None:
+        """Look whether the element is complete; called when it is read and when it is written. To be extended.
+
+        Raises:
+            ValidationError: it is not.
+        """
+        kind = type(self)
+        for attribute in kind._xml_attributes.values():
+            if attribute.required and attribute.name not in self._values:
+                raise ValidationError(f'{attribute.name} of {kind.__name__} is missing')
+        for child in kind._xml_needs:
+            if child.get(self) is None:
+                raise ValidationError(f'{child.name} of {kind.__name__} is missing')
+
+    def to_element(self) -> Any:
+        """The node of the element, after a look whether it and everything in it is complete.
+
+        Raises:
+            BuilderError: it is not.
+        """
+        try:
+            self.check_validity()
+        except ValidationError as error:
+            raise BuilderError(str(error)) from error
+        for child in self._made():
+            child.to_element()
+        return self.element
+
+    def _made(self) -> Iterator[XMLElement]:
+        """The descendants that are objects, one level."""
+        for child in self._children.values():
+            if child is not None:
+                yield child
+
+    def _is_changed(self) -> bool:
+        """Whether the tree differs from what was parsed; unlike `__dirty__` nobody can deny it."""
+        return self._changed or any(child._is_changed() for child in self._made())
+
+    @property
+    def __dirty__(self) -> bool:
+        return self._dirty or any(child.__dirty__ for child in self._made())
+
+    @__dirty__.setter
+    def __dirty__(self, dirty: bool) -> None:
+        self._dirty = bool(dirty)
+        if not dirty:
+            for child in self._made():
+                child.__dirty__ = False
+
+    # The node
+
+    def _child_nodes(self) -> dict[str, Any]:
+        """The first node of each name; comments and processing instructions have no name."""
+        nodes = self._nodes
+        if nodes is None:
+            nodes = self._nodes = {}
+            for node in self.element:
+                nodes.setdefault(node.tag, node)
+        return nodes
+
+    def _free(self) -> Self:
+        """Itself when its node is in no tree, else a copy: a node has one place only."""
+        if self.element.getparent() is None:
+            return self
+        clone = type(self).from_element(self._copied_node(), self._document)
+        clone._dirty = clone._changed = True
+        return clone
+
+    def _copied_node(self) -> Any:
+        node = deepcopy(self.element)
+        node.tail = None
+        return node
+
+    def _insert_node(self, node: Any) -> bool:
+        """Put a node where the order of the children wants it; False when that is not the end."""
+        element = self.element
+        order = self._xml_children_order
+        if not order or not len(element):
+            element.append(node)
+            return True
+        other = order.get(None, len(order))
+        rank = order.get(node.tag, other)
+        before = element[-1]
+        if order.get(before.tag, other) <= rank:
+            element.append(node)
+            return True
+        while before is not None and order.get(before.tag, other) > rank:
+            before = before.getprevious()
+        element.insert(0 if before is None else element.index(before) + 1, node)
+        return False
+
+    def _remove_node(self, node: Any) -> None:
+        """Take a node out; the blanks behind it go with it."""
+        self.element.remove(node)
+        node.tail = None
+
+    def _object_of(self, node: Any) -> XMLElement | None:
+        """The object of a child node, if it is exposed."""
+        for child in type(self)._xml_children.values():
+            found = child.get(self)
+            if found is not None and found.element is node:
+                return found
+        return None
+
+    # Comparison
+
+    def _content(self) -> Any:
+        """What is compared besides attributes and children."""
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        kind = type(self)
+        if isinstance(other, XMLElement):
+            if kind is not type(other):
+                return False
+            attributes, children = kind._xml_compares
+            mine, theirs = self._values, other._values
+            return (all(mine.get(name, default) == theirs.get(name, default) for name, default in attributes)
+                    and all(child.get(self) == child.get(other) for child in children)
+                    and bool(self._content() == other._content()))
+        if kind._xml_id is not None:
+            return bool(self._values.get(kind._xml_id.name) == other)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        identity = type(self)._xml_id
+        return hash(type(self)) if identity is None else hash(self._values.get(identity.name))
+
+    def __repr__(self) -> str:
+        values = ', '.join(f'{name}={value!r}' for name, value in self._values.items())
+        return f'{type(self).__name__}({values})'
+
+    # Extensions
+
+    @classmethod
+    def register_extension(cls, name: str, type: type[XMLElement], test_equal: bool = True) -> None:
+        """Add an optional child to the class; objects that exist have it too.
+
+        Raises:
+            ValueError: the class has no extensions, or has something of that name.
+            TypeError: `type` is not of the kind of extensions that the class takes.
+        """
+        from sipsimple.payloads._xml.children import XMLElementChild
+        marker = cls._xml_extension_type
+        if marker is None:
+            raise ValueError(f'{cls.__name__} has no extensions')
+        if not issubclass(type, marker) or not issubclass(type, XMLElement):
+            raise TypeError(f'{type.__name__} is no extension of {cls.__name__}')
+        if hasattr(cls, name):
+            raise ValueError(f'{cls.__name__} has {name} already')
+        setattr(cls, name, XMLElementChild(name, type=type, required=False, test_equal=test_equal))
+        cls._xml_compile()
+
+    @classmethod
+    def unregister_extension(cls, name: str) -> None:
+        """Take back `register_extension`.
+
+        Raises:
+            ValueError: there is no such extension.
+        """
+        child = vars(cls).get(name)
+        if cls._xml_extension_type is None or not isinstance(child, Child) or not issubclass(child.type, cls._xml_extension_type):   # type: ignore[attr-defined]
+            raise ValueError(f'{cls.__name__} has no extension {name}')
+        delattr(cls, name)
+        cls._xml_compile()
+
+
+class XMLRootElement(XMLElement):
+    """The root element of a document."""
+
+    _xml_is_base = True
+    _xml_is_root = True
+
+    @classmethod
+    def parse(cls, document: Any) -> Self:
+        """`XMLDocument.parse` of the document type of the class."""
+        root: Self = cls._xml_document.parse(document)
+        return root
+
+    def toxml(self, encoding: str | None = None, pretty_print: bool = False, validate: bool = True) -> bytes:
+        """`XMLDocument.build` of the element."""
+        written: bytes = self._xml_document.build(self, encoding, pretty_print, validate)
+        return written
+
+    def xpath(self, expression: str, namespaces: Mapping[str, str] | None = None) -> list[XMLElement]:
+        """The elements an XPath 1.0 expression finds, in document order; those that no object exposes are left out.
+
+        Args:
+            namespaces: prefix -> namespace, besides those of the document type.
+
+        Raises:
+            ValueError: it is no expression.
+        """
+        prefixes = {prefix: namespace for prefix, namespace in self._xml_document.nsmap.items() if prefix}
+        prefixes.update(namespaces or {})
+        try:
+            found = self.element.xpath(expression, namespaces=prefixes)
+        except (etree.XPathError, TypeError) as error:
+            raise ValueError(f'{expression!r} is no XPath expression: {error}') from error
+        if not isinstance(found, list):
+            return []
+        objects = (self._find(node) for node in found if isinstance(node, etree._Element))
+        return [item for item in objects if item is not None]
+
+    def _lineage(self, node: Any) -> list[XMLElement]:
+        """The objects from the root to `node`, or [] when one of them is not exposed."""
+        path = [node, *node.iterancestors()]
+        if path[-1] is not self.element:
+            return []
+        objects: list[XMLElement] = [self]
+        for step in reversed(path[:-1]):
+            item = objects[-1]._object_of(step)
+            if item is None:
+                return []
+            objects.append(item)
+        return objects
+
+    def _find(self, node: Any) -> XMLElement | None:
+        objects = self._lineage(node)
+        return objects[-1] if objects else None
