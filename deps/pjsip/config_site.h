@@ -52,6 +52,9 @@
 
 #define PJSIP_MAX_URL_SIZE                      4096
 
+/* Credentials for a realm go into all later requests of the same dialog: RFC 3261 sections 22.2, 22.3. */
+#define PJSIP_AUTH_AUTO_SEND_NEXT               1
+
 /* The route decides on the transport, never the size of the message. */
 #define PJSIP_DONT_SWITCH_TO_TCP                1
 

@@ -156,13 +156,13 @@ def test_the_answer_crosses_the_cancel(agent, peer):
     assert failed(agent)['code'] == 487
 
 
-@pytest.mark.parametrize('nonces, tries', [(['one'] * 9, 2), ([f'number {number}' for number in range(9)], 4)])
-def test_wrong_password(agent, peer, nonces, tries):
-    """With the same nonce again there is no hope; with new ones it ends some time, too."""
+@pytest.mark.parametrize('nonces', [['one', 'one'], ['one', 'two']])
+def test_wrong_password(agent, peer, nonces):
+    """It is given once, whatever the nonces are."""
     agent.do('set', target='account', credentials=['agent', 'secret'])
     connect(agent, peer)
     sent = {}
-    while len(sent) < tries:
+    while len(sent) < 2:
         invite = peer.expect('INVITE')
         if invite.get('cseq') not in sent:      # not the same one again
             assert (invite.get('authorization') is not None) is bool(sent)

@@ -358,6 +358,20 @@ static void on_rx_offer(pjsip_inv_session *inv, struct pjsip_inv_on_rx_offer_cb_
     ss_object_release(self);
 }
 
+/* An ACK cannot be challenged, so it repeats the credentials of its INVITE: RFC 3261 section 22.1. */
+static void repeat_credentials(const pjsip_inv_session *inv, pjsip_tx_data *ack)
+{
+    const pjsip_msg *invite = inv->invite_tsx && inv->invite_tsx->last_tx ? inv->invite_tsx->last_tx->msg : NULL;
+    const pjsip_hdr *header;
+
+    if (!invite || invite->type != PJSIP_REQUEST_MSG || invite->line.req.method.id != PJSIP_INVITE_METHOD)
+        return;
+    for (header = invite->hdr.next; header != &invite->hdr; header = header->next) {
+        if (header->type == PJSIP_H_AUTHORIZATION || header->type == PJSIP_H_PROXY_AUTHORIZATION)
+            pjsip_msg_add_hdr(ack->msg, pjsip_hdr_clone(ack->pool, header));
+    }
+}
+
 /* callback: pjsip_inv on_send_ack | thread: worker | gil: no | locks: dialog | lifetime: handle */
 static void on_send_ack(pjsip_inv_session *inv, pjsip_rx_data *rdata)
 {
@@ -375,6 +389,7 @@ static void on_send_ack(pjsip_inv_session *inv, pjsip_rx_data *rdata)
         if (pjsip_dlg_create_request(inv->dlg, pjsip_get_ack_method(), rdata->msg_info.cseq->cseq, &tdata) == PJ_SUCCESS)
             pjsip_dlg_send_request(inv->dlg, tdata, -1, NULL);
     } else if (pjsip_inv_create_ack(inv, rdata->msg_info.cseq->cseq, &tdata) == PJ_SUCCESS) {
+        repeat_credentials(inv, tdata);
         pjsip_inv_send_msg(inv, tdata);
     }
     ss_object_release(self);
