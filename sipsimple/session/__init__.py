@@ -7,9 +7,10 @@ transition table), `inputs` (events), `base` (state and engine of procedures), `
 
 from __future__ import annotations
 
+from sipsimple.session.focus import ConferenceHandler
 from sipsimple.session.manager import SessionManager
 from sipsimple.session.session import Session
 from sipsimple.session.states import IllegalDirectionError, IllegalStateError, SessionState
 from sipsimple.session.transfer import TransferHandler, TransferInfo
 
-__all__ = ['IllegalDirectionError', 'IllegalStateError', 'Session', 'SessionManager', 'SessionState', 'TransferHandler', 'TransferInfo']
+__all__ = ['ConferenceHandler', 'IllegalDirectionError', 'IllegalStateError', 'Session', 'SessionManager', 'SessionState', 'TransferHandler', 'TransferInfo']

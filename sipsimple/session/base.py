@@ -197,6 +197,10 @@ class SessionBase:
             case Kind.INVITATION | Kind.SDP:
                 if source is not self._invitation:
                     return
+                data = event.data
+                if event.kind is Kind.INVITATION and data.state == 'connected' == data.prev_state and data.originator == 'remote':
+                    if getattr(data, 'code', 200) < 300:
+                        self._learn_peer(data)          # a re-INVITE, or the answer to one
             case Kind.STREAM_INITIALIZED | Kind.STREAM_STARTED | Kind.STREAM_FAILED:
                 if source not in self._observed:
                     return
@@ -277,6 +281,10 @@ class SessionBase:
         return Deadline(self.scheduler, self._inbox, seconds)
 
     # What the public face adds
+
+    def _learn_peer(self, data: Any) -> None:
+        """Take from a message of the peer what it says of itself."""
+        raise NotImplementedError
 
     def _idle(self, event: Event) -> None:
         """Handle an event while no procedure runs."""

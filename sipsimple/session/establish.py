@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from sipsimple.account.routes import uses_gruu
 from sipsimple.session import hold
 from sipsimple.session.states import Input, SessionState
 
@@ -20,11 +21,6 @@ def settings() -> Any:
     return SIPSimpleSettings()
 
 
-def uses_gruu(account: Any) -> bool:
-    """Return whether the account wants its GRUU, if it has one, as the contact of dialogs."""
-    return bool(getattr(getattr(account, 'sip', None), 'use_gruu', False))
-
-
 def established(session: Session) -> None:
     """The INVITE is done and the streams run: the session is connected."""
     if session.state is not SessionState.CONNECTED:
@@ -34,6 +30,7 @@ def established(session: Session) -> None:
     session._held_remotely = hold.held_remotely(session)
     session._post('SIPSessionDidStart', streams=list(session.streams))
     session._settle_replacement()
+    session.conference._follow()
 
 
 def got_provisional(session: Session, data: Any) -> None:

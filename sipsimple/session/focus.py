@@ -1,23 +1,177 @@
-"""The control of a conference at the peer: RFC 4579."""
+"""`ConferenceHandler`: what a session with a focus makes of that: the state of the conference (RFC 4575), and requests to change who is in it (RFC 4579)."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import logging
+from typing import TYPE_CHECKING, Any
 
-__all__ = ['NoConferenceControl']
+from sipsimple.account.subscriber import Subscriber
+from sipsimple.core import SIPCoreError, SIPURI
+from sipsimple.session import active
+from sipsimple.session.establish import settings
+from sipsimple.session.participants import ParticipantRequest
+from sipsimple.session.states import SessionState
+
+if TYPE_CHECKING:
+    from sipsimple.session.session import Session
+
+__all__ = ['ConferenceHandler']
+
+log = logging.getLogger('sipsimple.session')
+
+CONTENT_TYPE = 'application/conference-info+xml'
+SUBSCRIBE_INTERVAL = 600                # seconds, for an account without a setting
 
 
-class NoConferenceControl:
-    """Stands where the control of a conference will be. It is false, as the document wants it of a session without one."""
+class ConferenceHandler:
+    """The conference at the peer of a session, if the peer is a focus: `Session.remote_focus`. Thread: any.
 
-    def __bool__(self) -> bool:
-        return False
+    While that is so and the session runs, it is subscribed to the state of the conference.
+
+    Notifications: `SIPSessionGotConferenceInfo` whenever the focus tells of the conference, with the document as it came: it may be a partial one,
+        which names only what has changed (RFC 4575 section 4.6). This and those of the methods have the session as their sender and come in the
+        reactor thread.
+    """
+
+    __slots__ = ('_requests', '_session', '_subscriber', '_version')
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        # Reactor thread only:
+        self._subscriber: Subscriber | None = None
+        self._requests: dict[ParticipantRequest, None] = {}         # those that run
+        self._version: int | None = None                            # of the last document
 
     def __repr__(self) -> str:
-        return 'no conference control'
+        return f'<{self.__class__.__name__} of {self._session!r}>'
 
-    def add_participant(self, participant_uri: Any) -> NoReturn:
-        """Raises NotImplementedError: this version cannot."""
-        raise NotImplementedError('Session.conference: this version cannot control conferences')
+    def add_participant(self, participant_uri: Any) -> None:
+        """Ask the focus to invite somebody, by a REFER outside of the call: RFC 4579 section 5.5.
 
-    remove_participant = add_participant
+        Args:
+            participant_uri: a `SIPURI`, or text, in which `sip:` may be missing.
+
+        Notifications: `SIPConferenceGotAddParticipantProgress` as the focus tells of it, then `SIPConferenceDidAddParticipant` or
+        `SIPConferenceDidNotAddParticipant`. The latter has code 0 if no answer is the reason: a bad URI, a peer that is no focus, a session that
+        does not run, a focus that is not found.
+        """
+        self._session.scheduler.call_soon(self._ask, 'INVITE', participant_uri)
+
+    def remove_participant(self, participant_uri: Any) -> None:
+        """Ask the focus to throw somebody out: RFC 4579 section 5.11.
+
+        Args:
+            participant_uri: a `SIPURI`, or text, in which `sip:` may be missing.
+
+        Notifications: `SIPConferenceGotRemoveParticipantProgress`, `SIPConferenceDidRemoveParticipant` and `SIPConferenceDidNotRemoveParticipant`, as for
+        `add_participant`.
+        """
+        self._session.scheduler.call_soon(self._ask, 'BYE', participant_uri)
+
+    # ---- for the session, reactor thread -----------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Be subscribed as long as the peer is a focus: called when the session has started, and when its peer has changed."""
+        session = self._session
+        if session.remote_focus:
+            if self._subscriber is None and self._runs():
+                interval = getattr(session.account.sip, 'subscribe_interval', SUBSCRIBE_INTERVAL)
+                self._subscriber = Subscriber(session.account, 'conference', self._target(), interval, _transports, self._heard, session.scheduler)
+                self._subscriber.start()
+        elif self._subscriber is not None:
+            self._unsubscribe()
+
+    def _end(self) -> None:
+        """The session ends."""
+        for request in list(self._requests):
+            request.fail(0, 'the session has ended')
+        if self._subscriber is not None:
+            self._unsubscribe()
+
+    def _runs(self) -> bool:
+        return self._session.start_time is not None and self._session.state not in (SessionState.TERMINATING, SessionState.TERMINATED)
+
+    def _target(self) -> SIPURI:
+        """The URI of the conference: how the call names the peer."""
+        return SIPURI.new(self._session.remote_identity.uri)
+
+    # ---- the state of the conference ---------------------------------------------------------------------------
+
+    def _unsubscribe(self) -> None:
+        subscriber, self._subscriber = self._subscriber, None
+        self._version = None
+        assert subscriber is not None
+        active.hold(subscriber)             # the application's end waits for it, as the focus would go on sending
+        subscriber.stop(lambda: active.release(subscriber))
+
+    def _heard(self, data: Any) -> None:
+        """A NOTIFY has come. What is no such document is ignored, as what is none at all."""
+        if data.body is None or str(data.content_type or '').lower() != CONTENT_TYPE:
+            return
+        from sipsimple.payloads import ParserError  # needs an XML library, which takes long to import
+        from sipsimple.payloads.conference import Conference
+        try:
+            info = Conference.parse(data.body)
+        except ParserError as error:
+            log.info('%r: not a conference document: %s', self, error)
+            return
+        self._check_version(info)
+        self._session._post('SIPSessionGotConferenceInfo', conference_info=info)
+
+    def _check_version(self, info: Any) -> None:
+        """A change of something that we have not heard of: ask for the whole (RFC 4575 section 4.6)."""
+        version, last = info.version, self._version
+        self._version = version
+        if info.state == 'partial' and version is not None and (last is None or version > last + 1) and self._subscriber is not None:
+            self._subscriber.refresh()
+
+    # ---- participants ------------------------------------------------------------------------------------------
+
+    def _ask(self, method: str, participant_uri: Any) -> None:
+        problem = None
+        try:
+            participant = _participant(participant_uri)
+        except (SIPCoreError, ValueError, TypeError) as error:
+            participant, problem = participant_uri, str(error)
+        if problem is None and not self._runs():
+            problem = 'the session does not run'
+        if problem is None and not self._session.remote_focus:
+            problem = 'the peer is no focus'
+        if problem is not None:
+            self._post_failure(method, participant, 0, problem)
+            return
+        request = ParticipantRequest(self._session.account, self._target(), participant, method, _transports(), self, self._session.scheduler)
+        self._requests[request] = None
+        request.start()
+
+    def progress(self, request: ParticipantRequest, code: int, reason: str) -> None:
+        """For requests: the focus tells how one goes."""
+        name = 'SIPConferenceGotAddParticipantProgress' if request.method == 'INVITE' else 'SIPConferenceGotRemoveParticipantProgress'
+        self._session._post(name, participant=request.participant, code=code, reason=reason)
+
+    def succeeded(self, request: ParticipantRequest) -> None:
+        """For requests: one is done."""
+        self._requests.pop(request, None)
+        name = 'SIPConferenceDidAddParticipant' if request.method == 'INVITE' else 'SIPConferenceDidRemoveParticipant'
+        self._session._post(name, participant=request.participant)
+
+    def failed(self, request: ParticipantRequest, code: int, reason: str) -> None:
+        """For requests: one came to nothing."""
+        self._requests.pop(request, None)
+        self._post_failure(request.method, request.participant, code, reason)
+
+    def _post_failure(self, method: str, participant: Any, code: int, reason: str) -> None:
+        name = 'SIPConferenceDidNotAddParticipant' if method == 'INVITE' else 'SIPConferenceDidNotRemoveParticipant'
+        self._session._post(name, participant=participant, code=code, reason=reason)
+
+
+def _transports() -> list[str]:
+    return list(settings().sip.transport_list)
+
+
+def _participant(value: Any) -> SIPURI:
+    """Return a copy of a URI, or what a text says. SIPCoreError, ValueError or TypeError: it is none."""
+    if not isinstance(value, str):
+        return SIPURI.new(value)
+    text = value.strip()
+    return SIPURI.parse(text if text.lower().startswith(('sip:', 'sips:')) else f'sip:{text}')

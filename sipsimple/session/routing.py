@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sipsimple.core import SIPURI
-from sipsimple.lookup import DNSLookup
+from sipsimple.account import routes
 from sipsimple.session.establish import settings
 from sipsimple.session.inputs import Event, Kind
 from sipsimple.threading.green import run_in_green_thread
 
 if TYPE_CHECKING:
-    from sipsimple.core import Route
+    from sipsimple.core import Route, SIPURI
     from sipsimple.session.base import SessionBase
 
-__all__ = ['find_routes', 'next_hop', 'routes_to']
-
-
-def next_hop(account: Any, target: SIPURI) -> SIPURI:
-    """Return what to look up to reach the target."""
-    sip, transports = account.sip, settings().sip.transport_list
-    proxy = getattr(sip, 'outbound_proxy', None)
-    if proxy is not None and proxy.transport in transports:
-        return SIPURI(host=proxy.host, port=proxy.port, parameters={'transport': proxy.transport})
-    if getattr(sip, 'always_use_my_proxy', False):
-        return SIPURI(host=account.id.domain)
-    return target
+__all__ = ['find_routes', 'routes_to']
 
 
 def find_routes(account: Any, target: SIPURI) -> list[Route]:
@@ -34,9 +22,7 @@ def find_routes(account: Any, target: SIPURI) -> list[Route]:
     Raises:
         DNSLookupError: there is none.
     """
-    lookup = DNSLookup().lookup_sip_proxy(next_hop(account, target), list(settings().sip.transport_list), tls_name=getattr(account.sip, 'tls_name', None))
-    routes: list[Route] = lookup.wait()
-    return routes
+    return routes.find_routes(account, target, settings().sip.transport_list)
 
 
 async def routes_to(session: SessionBase, target: SIPURI) -> list[Route]:
@@ -53,8 +39,8 @@ async def routes_to(session: SessionBase, target: SIPURI) -> list[Route]:
         if event.kind is Kind.ROUTES and event.source is question:
             if isinstance(event.data, Exception):
                 raise event.data
-            routes: list[Route] = event.data
-            return routes
+            found: list[Route] = event.data
+            return found
 
 
 @run_in_green_thread

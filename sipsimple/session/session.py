@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sipsimple.core import SIPCoreError, SIPURI, SubjectHeader
 from sipsimple.session import active, ending, establish, hold, proposals, streamset, transferee, transferor
 from sipsimple.session.base import SessionBase, log
-from sipsimple.session.focus import NoConferenceControl
+from sipsimple.session.focus import ConferenceHandler
 from sipsimple.session.incoming import proposed_streams, run_accept
 from sipsimple.session.inputs import Disconnected, EndRequested, Event, Kind
 from sipsimple.session.outgoing import ConnectRequest, forbidden_headers, run_connect
@@ -37,7 +37,7 @@ class Session(SessionBase):
         start_time, end_time: when the session started and ended, aware `datetime` objects, or None.
         local_focus, remote_focus: whether our, or the peer's, contact says `isfocus`: RFC 4579.
         subject: the subject of the session, or None.
-        conference: the conference control; this version has none, it is false and says so when it is used.
+        conference: the conference at the peer, if that is a focus: a `ConferenceHandler`.
         replaced_session: the session this incoming one takes the place of, or `Null`.
         transfer_handler: state of the transfer of this session, a `TransferHandler`.
         transfer_info: how a transfer made this session, a `TransferInfo`, or `Null`.
@@ -46,7 +46,7 @@ class Session(SessionBase):
     def __init__(self, account: Any) -> None:
         super().__init__(account)
         self.subject: str | None = None
-        self.conference: Any = NoConferenceControl()
+        self.conference = ConferenceHandler(self)
         self.replaced_session: Session | NullType = Null
         self.transfer_handler = TransferHandler()
         self.transfer_info: TransferInfo | NullType = Null
@@ -428,8 +428,11 @@ class Session(SessionBase):
                 log.debug('cannot send %d: %s', code, error)
 
     def _learn_peer(self, data: Any) -> None:
-        """Take from a message of the peer what it says of itself."""
-        self.remote_focus = any('isfocus' in header.parameters for header in data.headers.get('Contact', ()))
+        """Take from a message of the peer what it says of itself. One without a contact says nothing."""
+        contacts = data.headers.get('Contact')
+        if contacts:
+            self.remote_focus = any('isfocus' in header.parameters for header in contacts)
+            self.conference._follow()
 
     def _negotiated(self, data: Any) -> None:
         self._local_sdp, self._remote_sdp = data.local_sdp, data.remote_sdp
@@ -531,6 +534,7 @@ class Session(SessionBase):
             ending.abandon(self)
             return
         self._closing = True
+        self.conference._end()
         self._spawn(ending.procedure_for(self, error))
 
 

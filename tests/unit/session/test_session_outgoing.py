@@ -472,11 +472,8 @@ def test_internal_error_ends_the_session(world, monkeypatch):
 
 def test_what_is_not_there_is_null(world):
     session = Session(world.account)
-    assert not session.replaced_session and not session.transfer_info and not session.conference
+    assert not session.replaced_session and not session.transfer_info
     assert session.replaced_session.remote_identity is session.transfer_info.referred_by is Null
-    for method in (session.conference.add_participant, session.conference.remove_participant):
-        with pytest.raises(NotImplementedError):
-            method('sip:somebody@example.com')
     assert world.outgoing().transfer_info is Null
 
 

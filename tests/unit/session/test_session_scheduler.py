@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
-from sipsimple.session.inputs import Event, Inbox, Kind, _ReactorScheduler
+from sipsimple.session.inputs import Event, Inbox, Kind
 from sipsimple.threading import reactor
+from sipsimple.threading.scheduler import _ReactorScheduler
 
 
 @pytest.fixture
