@@ -5,7 +5,7 @@ Rules, for this module and those built on it:
    leaves the rest to `_defer`; so notifications and messages keep their order and nothing is posted from inside the caller's call.
  - Requests of one dialog go out one after the other: a challenge takes a further CSeq, which the next request must not have had before.
  - Nothing here holds the object but the application: transactions and timers refer to it weakly, `_close` takes it out of the native table.
-   A dialog that nobody holds any more is answered with 481 by the native part.
+   A dialog that nobody holds any more is answered with 481 by the native part. One that was told to end is held (`_stay`) until it has.
 """
 
 from __future__ import annotations
@@ -178,6 +178,14 @@ class EventDialog:
         handle, self._handle = self._handle, None
         if handle is not None:
             handle.close()
+        with _open_lock:
+            _leaving.discard(self)
+
+    def _stay(self) -> None:
+        """Nobody need hold the object any more: it has still to say that it ends. Any thread."""
+        with _open_lock:
+            if self._handle is not None:
+                _leaving.add(self)
 
     def _defer(self, method: Callable[..., None], *args: Any) -> None:
         """Call a method of this object with these arguments on the Engine thread, in the order of events; not at all once the dialog is closed. Any thread."""
@@ -341,6 +349,7 @@ class EventDialog:
 
 _open_lock = threading.Lock()
 _open: WeakSet[EventDialog] = WeakSet()                 # what the Engine's stop has to end
+_leaving: set[EventDialog] = set()                      # what ends by itself
 
 
 def end_all() -> None:

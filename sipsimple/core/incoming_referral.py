@@ -87,6 +87,7 @@ class IncomingReferral(Notifier):
         if not 300 <= code < 700:
             raise ValueError(f'not a negative status code: {code!r}')
         self._claim('TERMINATED', 'INCOMING')
+        self._stay()
         self._defer(self._refuse, code)
 
     def send_notify(self, code: int, status: str | None = None) -> None:
@@ -108,6 +109,7 @@ class IncomingReferral(Notifier):
         body = _sipfrag(code, status)
         previous = self._claim_end('PENDING', 'ACTIVE')
         if previous is not None:
+            self._stay()
             self._defer(self._say_last_word, body, 'noresource', previous)
 
     # ---- protocol ----------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ class IncomingSubscription(Notifier):
         if not 300 <= code < 700:
             raise ValueError(f'not a negative status code: {code!r}')
         self._claim('TERMINATED', 'INCOMING')
+        self._stay()
         self._defer(self._refuse, code)
 
     def accept_pending(self) -> None:
@@ -105,6 +106,7 @@ class IncomingSubscription(Notifier):
         """
         previous = self._claim_end('PENDING', 'ACTIVE')
         if previous is not None:
+            self._stay()
             self._defer(self._say_last_word, previous, reason, False)
 
     # ---- protocol ----------------------------------------------------------------------------------------------

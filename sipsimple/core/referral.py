@@ -177,6 +177,7 @@ class Referral(Subscriber):
         """
         check_timeout(timeout)
         if self._claim_end():
+            self._stay()
             self._defer(self._unsubscribe, timeout)
 
     # ---- protocol ----------------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ __all__ = ['Subscription']
 class Subscription(Subscriber):
     """A subscription to an event package at one resource.
 
-    `state` is 'NULL', 'SENT', 'ACCEPTED', 'PENDING', 'ACTIVE' or 'TERMINATED'. It refreshes itself. Dropping the last reference ends it silently.
+    `state` is 'NULL', 'SENT', 'ACCEPTED', 'PENDING', 'ACTIVE' or 'TERMINATED'. It refreshes itself. Dropping the last reference ends it silently,
+    but for one that `end` was called for.
 
     Args:
         event: name of a package that the Engine knows.
@@ -170,6 +171,7 @@ class Subscription(Subscriber):
         """
         check_timeout(timeout)
         if self._claim_end():
+            self._stay()
             self._defer(self._end, self._subscribe_headers(0, self._extra_headers), timeout)
 
     # ---- protocol ----------------------------------------------------------------------------------------------

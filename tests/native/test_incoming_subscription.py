@@ -9,7 +9,7 @@ import pytest
 from sipsimple.core import ContactHeader, ContentType, Engine, FromHeader, RouteHeader, SIPCoreError, SIPCoreInvalidStateError, SIPURI, Subscription, ToHeader
 from sipsimple.core.incoming_subscription import IncomingSubscription
 from sipsimple.core.notifier import TRANSITIONS
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import Forgetful, Seen, nothing_left, running_engine
 from tests.support.sip_peer import UDPPeer, tag_of
 
 PIDF = 'application/pidf+xml'
@@ -301,6 +301,25 @@ def test_nobody_answers(peer, seen):
         seen.past.clear()
         gc.collect()
         assert peer.expect(500)
+    assert nothing_left()
+
+
+def test_refused_and_forgotten(peer):
+    with Forgetful('SIPIncomingSubscriptionGotSubscribe', lambda subscription: subscription.reject(403)):
+        peer.send(peer.request('SUBSCRIBE', headers='Event: presence\r\n'))
+        assert peer.receive().code == 403
+    assert nothing_left()
+
+
+def test_ended_and_forgotten(peer, seen):
+    subscriber = active(peer, seen)
+    seen.past.clear()
+    seen.stop()
+    with Forgetful('SIPIncomingSubscriptionGotRefreshingSubscribe', lambda subscription: subscription.end('noresource'), subscriber.subscription):
+        subscriber.subscription = None
+        subscriber.send()
+        assert subscriber.answered().code == 200
+        assert subscriber.notified().get('subscription-state') == 'terminated;reason=noresource'
     assert nothing_left()
 
 

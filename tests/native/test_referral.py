@@ -20,7 +20,7 @@ from sipsimple.core import (
     ToHeader,
 )
 from sipsimple.core.incoming_referral import IncomingReferral
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import Forgetful, Seen, nothing_left, running_engine
 from tests.support.sip_peer import UDPPeer, tag_of
 
 SIPFRAG = 'message/sipfrag;version=2.0'
@@ -390,6 +390,25 @@ def test_nobody_answers(peer, seen):
     seen.past.clear()
     gc.collect()
     assert peer.expect(500)
+    assert nothing_left()
+
+
+def test_refused_and_forgotten(peer):
+    with Forgetful('SIPIncomingReferralGotRefer', lambda referral: referral.reject(603)):
+        peer.send(peer.request('REFER', headers='Refer-To: <sip:carol@example.com>\r\n'))
+        assert peer.receive().code == 603
+    assert nothing_left()
+
+
+def test_accepted_and_forgotten(peer):
+    """One that is told the outcome at once."""
+    with Forgetful('SIPIncomingReferralGotRefer', lambda referral: (referral.accept(), referral.end(200))):
+        peer.send(peer.request('REFER', headers='Refer-To: <sip:carol@example.com>\r\n'))
+        assert peer.receive().code == 202
+        for line in ('SIP/2.0 100 Trying\r\n', 'SIP/2.0 200 OK\r\n'):
+            notify = peer.expect('NOTIFY')
+            assert notify.body == line
+            peer.answer(notify, 200)
     assert nothing_left()
 
 

@@ -23,7 +23,7 @@ from sipsimple.core import (
     _endpoint,
 )
 from sipsimple.notification import NotificationCenter
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import Forgetful, Seen, nothing_left, running_engine
 from tests.support.sip_peer import StreamPeer, UDPPeer, tag_of
 
 PIDF = '<presence/>'
@@ -498,6 +498,20 @@ def test_dropped(peer, seen):
     assert nothing_left()
     assert Engine().diagnostics()['timers_of_core'] < timers
     assert notifier.notified() == 481
+
+
+def test_ended_and_forgotten(peer, seen):
+    """It unsubscribes all the same."""
+    subscription, notifier = begun(peer, seen)
+    seen.past.clear()
+    seen.stop()
+    with Forgetful('SIPSubscriptionGotNotify', lambda subscription: subscription.end(), subscription):
+        del subscription
+        assert notifier.notified() == 200
+        unsubscribe = peer.expect('SUBSCRIBE')
+        assert unsubscribe.get('expires') == '0'
+    peer.answer(unsubscribe, 481)
+    assert nothing_left()
 
 
 def test_dropped_while_it_begins(peer):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from sipsimple.core import Engine
 from sipsimple.core._handles import live_objects
-from sipsimple.notification import Notification, NotificationQueue
+from sipsimple.notification import Notification, NotificationCenter, NotificationQueue
 from tests.support.waiting import wait_until
 
 LIMIT = 15.0
@@ -82,3 +82,27 @@ def nothing_left(timeout: float = 5.0) -> bool:
         return True
     print('left:', {name: count for name, count in live_objects().items() if count})
     return False
+
+
+class Forgetful:
+    """An application that does something with what posts a notification and forgets it at once: there is no reference left when its handler returns.
+
+    Args:
+        name: of the notification.
+        call: what is done with the sender, in the thread that posts.
+        kept: what is held until then.
+    """
+
+    def __init__(self, name: str, call: Callable[[Any], object], kept: Any = None) -> None:
+        self.name, self.call, self.kept = name, call, kept
+
+    def handle_notification(self, notification: Notification) -> None:
+        self.kept = None
+        self.call(notification.sender)
+
+    def __enter__(self) -> Self:
+        NotificationCenter().add_observer(self, name=self.name)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        NotificationCenter().remove_observer(self, name=self.name)
