@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.account.subscriber import Subscriber
@@ -92,8 +93,17 @@ class ConferenceHandler:
         return self._session.start_time is not None and self._session.state not in (SessionState.TERMINATING, SessionState.TERMINATED)
 
     def _target(self) -> SIPURI:
-        """The URI of the conference: how the call names the peer."""
-        return SIPURI.new(self._session.remote_identity.uri)
+        """The URI of the conference: what we have called, or how the caller names itself. If that is a machine and not a domain, then its contact, for From has
+        neither port nor transport (RFC 3261 section 20.10)."""
+        session = self._session
+        uri, contact = session._callee, session._invitation.remote_contact_header if session._invitation is not None else None
+        if uri is None:
+            uri = session.remote_identity.uri
+            if contact is not None and contact.uri is not None and _is_address(uri.host):
+                uri = contact.uri
+        target = SIPURI.new(uri)
+        target.headers.clear()
+        return target
 
     # ---- the state of the conference ---------------------------------------------------------------------------
 
@@ -167,6 +177,14 @@ class ConferenceHandler:
 
 def _transports() -> list[str]:
     return list(settings().sip.transport_list)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.strip('[]'))
+    except ValueError:
+        return False
+    return True
 
 
 def _participant(value: Any) -> SIPURI:

@@ -51,6 +51,7 @@ class Session(SessionBase):
         self.transfer_handler = TransferHandler()
         self.transfer_info: TransferInfo | NullType = Null
         self._wanted: transferee.Wanted | None = None           # what the peer's REFER asks for
+        self._callee: Any = None                # the URI that was called; that in the To of messages has lost its port
         self._has_offer = False                 # the INVITE of the peer had one
         self._closing = False                   # the procedure that ends the session was started
 
@@ -148,6 +149,7 @@ class Session(SessionBase):
         self.subject = subject
         self.transfer_info = transfer_info if transfer_info is not None else Null
         self.local_focus = is_focus
+        self._callee = to_header.uri
         self.proposed_streams = streams
         request = ConnectRequest(to_header, routes, list(streams), is_focus, headers)
         self._send(Kind.RUN, lambda: run_connect(self, request))

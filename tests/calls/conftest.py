@@ -23,12 +23,12 @@ LIMIT = 20          # seconds a process may take for one step
 class Process:
     """An agent process and what it has told."""
 
-    def __init__(self, name):
+    def __init__(self, name, script='session_agent.py'):
         self.name = name
         self.events = []            # (name, session, fields), in order
         self._taken = 0
         self._lines = queue.Queue()
-        self._process = subprocess.Popen([sys.executable, str(HERE / 'session_agent.py')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        self._process = subprocess.Popen([sys.executable, str(HERE / script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                          env=environment())
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -92,6 +92,11 @@ class Process:
 
     def resume(self):
         self._process.send_signal(signal.SIGCONT)
+
+    def kill(self):
+        """End it without a word."""
+        self._process.kill()
+        self._process.wait()
 
     def stop(self):
         self._process.stdin.close()

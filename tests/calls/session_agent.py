@@ -108,11 +108,15 @@ def simple(value):
         return value
     if isinstance(value, (list, tuple)):
         return [simple(item) for item in value]
+    if type(value).__name__ == 'Conference':
+        return [user.entity for user in value.users]
     return getattr(value, 'type', None) or str(value)
 
 
 @implementer(IObserver)
 class Agent:
+    TOLD = ('SIPSession', 'SIPConference', 'MediaStream', 'AudioStream', 'RTPStream', 'SIPEngineGotException')
+
     def __init__(self):
         self.sessions = {}
         self.count = 0
@@ -150,7 +154,7 @@ class Agent:
             if self.auto == 'ring+accept':
                 sender.send_ring_indication()
             sender.accept(data.streams)
-        if self.quiet or not name.startswith(('SIPSession', 'MediaStream', 'AudioStream', 'RTPStream', 'SIPEngineGotException')):
+        if self.quiet or not name.startswith(self.TOLD):
             return
         session = sender if isinstance(sender, Session) else getattr(sender, 'session', None)
         fields = {key: simple(value) for key, value in vars(data).items() if key not in ('timestamp', 'headers', 'failure', 'traceback')}
@@ -161,7 +165,7 @@ class Agent:
         from sipsimple.streams import MediaStreamRegistry
         return [MediaStreamRegistry.get(kind)(self.account) for kind in kinds]
 
-    def start(self, codecs=('PCMU', 'PCMA'), audio=True, t1=None, ip_address='127.0.0.1', **options):
+    def start(self, codecs=('PCMU', 'PCMA'), audio=True, t1=None, ip_address='127.0.0.1', own_uri=False, **options):
         reactor.start()
         if t1 is not None:              # milliseconds
             from sipsimple.core import _endpoint
@@ -179,6 +183,8 @@ class Agent:
         engine.start(ip_address=ip_address, udp_port=0, codecs=list(codecs), **options)
         started.wait(10)
         self.account.contact = ContactURIFactory('agent')
+        if own_uri:                     # at which it can be called
+            self.account.uri = SIPURI(ip_address, user='agent', port=engine.udp_port)
         if audio:
             from sipsimple.core import AudioMixer
             from sipsimple.streams.rtp import set_audio_context
@@ -242,6 +248,13 @@ class Agent:
 
     def do_call(self, session, method, *args, **kwargs):
         getattr(self.sessions[session], method)(*args, **kwargs)
+
+    def do_conference(self, session, method, port=None, uri=None):
+        """Ask the focus at the other end of a session for somebody at a port."""
+        getattr(self.sessions[session].conference, method)(uri or f'sip:agent@127.0.0.1:{port}')
+
+    def do_post(self, name):
+        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData())
 
     def do_transfer(self, session, port, replaced=None, user='agent'):
         """Send the peer of a session to another process."""

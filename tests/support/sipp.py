@@ -21,7 +21,7 @@ from xml.sax.saxutils import quoteattr
 from tests.support.programs import environment, free_ports, is_bound
 from tests.support.require import require
 
-__all__ = ['FORMATS', 'Sipp', 'ack', 'ack_failure', 'ack_within', 'cancel', 'invite', 'pause', 'receive', 'receive_invite', 'register', 'reply', 'reply_late',
+__all__ = ['FORMATS', 'Sipp', 'ack', 'ack_failure', 'ack_within', 'cancel', 'invite', 'pause', 'receive', 'receive_first', 'receive_invite', 'register', 'reply', 'reply_late',
            'reply_within', 'request', 'sdp', 'send']
 
 LIMIT = 30.0
@@ -50,8 +50,8 @@ def send(text: str, retransmit: bool = False, **attributes: str) -> str:
     return f'<send{" retrans=" + quoteattr("500") if retransmit else ""}{more}><![CDATA[\n\n{text}\n]]></send>'
 
 
-def _body(text: str | None) -> str:
-    return 'Content-Length: 0\n\n' if text is None else f'Content-Type: application/sdp\nContent-Length: [len]\n\n{text}'
+def _body(text: str | None, content_type: str = 'application/sdp') -> str:
+    return 'Content-Length: 0\n\n' if text is None else f'Content-Type: {content_type}\nContent-Length: [len]\n\n{text}'
 
 
 def reply(code: int, reason: str = 'Test', sdp: str | None = None, headers: str = '', tag: str = 'sipp', contact: str | None = None) -> str:
@@ -68,10 +68,10 @@ def reply_late(code: int, reason: str = 'Test', sdp: str | None = None, headers:
                 f'CSeq: [$cseq_value]\n{CONTACT}{headers}{_body(sdp)}')
 
 
-def reply_within(code: int, reason: str = 'OK', sdp: str | None = None) -> str:
+def reply_within(code: int, reason: str = 'OK', sdp: str | None = None, headers: str = '') -> str:
     """Answer a request within the dialog, whose To has its tag already."""
     return send(f'SIP/2.0 {code} {reason}\n[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n[last_CSeq:]\n'
-                f'{CONTACT}{_body(sdp)}', retransmit=sdp is not None)
+                f'{CONTACT}{headers}{_body(sdp)}', retransmit=sdp is not None)
 
 
 def receive(what: str | int, optional: bool = False, checks: Mapping[str, str] | None = None, **attributes: str) -> str:
@@ -92,21 +92,27 @@ def pause(seconds: float) -> str:
     return f'<pause milliseconds="{round(seconds * 1000)}"/>'
 
 
-def request(method: str, cseq: int, sdp: str | None = None, headers: str = '', uri: str | None = None, caller: str = CALLER) -> str:
-    """A request in the dialog: of a call that we made to `uri`, or (None) that came to us, by `receive_invite`."""
+def request(method: str, cseq: int, sdp: str | None = None, headers: str = '', uri: str | None = None, caller: str = CALLER,
+            content_type: str = 'application/sdp') -> str:
+    """A request in the dialog: of a call that we made to `uri`, or (None) that came to us, by `receive_first`."""
     if uri is None:
         parties = 'From: [$to_value];tag=sipp[call_number]\nTo: [$from_value]'
     else:
         parties = f'From: <sip:{caller}>;tag=sipp[call_number]\nTo: <{uri}>[peer_tag_param]'
     return send(f'{method} [next_url] SIP/2.0\n{VIA}[routes]\n{parties}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nMax-Forwards: 70\n'
-                f'{CONTACT}{headers}{_body(sdp)}', retransmit=method != 'ACK')
+                f'{CONTACT}{headers}{_body(sdp, content_type)}', retransmit=method != 'ACK')
+
+
+def receive_first(method: str, checks: Mapping[str, str] | None = None) -> str:
+    """Expect a request that begins a dialog and remember what requests of ours in it, and late answers, need."""
+    step = receive(method, checks=checks, rrs='true')
+    actions = ''.join(f'<ereg regexp=".*" search_in="hdr" header="{header}:" assign_to="{header.lower()}_value"/>' for header in ('From', 'To', 'Via', 'CSeq'))
+    return step.replace('<action>', f'<action>{actions}') if '<action>' in step else step.replace('/>', f'><action>{actions}</action></recv>')
 
 
 def receive_invite(checks: Mapping[str, str] | None = None) -> str:
-    """Expect an INVITE and remember what requests of ours in its dialog, and late answers, need."""
-    step = receive('INVITE', checks=checks, rrs='true')
-    actions = ''.join(f'<ereg regexp=".*" search_in="hdr" header="{header}:" assign_to="{header.lower()}_value"/>' for header in ('From', 'To', 'Via', 'CSeq'))
-    return step.replace('<action>', f'<action>{actions}') if '<action>' in step else step.replace('/>', f'><action>{actions}</action></recv>')
+    """Expect an INVITE: see `receive_first`."""
+    return receive_first('INVITE', checks)
 
 
 def invite(uri: str, sdp: str | None, caller: str = CALLER, cseq: int = 1, headers: str = '') -> str:

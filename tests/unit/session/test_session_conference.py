@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sipsimple.core import SIPCoreError, SIPURI
+from sipsimple.core import FrozenContactHeader, FrozenSIPURI, FrozenToHeader, SIPCoreError, SIPURI, ToHeader
 from sipsimple.lookup import DNSLookupError
-from sipsimple.session import ConferenceHandler, active
+from sipsimple.session import ConferenceHandler, Session, active
 from sipsimple.session.participants import PARTICIPANT_TRANSITIONS, ParticipantInput, ParticipantState
 from tests.support.event_fakes import FakeReferral, FakeSubscription
 
@@ -343,3 +343,25 @@ def test_peer_becomes_and_stops_being_a_focus(world, conference):
     invitation.sdp.proposed_remote = offer
     invitation.change('connected', headers={'Contact': FOCUS}, sub_state='received_proposal')
     assert len(conference.Subscription.made) == 2
+
+
+@pytest.mark.parametrize('identity, contact, expected', [
+    ('sip:room@example.com', 'sip:room@192.0.2.1:5080', 'sip:room@example.com'), ('sip:room@192.0.2.9', 'sip:x@192.0.2.1:5080;transport=tcp', 'sip:x@192.0.2.1:5080;transport=tcp'),
+    ('sip:room@[2001:db8::1]', 'sip:x@[2001:db8::1]:5080', 'sip:x@[2001:db8::1]:5080'), ('sip:room@192.0.2.9', None, 'sip:room@192.0.2.9')])
+def test_name_of_the_conference_that_calls(world, conference, identity, contact, expected):
+    """A machine is found by its contact: its From has no port."""
+    invitation, session = world.incoming(headers={'Contact': FOCUS})
+    invitation.remote_identity = FrozenToHeader(FrozenSIPURI.parse(identity))
+    invitation.remote_contact_header = None if contact is None else FrozenContactHeader(FrozenSIPURI.parse(contact))
+    session.accept(session.proposed_streams)
+    invitation.change('connected', 'remote', headers={})
+    assert str(conference.Subscription.made[0].arguments[0]) == expected
+
+
+def test_name_of_the_conference_that_is_called(world, conference):
+    """With its port, which is not in the To of messages."""
+    session = Session(world.account)
+    session.connect(ToHeader(SIPURI('192.0.2.9', user='room', port=5080, parameters={'transport': 'tcp'}, headers={'Subject': 'x'})), [world.route()], [world.Stream()])
+    session.remote_focus = True
+    world.invitation.peer_answers()
+    assert str(conference.Subscription.made[0].arguments[0]) == 'sip:room@192.0.2.9:5080;transport=tcp'
