@@ -20,6 +20,7 @@ from sipsimple.demo.__main__ import parse
 from sipsimple.demo.machine import ProcessorWait
 from sipsimple.demo.process import AgentProcess, DemoError
 from tests.support.child import environment
+from tests.support.sdk import SDK
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60          # seconds
@@ -311,6 +312,46 @@ def test_example_that_answers(tmp_path):
     rate, samples = sound.read_wave(recording)
     sound.write_wave(tmp_path / 'rest.wav', rate, samples[rate * 2:])       # it begins with silence
     assert sound.compare(speech, tmp_path / 'rest.wav').good
+
+
+def test_example_that_hosts_a_conference(tmp_path):
+    """Alice calls it and has bob called; both hear of that and each other; bob is thrown out again."""
+    plain = {'accounts': {'bonjour': {'rtp.encryption.enabled': False}}}
+    notes = [(523.0, 0.3), (659.0, 0.3), (784.0, 0.3), (1047.0, 0.3)]
+    sound.make_melody(tmp_path / 'notes.wav', notes)
+    focus = example('conference.py')
+    try:
+        with SDK('alice') as alice, SDK('bob') as bob:
+            alice.start(**plain)
+            bob.start(**plain)
+            bob.do('answer', steps=['accept'])
+            target = focus.stdout.readline().split()[1]
+            alice.do('connect', session='out', account='bonjour', uri=target)
+            alice.wait('SIPSessionDidStart', 'out', unless='SIPSessionDidFail')
+            alice.wait('SIPSessionGotConferenceInfo', 'out')
+            uri = f'sip:{bob.get("bonjour", "contact.username")}@127.0.0.1:{bob.ports["udp"]}'
+            alice.call('out/conference', 'add_participant', uri)
+            assert alice.wait('SIPConferenceDidAddParticipant', 'out', unless='SIPConferenceDidNotAddParticipant').participant == uri
+            bob.wait('SIPSessionDidStart', 'in1')
+            for participant in (alice, bob):
+                participant.wait('SIPSessionGotConferenceInfo')
+            bob.do('record', recorder='recorder', session='in1', filename=str(tmp_path / 'heard.wav'))
+            alice.do('play', player='player', session='out', filename=str(tmp_path / 'notes.wav'))
+            alice.wait('WavePlayerDidEnd')
+            bob.do('sleep', seconds=0.5)                # what is on its way
+            bob.do('stop_record', recorder='recorder')
+            assert sound.hear_notes(tmp_path / 'heard.wav') == [frequency for frequency, _ in notes]
+            alice.call('out/conference', 'remove_participant', uri)
+            assert bob.wait('SIPSessionDidEnd', 'in1').originator == 'remote'
+            alice.wait('SIPConferenceDidRemoveParticipant', 'out')
+            alice.call('out/conference', 'remove_participant', uri)
+            assert alice.wait('SIPConferenceDidNotRemoveParticipant', 'out').code == 404
+            alice.do('end_sessions')
+        status, output = finish(focus)
+        assert (status, output) == (0, '')
+    finally:
+        with contextlib.suppress(OSError):
+            focus.kill()
 
 
 def test_example_that_mixes(tmp_path):

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sipsimple.core import FrozenContactHeader, FrozenSIPURI, FrozenToHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import ContentType, FrozenContactHeader, FrozenSIPURI, FrozenToHeader, SIPCoreError, SIPURI, ToHeader
 from sipsimple.lookup import DNSLookupError
+from sipsimple.payloads.conference import Conference
 from sipsimple.session import ConferenceHandler, Session, active
 from sipsimple.session.participants import PARTICIPANT_TRANSITIONS, ParticipantInput, ParticipantState
 from tests.support.event_fakes import FakeReferral, FakeSubscription
@@ -365,3 +366,54 @@ def test_name_of_the_conference_that_is_called(world, conference):
     session.remote_focus = True
     world.invitation.peer_answers()
     assert str(conference.Subscription.made[0].arguments[0]) == 'sip:room@192.0.2.9:5080;transport=tcp'
+
+
+# ---- the state of the conference -------------------------------------------------------------------------------------
+
+
+def document(version=1, state='full', user='bob'):
+    description = '<conference-description><subject>Lunch</subject></conference-description>' if state == 'full' else ''
+    return (f'<conference-info xmlns="urn:ietf:params:xml:ns:conference-info" entity="sip:you@example.com" state="{state}" version="{version}">{description}'
+            f'<users><user entity="sip:{user}@example.com"/></users></conference-info>').encode()
+
+
+def infos(world):
+    return [data.conference_info for name, data in world.conference_events if name == 'SIPSessionGotConferenceInfo']
+
+
+def test_documents(world, conference, called):
+    subscription, = conference.Subscription.made
+    subscription.tell(document(1))                          # before the answer to the SUBSCRIBE
+    subscription.accepted_by_peer()
+    subscription.tell(document(2, 'partial', 'carol'))
+    first, second = infos(world)
+    assert isinstance(first, Conference) and (first.version, first.state, str(first.conference_description.subject)) == (1, 'full', 'Lunch')
+    assert (second.version, second.state, [user.entity for user in second.users]) == (2, 'partial', ['sip:carol@example.com'])
+    assert subscription.sent == ['subscribe']
+
+
+@pytest.mark.parametrize('body, content_type', [
+    (None, None), (b'', 'application/conference-info+xml'), (b'<conference-info', 'application/conference-info+xml'), (b'<other/>', 'application/conference-info+xml'),
+    (document(), 'text/plain'), (document(), None), (document()[:-20], 'application/conference-info+xml'), (b'\xff\xfe', 'application/conference-info+xml')])
+def test_what_is_no_document_is_ignored(world, conference, called, body, content_type):
+    subscription, = conference.Subscription.made
+    subscription.accepted_by_peer()
+    subscription.tell(body, content_type)
+    assert world.conference_events == [] and called.state == 'connected'
+    subscription.tell(document(), ContentType('Application/Conference-Info+XML'))
+    assert len(infos(world)) == 1
+
+
+def test_gap_in_the_documents(world, conference, called):
+    """The whole state is asked for when changes are missing: RFC 4575 section 4.6."""
+    subscription, = conference.Subscription.made
+    subscription.accepted_by_peer()
+    for version, state, asked in ((5, 'full', 1), (6, 'partial', 1), (9, 'partial', 2), (10, 'full', 2), (20, 'full', 2), (21, 'partial', 2)):
+        subscription.tell(document(version, state))
+        assert subscription.sent.count('subscribe') == asked
+    subscription.ended_by_peer(reason='deactivated')
+    world.advance(0)
+    subscription = conference.Subscription.made[-1]
+    subscription.accepted_by_peer()
+    subscription.tell(document(3, 'partial'))               # the first one: what it changes is not known
+    assert subscription.sent.count('subscribe') == 2 and len(infos(world)) == 7
