@@ -281,3 +281,43 @@ for _ in range(6):
 def test_stop_amid_calls_of_other_threads():
     """Whatever send() has accepted ends once; nothing is used after its end."""
     assert run(AMID_CALLS) == ''
+
+
+AMID_TIMERS = '''
+import threading
+from sipsimple.core import Engine, PJSIPError, _timers
+from tests.support.engine import Seen, wait_until
+
+seen = Seen()
+engine = Engine()
+kept = []
+
+def work():
+    try:
+        while True:
+            timer = _timers.call_later(1000, print)
+            kept.append(timer)
+            _timers.call_later(1000, print).cancel()
+    except PJSIPError:
+        pass
+
+for _ in range(20):
+    engine.start(udp_port=0, ip_address='127.0.0.1')
+    seen.wait('SIPEngineDidStart')
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    assert wait_until(lambda: len(kept) >= 40), kept
+    engine.stop()
+    for thread in threads:
+        thread.join()
+    for timer in kept:                  # as those do who are told of the end
+        timer.cancel()
+    kept.clear()
+    assert engine.join(30), 'the engine does not end'
+'''
+
+
+def test_stop_amid_timers_of_other_threads():
+    """None is started in what is being taken down, or asked of it."""
+    assert run(AMID_TIMERS) == ''

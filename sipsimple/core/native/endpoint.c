@@ -95,6 +95,7 @@ pj_status_t ss_engine_start(const char **failed_step)
         return status;
     __atomic_store_n(&endpoint, created, __ATOMIC_RELEASE);
     ss_objects_open();
+    ss_timers_open();
     for (unsigned i = 0; i < PJ_ARRAY_SIZE(steps); i++) {
         *failed_step = steps[i].name;
         status = steps[i].function(created);

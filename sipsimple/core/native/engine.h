@@ -102,6 +102,7 @@ pj_status_t ss_set_credentials(pjsip_auth_clt_sess *session, const ss_credential
 #define SS_EV_TIMER 50                  /* id */
 pj_status_t ss_timer_start(uint64_t id, unsigned milliseconds);
 void ss_timer_cancel(uint64_t id);
+void ss_timers_open(void);
 void ss_timers_stop(void);
 
 /* ---- nat.c ---------------------------------------------------------------------------------------------------- */
