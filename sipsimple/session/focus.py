@@ -150,7 +150,7 @@ class ConferenceHandler:
         if problem is not None:
             self._post_failure(method, participant, 0, problem)
             return
-        request = ParticipantRequest(self._session.account, self._target(), participant, method, _transports(), self, self._session.scheduler)
+        request = ParticipantRequest(self._session.account, self._target(), participant, method, self, self._session.scheduler)
         self._requests[request] = None
         request.start()
 

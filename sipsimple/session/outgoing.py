@@ -111,6 +111,7 @@ async def _turn_to_next(session: Session, request: ConnectRequest, targets: redi
         if isinstance(cause, Disconnected):
             ending.invite_refused(session, cause.data)
         request.target, request.routes = target, routes
+        session._callee = target
         return
     raise cause
 

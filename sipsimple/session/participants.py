@@ -15,12 +15,13 @@ from typing import Any, Protocol
 from zope.interface import implementer
 
 from sipsimple.account.leaving import leave
-from sipsimple.account.routes import find_routes, own_headers
+from sipsimple.account.routes import own_headers
 from sipsimple.core import Referral, ReferToHeader, Route, SIPCoreError, SIPURI, ToHeader
 from sipsimple.core.messages import parse_sipfrag
 from sipsimple.lookup import DNSLookupError
 from sipsimple.notification import IObserver, Notification, NotificationCenter
 from sipsimple.session.inputs import Scheduler, Timer
+from sipsimple.session.routing import find_routes
 from sipsimple.statemachine import InvalidTransition, StateMachine
 from sipsimple.threading.green import call_in_green_thread
 
@@ -97,16 +98,13 @@ class ParticipantRequest:
         focus: URI of the conference.
         participant: who is to be invited or thrown out.
         method: 'INVITE' or 'BYE'.
-        transports: the transports that may be used, in order of preference.
     """
 
-    def __init__(self, account: Any, focus: SIPURI, participant: SIPURI, method: str, transports: list[str], listener: Listener,
-                 scheduler: Scheduler) -> None:
+    def __init__(self, account: Any, focus: SIPURI, participant: SIPURI, method: str, listener: Listener, scheduler: Scheduler) -> None:
         self.participant = participant
         self.method = method
         self._account = account
         self._focus = focus
-        self._transports = transports
         self._listener = listener
         self._scheduler = scheduler
         self._machine: StateMachine[ParticipantState | None, ParticipantInput] = StateMachine(PARTICIPANT_TRANSITIONS, None)
@@ -148,7 +146,7 @@ class ParticipantRequest:
         then: Callable[..., object] = self._found
         arguments: tuple[Any, ...]
         try:
-            arguments = (find_routes(self._account, self._focus, self._transports),)
+            arguments = (find_routes(self._account, self._focus),)
         except DNSLookupError as error:
             then, arguments = self.fail, (0, f'DNS lookup failed: {error}')
         except Exception as error:

@@ -492,7 +492,7 @@ def lookup(world, monkeypatch):
     import sipsimple.session.routing as routing
     import sipsimple.session.transferee as transferee
     lookup = Lookup([world.route()])
-    monkeypatch.setattr(routing, 'DNSLookup', lookup)
+    monkeypatch.setattr('sipsimple.account.routes.DNSLookup', lookup)
     monkeypatch.setattr(transferee, 'AudioStream', world.Stream)
     monkeypatch.setattr(transferee, '_look_up', transferee._look_up.__wrapped__)
     look_up = routing._look_up.__wrapped__

@@ -21,8 +21,8 @@ def conference(world, monkeypatch):
     """The fakes below the handler, and what routes there are."""
     conference = SimpleNamespace(routes=[world.route()], error=None, looked_up=[], Referral=FakeReferral.fresh(), Subscription=FakeSubscription.fresh())
 
-    def find_routes(account, target, transports):
-        conference.looked_up.append((str(target), transports))
+    def find_routes(account, target, *transports):
+        conference.looked_up.append((str(target), *transports))
         if conference.error is not None:
             raise conference.error
         return conference.routes
