@@ -132,7 +132,7 @@ class ConferenceHandler:
         """A change of something that we have not heard of: ask for the whole (RFC 4575 section 4.6)."""
         version, last = info.version, self._version
         self._version = version
-        if info.state == 'partial' and version is not None and (last is None or version > last + 1) and self._subscriber is not None:
+        if info.state == 'partial' and version is not None and (last is None or version != last + 1) and self._subscriber is not None:
             self._subscriber.refresh()
 
     # ---- participants ------------------------------------------------------------------------------------------
