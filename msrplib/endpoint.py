@@ -227,6 +227,7 @@ class Endpoint:
         state: a `State`.
         sender: writes; its sizes may be changed.
         reports: whether success reports are made here.
+        on_checked: called with each request's error, or None: whether it is for this session.
     """
 
     def __init__(self, local_uri: URI, relays: Iterable[URI] = (), *, accept: Accept | None = None, accept_types: Iterable[str] = ('*',),
@@ -239,6 +240,7 @@ class Endpoint:
         self.methods = set(methods)
         self.sessmatch = sessmatch
         self.reports = True
+        self.on_checked: Callable[[MSRPTransactionError | None], object] | None = None
         self.state = State.CONNECTED
         self.parser = Parser(limits)
         self.reassembler = Reassembler(self._accepted, reassembly)
@@ -307,10 +309,14 @@ class Endpoint:
     def request(self, method: str, headers: Iterable[MSRPHeader] = (), context: object = None, to_path: str | None = None) -> str:
         """Send a request without a body and return its transaction id; RequestAnswered follows with the `context`."""
         identity, data = encode_request(method, self.sender.to_path if to_path is None else to_path, str(self.local_uri), headers)
-        self.transactions.begin(identity, _Request(context))
-        self._arm.append(identity)
+        self.expect(identity, context)
         self.sender.put(data)
         return identity
+
+    def expect(self, transaction_id: str, context: object) -> None:
+        """A request made elsewhere is put into `sender`: RequestAnswered follows with the `context`."""
+        self.transactions.begin(transaction_id, _Request(context))
+        self._arm.append(transaction_id)
 
     def respond(self, chunk: MSRPData, code: int, comment: str | None = None, headers: Iterable[MSRPHeader] = ()) -> None:
         """Answer a request, if it wants that answer. A malformed one cannot be answered."""
@@ -450,13 +456,23 @@ class Endpoint:
                 self._whole(chunk)
         self._body, self._refused = None, False
 
-    def _check(self, chunk: MSRPData) -> None:
+    def check(self, chunk: MSRPData) -> None:
         """Whether a request is for this session.
 
         Raises:
             MSRPBadRequest: it is malformed.
             MSRPNoSuchSessionError: it is not.
         """
+        try:
+            self._check(chunk)
+        except MSRPTransactionError as error:
+            if self.on_checked is not None:
+                self.on_checked(error)
+            raise
+        if self.on_checked is not None:
+            self.on_checked(None)
+
+    def _check(self, chunk: MSRPData) -> None:
         if chunk.problem is not None:
             raise MSRPBadRequest(chunk.problem)
         to_text, from_text = chunk.header_text('To-Path'), chunk.header_text('From-Path')
@@ -488,7 +504,7 @@ class Endpoint:
     def _send_begins(self, chunk: MSRPData) -> IncomingMessage | None:
         """A chunk of a SEND; None if it needs nothing more."""
         try:
-            self._check(chunk)
+            self.check(chunk)
             if chunk.content_type is None:
                 if not chunk.message_id:
                     raise MSRPBadRequest('No Message-ID')
@@ -533,7 +549,7 @@ class Endpoint:
     def _other(self, chunk: MSRPData) -> None:
         """A request that is not SEND."""
         try:
-            self._check(chunk)
+            self.check(chunk)
             if chunk.method == 'REPORT':
                 self._report(chunk)
             elif chunk.method in self.methods:
