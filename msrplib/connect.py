@@ -534,7 +534,8 @@ class RelayConnection(ConnectBase):
     def prepare(self, local_uri: URI | None = None) -> Deferred[list[URI]]:
         """Connect to the relays and authenticate; the result is the path through them."""
         first = self.relays[0]
-        self.local_uri = local_uri or URI(local_address(), first.use_tls)
+        uri = local_uri or URI(local_address(), first.use_tls)
+        self.local_uri = uri if uri.port else uri.copy(port=DEFAULT_PORT)
         return self._begin(self._prepare(first))
 
     @inlineCallbacks
@@ -571,6 +572,7 @@ class RelayConnection(ConnectBase):
         to_path = ' '.join(map(str, [*used, relay.uri]))
         expires = self.expires
         authorization: list[MSRPHeader] = []
+        proof = ''
         changed = challenged = False
         while True:
             answer: RequestAnswered = yield transport.request('AUTH', [*authorization, ExpiresHeader(expires)], to_path)
@@ -583,8 +585,9 @@ class RelayConnection(ConnectBase):
                 challenge = choose_challenge(parse_challenges(response.header_text('WWW-Authenticate') or ''))
                 if challenge is None:
                     raise MSRPRelayAuthError('The Challenge Cannot Be Answered', 401)
-                values, _ = process_www_authenticate(relay.username, relay.password, 'AUTH', str(relay.uri), **dict(challenge))
-                authorization = [AuthorizationHeader(values)]
+                values, proof = process_www_authenticate(relay.username, relay.password, 'AUTH', str(relay.uri), **dict(challenge))
+                # RFC 4976 leaves the uri out, as it is that of the request; there are relays that do not find it there.
+                authorization = [AuthorizationHeader({**values, 'uri': str(relay.uri)})]
                 challenged = True
             elif answer.code == 423 and not changed:
                 # It wants to keep us for a shorter or a longer time.
@@ -594,6 +597,9 @@ class RelayConnection(ConnectBase):
                 expires, changed, challenged, authorization = limits[0], True, False, []
             else:
                 raise MSRPRelayAuthError(answer.comment, answer.code)
+        shown = response.headers['Authentication-Info'].decoded.get('rspauth') if 'Authentication-Info' in response.headers else None
+        if shown is not None and shown.lower() != proof:
+            raise MSRPRelayAuthError('The Relay Does Not Know The Password', 200)
         if 'Use-Path' not in response.headers:
             raise MSRPRelayAuthError('No Use-Path', 200)
         path = list(response.headers['Use-Path'].decoded)

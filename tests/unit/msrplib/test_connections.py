@@ -169,8 +169,21 @@ def test_connecting_fails():
         with pytest.raises(ConnectionRefusedError):
             yield connector.complete([URI('127.0.0.1', False, port=port)])
         with socket.create_server(('127.0.0.1', 0)) as silent:
-            connector = DirectConnector(timeout=0.2)
+            connector = DirectConnector()
             yield connector.prepare(local())
+            make = connector._make
+
+            def hurried(uri):
+                """The time is short once we are connected, which may take its own."""
+                transport = make(uri)
+                bind = transport.bind
+
+                def bind_soon(path):
+                    connector.timeout = 0.2
+                    return bind(path)
+                transport.bind = bind_soon
+                return transport
+            connector._make = hurried
             with pytest.raises(MSRPBindSessionTimeout):
                 yield connector.complete([URI('127.0.0.1', False, port=silent.getsockname()[1])])
             assert connector.remote_endpoint == f'tcp:127.0.0.1:{silent.getsockname()[1]}'

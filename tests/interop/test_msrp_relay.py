@@ -1,0 +1,130 @@
+"""Sessions through Kamailio's MSRP relay: AUTH, one and two relays, plain and TLS, in both directions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+from twisted.internet.defer import DeferredList
+
+from msrplib.chunking import OutgoingMessage
+from msrplib.connect import DirectAcceptor, DirectConnector, MSRPRelaySettings, RelayConnection
+from msrplib.endpoint import MessageFailed, MessageReceived
+from msrplib.errors import MSRPNoSuchSessionError, MSRPRelayAuthError
+from msrplib.tls import X509Credentials
+from tests.support.lab import Lab, lab_fixture
+from tests.support.msrp import Side, in_reactor, local
+
+pytestmark = pytest.mark.interop
+relay_lab = lab_fixture('msrp')
+second_lab = lab_fixture('msrp')
+
+TLS = pytest.mark.parametrize('use_tls', [False, True], ids=['tcp', 'tls'])
+
+
+def settings(lab: Lab, user: str, use_tls: bool, password: str | None = None) -> MSRPRelaySettings:
+    return MSRPRelaySettings('lab.test', user, f'{user}-pw' if password is None else password, '127.0.0.1', lab.port('MSRPS' if use_tls else 'MSRP'), use_tls,
+                             X509Credentials(trusted=lab.certs / 'ca.pem'))
+
+
+def uri(lab: Lab, use_tls: bool):
+    """Ours: with TLS, the lab's certificate for this host."""
+    return local(use_tls, credentials=X509Credentials(lab.certs / 'server.pem', lab.certs / 'server.key', trusted=lab.certs / 'ca.pem'))
+
+
+def meet(passive, active, passive_uri, active_uri):
+    """Bring two connectors together; use with `yield from`."""
+    theirs = yield passive.prepare(passive_uri)
+    ours = yield active.prepare(active_uri)
+    results = yield DeferredList([active.complete(theirs), passive.complete(ours)], consumeErrors=True)
+    for good, result in results:
+        if not good:
+            raise result.value
+    return Side(results[0][1]), Side(results[1][1])
+
+
+def talk(left, right):
+    """Short messages and a big one each way, all with reports; use with `yield from`."""
+    for one, other in ((left, right), (right, left)):
+        texts = [OutgoingMessage('text/plain', b'%d' % number, success_report='yes') for number in range(20)]
+        body = os.urandom(1_000_000)
+        big = OutgoingMessage('application/octet-stream', body, success_report='yes')
+        for message in (*texts, big):
+            one.session.send(message)
+        yield one.done(*texts, big)
+        assert one.of(MessageFailed) == [] and all(message.delivered for message in (*texts, big))
+        received = [event.message for event in other.of(MessageReceived)]
+        assert [message.data for message in received if message.content_type == 'text/plain'] == [b'%d' % number for number in range(20)]
+        assert [hashlib.sha256(message.data).digest() for message in received if message.content_type != 'text/plain'] == [hashlib.sha256(body).digest()]
+    for side in (left, right):
+        yield side.session.shutdown()
+
+
+@TLS
+def test_we_are_behind_a_relay_and_the_peer_connects_to_it(relay_lab, use_tls):
+    def run():
+        ours = RelayConnection(settings(relay_lab, 'alice', use_tls), 'passive')
+        left, right = yield from meet(ours, DirectConnector(chunk_size=10_000), uri(relay_lab, use_tls), uri(relay_lab, use_tls))
+        assert len(right.transport.full_local_path) == 2 and ours.remote_endpoint.startswith('tls:' if use_tls else 'tcp:')
+        yield from talk(left, right)
+        yield ours.cleanup()
+    in_reactor(run)
+
+
+@TLS
+def test_we_are_behind_a_relay_and_it_connects_to_the_peer(relay_lab, use_tls):
+    def run():
+        ours = RelayConnection(settings(relay_lab, 'bob', use_tls), 'active')
+        peer = DirectAcceptor(chunk_size=10_000)
+        left, right = yield from meet(peer, ours, uri(relay_lab, use_tls), uri(relay_lab, use_tls))
+        yield from talk(left, right)
+        yield ours.cleanup()
+    in_reactor(run)
+
+
+@TLS
+def test_both_are_behind_relays(relay_lab, second_lab, use_tls):
+    def run():
+        ours, theirs = RelayConnection(settings(relay_lab, 'alice', use_tls), 'active'), RelayConnection(settings(second_lab, 'bob', use_tls), 'passive')
+        left, right = yield from meet(theirs, ours, uri(second_lab, use_tls), uri(relay_lab, use_tls))
+        assert len(left.transport.full_remote_path) == 3
+        yield from talk(left, right)
+        yield ours.cleanup()
+        yield theirs.cleanup()
+    in_reactor(run)
+
+
+def test_a_wrong_password(relay_lab):
+    def run():
+        for user, password in (('alice', 'wrong'), ('nobody', 'nothing')):
+            connection = RelayConnection(settings(relay_lab, user, True, password), 'passive')
+            with pytest.raises(MSRPRelayAuthError) as caught:
+                yield connection.prepare(uri(relay_lab, True))
+            assert caught.value.code == 401
+            yield connection.cleanup()
+    in_reactor(run)
+
+
+def test_the_relay_keeps_us_as_long_as_it_likes(relay_lab):
+    """It takes 60 to 3600 seconds, and says so."""
+    def run():
+        for wanted, granted in ((5, 60), (10_000, 3600)):
+            connection = RelayConnection(settings(relay_lab, 'carol', False), 'passive', expires=wanted)
+            yield connection.prepare(uri(relay_lab, False))
+            assert abs(connection._renewal.getTime() - connection._reactor.seconds() - granted * 0.8) < 10
+            yield connection.cleanup()
+            assert connection._renewal is None or not connection._renewal.active()
+    in_reactor(run)
+
+
+def test_a_session_the_relay_does_not_know(relay_lab):
+    def run():
+        ours = RelayConnection(settings(relay_lab, 'alice', False), 'passive')
+        path = yield ours.prepare(uri(relay_lab, False))
+        peer = DirectConnector()
+        yield peer.prepare(local())
+        with pytest.raises(MSRPNoSuchSessionError):
+            yield peer.complete([path[0].copy(session_id='unknown'), path[1]])
+        yield ours.cleanup()
+    in_reactor(run)
