@@ -160,35 +160,42 @@ class Keyword(str):
 
 _ESCAPES = re.compile(r'(?:%[0-9A-Fa-f]{2})+')
 _STRAY_PERCENT = re.compile(r'%(?![0-9A-Fa-f]{2})')
-_HEX = re.compile(r'[0-9A-Fa-f]{2}')
+# Written by programs that escape everything: even the colon of the scheme.
+_WHOLLY_ESCAPED = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*%3[Aa]')
+_RESERVED = frozenset("%:/?#[]@!$&'()*+,;=")
 
 
-def _unescape(match: re.Match[str]) -> str:
-    """The characters of escapes; what is no UTF-8, a control character, or would look like another escape stays escaped."""
+def _unescape(match: re.Match[str], keep: frozenset[str] = _RESERVED) -> str:
+    """The characters of escapes; what is no UTF-8, a control character, or means something else when it is not escaped stays."""
     escaped = match[0]
     try:
         text = bytes.fromhex(escaped.replace('%', '')).decode('utf-8')
     except UnicodeDecodeError:
         return escaped
-    rest = match.string[match.end():match.end() + 2]
-    made = ''
-    for index, character in enumerate(text):
-        if character < ' ' or character == '\x7f' or (character == '%' and _HEX.match((text[index + 1:] + rest)[:2])):
-            made += f'%{ord(character):02X}'
-        else:
-            made += character
-    return made
+    return ''.join(f'%{ord(character):02X}' if character < ' ' or character == '\x7f' or character in keep else character for character in text)
+
+
+def _unescape_all(match: re.Match[str]) -> str:
+    return _unescape(match, frozenset('%'))
 
 
 class AnyURI(str):
-    """A URI or IRI, with its percent escapes resolved; in documents what URIs must not have is escaped, and nothing else."""
+    """A URI or IRI, its percent escapes resolved as far as that does not change what it means.
+
+    In documents what URIs must not have is escaped, and nothing else. A URI that is escaped as a whole (`sip%3Aalice%40example.com`) is read as what was meant.
+    """
 
     __slots__ = ()
 
+    def __new__(cls, value: Any) -> Self:
+        text = str(value)
+        if '%' in text:
+            text = _ESCAPES.sub(_unescape_all if _WHOLLY_ESCAPED.match(text) else _unescape, text)
+        return super().__new__(cls, text)
+
     @classmethod
     def __xmlparse__(cls, text: str) -> Self:
-        text = text.strip()
-        return cls(_ESCAPES.sub(_unescape, text) if '%' in text else text)
+        return cls(text.strip())
 
     def __xmlbuild__(self) -> str:
         # Reserved and unreserved characters of RFC 3986; a percent sign that begins an escape is one.

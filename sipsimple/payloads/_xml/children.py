@@ -39,7 +39,8 @@ class XMLElementChild(Child):
 
     def load(self, obj: XMLElement) -> XMLElement | None:
         child = None
-        node = obj._child_nodes().get(self.type.qname)
+        nodes = obj._nodes
+        node = (obj._child_nodes() if nodes is None else nodes).get(self.type.qname)
         if node is not None:
             try:
                 child = self.type.from_element(node, obj._document)
@@ -51,13 +52,11 @@ class XMLElementChild(Child):
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
             return self
-        try:
-            return obj._children[self.name]
-        except KeyError:
-            return self.load(obj)
+        child = obj._children.get(self.name, self)
+        return self.load(obj) if child is self else child
 
     def __set__(self, obj: Any, value: Any) -> None:
-        if value is None:
+        if value is None or (value is False and self.type._xml_is_flag):
             self.__delete__(obj)
             return
         if not isinstance(value, self.type):
@@ -89,11 +88,12 @@ class _Choice(Child):
         self.onset = onset
         self.ondel = ondel
         self._extensions: tuple[Any, ...] = ()
+        self._kinds = {kind.qname: kind for kind in reversed(self.types)}
 
     def kind_of(self, qname: Any, document: Any) -> type[XMLElement] | None:
-        for kind in (*self.types, *self._extensions):
-            if kind.qname == qname:
-                return kind     # type: ignore[no-any-return]
+        kind = self._kinds.get(qname)
+        if kind is not None:
+            return kind     # type: ignore[no-any-return]
         if self.extension_type is not None and document is not None:
             kind = document.get_element(qname)
             if kind is not None and issubclass(kind, self.extension_type):
@@ -114,6 +114,7 @@ class _Choice(Child):
         if type in self.types or type in self._extensions:
             raise ValueError(f'{self.name} has {type.__name__} already')
         self._extensions += (type,)
+        self._kinds[type.qname] = type
 
     def unregister_extension(self, type: type[XMLElement]) -> None:
         """Take back `register_extension`.
@@ -124,6 +125,7 @@ class _Choice(Child):
         if type not in self._extensions:
             raise ValueError(f'{self.name} has no extension {type.__name__}')
         self._extensions = tuple(kind for kind in self._extensions if kind is not type)
+        self._kinds = {kind.qname: kind for kind in reversed((*self.types, *self._extensions))}
 
     def _encode(self, value: Any) -> XMLElement:
         """The element for a value that is set."""

@@ -190,8 +190,9 @@ class XMLDocument(metaclass=XMLDocumentType):
         if cls.root_element is None or not isinstance(root, cls.root_element):
             expected = 'nothing' if cls.root_element is None else cls.root_element.__name__
             raise TypeError(f'the root of a {cls.__name__} is {expected}, not {type(root).__name__}')
-        node = root.to_element()
+        node = root.element
         if root._is_changed():
+            root.to_element()
             foreign = [prefix for prefix, namespace in node.nsmap.items() if prefix and namespace not in cls._prefix_of]
             top = {prefix: namespace for prefix, namespace in cls._prefixes.items() if prefix or not node.prefix}
             etree.cleanup_namespaces(node, top_nsmap=top, keep_ns_prefixes=foreign)

@@ -10,7 +10,7 @@ checked, when they are asked for; an invalid one counts as not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -64,10 +64,9 @@ class Child:
 
     def get(self, obj: XMLElement) -> XMLElement | None:
         """The object of the child, or None."""
-        try:
-            return obj._children[self.name]
-        except KeyError:
-            return self.load(obj)
+        child: Any = obj._children.get(self.name, self)
+        found: XMLElement | None = self.load(obj) if child is self else child
+        return found
 
     def put(self, obj: XMLElement, child: XMLElement | None) -> None:
         """Replace the node of the child."""
@@ -124,6 +123,7 @@ class XMLElementType(type):
         cls._xml_children = children
         cls._xml_id = ids[0] if ids else None
         cls._xml_reads = tuple((item.name, item.xmlname, None if item.type is str else item.parse, item.required) for item in attributes.values())
+        cls._xml_musts = tuple(item.name for item in attributes.values() if item.required)
         cls._xml_needs = tuple(child for child in children.values() if child.required)
         cls._xml_checks = 'check_validity' in {name for kind in cls.__mro__[:-1] if not vars(kind).get('_xml_is_base') for name in vars(kind)}
         cls._xml_compares = (tuple((name, item.default) for name, item in attributes.items() if item.test_equal),
@@ -141,6 +141,7 @@ class XMLElement(metaclass=XMLElementType):
 
     _xml_is_base: ClassVar[bool] = True
     _xml_is_root: ClassVar[bool] = False
+    _xml_is_flag: ClassVar[bool] = False
     _xml_tag: ClassVar[str | None] = None
     _xml_namespace: ClassVar[str | None] = None
     _xml_document: ClassVar[Any] = None
@@ -211,9 +212,9 @@ class XMLElement(metaclass=XMLElementType):
             ValidationError: it is not.
         """
         kind = type(self)
-        for attribute in kind._xml_attributes.values():
-            if attribute.required and attribute.name not in self._values:
-                raise ValidationError(f'{attribute.name} of {kind.__name__} is missing')
+        for name in kind._xml_musts:
+            if name not in self._values:
+                raise ValidationError(f'{name} of {kind.__name__} is missing')
         for child in kind._xml_needs:
             if child.get(self) is None:
                 raise ValidationError(f'{child.name} of {kind.__name__} is missing')
@@ -224,19 +225,18 @@ class XMLElement(metaclass=XMLElementType):
         Raises:
             BuilderError: it is not.
         """
-        try:
-            self.check_validity()
-        except ValidationError as error:
-            raise BuilderError(str(error)) from error
+        if self._changed:
+            try:
+                self.check_validity()
+            except ValidationError as error:
+                raise BuilderError(str(error)) from error
         for child in self._made():
             child.to_element()
         return self.element
 
-    def _made(self) -> Iterator[XMLElement]:
+    def _made(self) -> Iterable[XMLElement]:
         """The descendants that are objects, one level."""
-        for child in self._children.values():
-            if child is not None:
-                yield child
+        return [child for child in self._children.values() if child is not None] if self._children else ()
 
     def _is_changed(self) -> bool:
         """Whether the tree differs from what was parsed; unlike `__dirty__` nobody can deny it."""

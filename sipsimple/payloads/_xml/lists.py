@@ -137,12 +137,9 @@ class XMLListElement(XMLElement):
             self._sorted = True
         return items.values()
 
-    def _made(self) -> Iterator[XMLElement]:
-        for child in self._children.values():
-            if child is not None:
-                yield child
-        if self._items:
-            yield from self._items.values()
+    def _made(self) -> Iterable[XMLElement]:
+        made = super()._made()
+        return [*made, *self._items.values()] if self._items else made
 
     def _object_of(self, node: Any) -> XMLElement | None:
         return self._load().get(node) or super()._object_of(node)

@@ -274,9 +274,12 @@ class XMLAnyURIElement(XMLSimpleElement):
 
 
 class XMLEmptyElement(XMLElement):
-    """An element that says something by being there."""
+    """An element that says something by being there. As a child it is set with True, and taken away with False or None."""
 
     _xml_is_base = True
+    _xml_is_flag = True
 
-    def __init__(self) -> None:
+    def __init__(self, value: object = True) -> None:
+        if value is not True:
+            raise TypeError(f'{type(self).__name__} has no value')
         super().__init__()

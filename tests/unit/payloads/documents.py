@@ -15,6 +15,9 @@ DATA = Path(__file__).parent / 'data'
 # First word of the file's name -> module and document type.
 TYPES = {
     'conference': ('conference', 'ConferenceDocument'),
+    'imdn': ('imdn', 'IMDNDocument'),
+    'iscomposing': ('iscomposing', 'IsComposingDocument'),
+    'pidf': ('pidf', 'PIDFDocument'),
 }
 
 
@@ -24,6 +27,8 @@ def names() -> list[str]:
 
 def load(name: str) -> tuple[type, bytes]:
     """The document type and the text of a file."""
+    for extension in ('caps', 'cipid', 'rpid'):     # they add to the classes of pidf
+        importlib.import_module(f'sipsimple.payloads.{extension}')
     module, document = TYPES[name.partition('-')[0].removesuffix('.xml')]
     return getattr(importlib.import_module(f'sipsimple.payloads.{module}'), document), (DATA / name).read_bytes()
 

@@ -101,7 +101,7 @@ def test_what_is_damaged_is_refused_or_read(name):
         for element in elements(root):
             repr(element), hash(element), str(element)
         root.toxml(validate=False)
-    assert time.process_time() - begin < 20
+    assert read and time.process_time() - begin < 20
 
 
 LAUGHS = '<!DOCTYPE r [<!ENTITY a "ha">' + ''.join(f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(12)) + ']>'
