@@ -72,9 +72,10 @@ PLACES = ['sipsimple.application.SIPApplication', 'sipsimple.core.Route', 'sipsi
           'sipsimple.core.Request', 'sipsimple.core.Message', 'sipsimple.core.Subscription', 'sipsimple.core.Publication',
           'sipsimple.core.Referral', 'sipsimple.core.AudioMixer', 'sipsimple.core.AudioTransport', 'sipsimple.core.RTPTransport',
           'sipsimple.core.WaveFile', 'sipsimple.core.RecordingWaveFile', 'sipsimple.core.FrozenSDPSession', 'sipsimple.core.SDPMediaStream',
-          'msrplib.protocol.MSRPData']
+          'msrplib.protocol.MSRPData', 'sipsimple.payloads.pidf.PIDF', 'sipsimple.payloads.conference.Conference', 'sipsimple.payloads.iscomposing.IsComposingDocument',
+          'sipsimple.payloads.cpim.CPIMMessage', 'sipsimple.payloads.cpim.ChatMessage', 'sipsimple.payloads.cpim.CPIMIdentity', 'sipsimple.payloads.cpim.ChatIdentity']
 LATER = ['sipsimple.streams.ChatStream', 'sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream', 'sipsimple.streams.MSRPStreamBase',
-         'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager', 'sipsimple.payloads.pidf']
+         'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager']
 
 
 def find(path):
