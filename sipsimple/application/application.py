@@ -303,16 +303,10 @@ class SIPApplication(metaclass=ApplicationMeta):
             'timeout': settings.tls.timeout,
         }
 
-    def _start_tls(self, keep_port: bool = False) -> None:
-        """Open (or close) the TLS transport as the settings say; a failure leaves the application without TLS.
-
-        Args:
-            keep_port: a port that was picked automatically stays, because others may know it.
-        """
+    def _start_tls(self) -> None:
+        """Open (or close) the TLS transport as the settings say; a failure leaves the application without TLS."""
         from sipsimple.core import SIPCoreError
         options = self._tls_options()
-        if keep_port and options and not options['port'] and self.engine.tls_port is not None:
-            options['port'] = self.engine.tls_port
         try:
             self.engine.set_tls_options(**options)
         except (SIPCoreError, ValueError) as error:

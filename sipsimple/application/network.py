@@ -1,4 +1,4 @@
-"""What the application does about the network: address changes, wake-up, nameservers, the type of the NAT."""
+"""What the application does about the network: address changes, wake-up, nameservers, the type of the NAT. `watch` is where it learns of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from sipsimple.application import watch
 from sipsimple.core import SIPCoreError
-from sipsimple.core.helpers import outgoing_ip_for
 from sipsimple.lookup import DNSManager
 from sipsimple.notification import IObserver, NotificationCenter, NotificationData, TimestampedNotificationData
 from sipsimple.threading import call_in_twisted_thread, reactor
@@ -24,28 +24,33 @@ __all__ = ['NetworkWatch']
 log = logging.getLogger('sipsimple.application')
 
 SETTLING_TIME = 5.0                     # seconds after a change before anything is done about it
+SETTLED_TIME = 1.0                      # the same when the system itself says that we have another address, and may use it
 NAT_RETRY = 60.0
 NAT_TEST_LIMIT = 30.0
-PROBE_ADDRESS = '192.0.2.1'             # RFC 5737; only the routing table is asked about it
 
 
 @implementer(IObserver)
 class NetworkWatch:
     """Turns SystemIPAddressDidChange, SystemDidWakeUpFromSleep and DNSNameserversDidChange into NetworkConditionsDidChange.
 
-    The first two are posted by the application or the system's watcher; after either everything settles for 5 seconds.
+    The first two are posted here when the system tells of such a thing, or by the application. After that everything settles: for 5 seconds, or for one
+    when it was the system that told of an address.
     """
 
     def __init__(self, application: SIPApplication) -> None:
         self.application = application
         self._timer: asyncio.TimerHandle | None = None
-        self._address: str | None = None
+        self._changed: set[str] = set()                     # what is to be told when it has settled
+        self._reconnect = False
+        self._addresses: tuple[str | None, ...] = ()
+        self._watches: list[watch.Watch] = []
         self._nat_round = 0
         self._nat_result: Event[Any] | None = None
 
     def start(self) -> None:
         """Note the present address, tell the engine the nameservers, and watch. Thread: the SDK thread, as for the other methods."""
-        self._address = outgoing_ip_for(PROBE_ADDRESS)
+        self._addresses = watch.default_addresses()
+        self._watches = watch.start(self._address_changed, self._woken_up, DNSManager().refresh)
         center = NotificationCenter()
         for name in ('SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep', 'SIPEngineDetectedNATType'):
             center.add_observer(self, name=name)
@@ -54,6 +59,9 @@ class NetworkWatch:
     def stop(self) -> None:
         """Watch no more; what a NAT detection finds from now on is ignored."""
         self._nat_round += 1
+        watches, self._watches = self._watches, []
+        for each in watches:
+            each.stop()
         center = NotificationCenter()
         for name in ('SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep', 'SIPEngineDetectedNATType'):
             center.discard_observer(self, name=name)
@@ -77,10 +85,24 @@ class NetworkWatch:
     def nameservers_changed(self) -> None:
         """Pass the new nameservers on, post NetworkConditionsDidChange (`changed`: ['dns']) and look for the NAT type again."""
         self._tell_nameservers()
-        self._post_changed(['dns'])
-        self.detect_nat_type()
+        if self._timer is not None:
+            self._changed.add('dns')            # another network has other nameservers: nobody is to act before it has settled
+        else:
+            self._post_changed(['dns'])
+            self.detect_nat_type()
 
     # ---- addresses ---------------------------------------------------------------------------------------------
+
+    def _address_changed(self, old: str | None, new: str | None) -> None:
+        log.info('the address of this host was %s and is %s', old, new)
+        self._settle(SETTLED_TIME if new is not None else SETTLING_TIME)
+        self._changed.add('ip')
+        NotificationCenter().post_notification('SystemIPAddressDidChange', sender=self.application, data=TimestampedNotificationData(
+            old_ip_address=old, new_ip_address=new))
+
+    def _woken_up(self) -> None:
+        log.info('the system has slept')
+        NotificationCenter().post_notification('SystemDidWakeUpFromSleep', sender=self.application, data=TimestampedNotificationData())
 
     def handle_notification(self, notification: Notification) -> None:
         call_in_twisted_thread(self._handle, notification.name, notification.data)
@@ -89,26 +111,34 @@ class NetworkWatch:
         if name == 'SIPEngineDetectedNATType':
             if self._nat_result is not None and data.user_data is self._nat_result and not self._nat_result.ready():
                 self._nat_result.send(data)
-        elif self._timer is None:
-            self._timer = reactor.call_later(SETTLING_TIME, self._settled)
+            return
+        if name == 'SystemDidWakeUpFromSleep':
+            self._reconnect = True
+        self._settle(SETTLING_TIME)
+
+    def _settle(self, seconds: float) -> None:
+        """Look at the network in so many seconds, unless that is to be done sooner."""
+        if self._timer is not None and self._timer.when() <= reactor.get_loop().time() + seconds:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = reactor.call_later(seconds, self._settled)
 
     def _settled(self) -> None:
         self._timer = None
+        changed, self._changed = self._changed, set()
+        reconnect, self._reconnect = self._reconnect, False
         if not self.application.running:
             return
-        engine = self.application.engine
-        address = outgoing_ip_for(PROBE_ADDRESS)
-        changed = ['ip'] if address != self._address else []
-        self._address = address
+        addresses = watch.default_addresses()
+        if addresses != self._addresses:
+            changed.add('ip')
+        self._addresses = addresses
         try:
-            if engine.tcp_port is not None:
-                port = engine.tcp_port
-                engine.set_tcp_port(None)
-                engine.set_tcp_port(port)
-            self.application._start_tls(keep_port=True)
-        except (SIPCoreError, ValueError):
-            log.exception('a transport could not be restarted')
-        self._post_changed(changed)
+            self.application.engine.update_addresses(reconnect=reconnect)
+        except SIPCoreError:
+            log.exception('the engine could not be told of the present addresses')
+        self._post_changed([name for name in ('ip', 'dns') if name in changed])
         self.detect_nat_type()
 
     # ---- NAT type ----------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ def stop_tcp() -> None:
     """Close the TCP listener; no-op when it is off."""
 def stop_tls() -> None:
     """Close the TLS listener; no-op when it is off."""
+def update_addresses(reconnect: bool) -> int:
+    """Tell the present address in Via and contacts, and close connections whose address is gone, or all of them; how many were closed."""
 def check_running() -> None:
     """SIPCoreError when there is no endpoint."""
 def set_sip_timers(t1: int = 500, t2: int = 4000, t4: int = 5000, td: int = 32000) -> None:

@@ -6,9 +6,9 @@ from libc.stdlib cimport free, malloc
 from sipsimple.core._check cimport check
 from sipsimple.core._core cimport pj_status_t, ss_ensure_thread
 from sipsimple.core._sip cimport (
-    ss_detect_nat_type, ss_endpoint, ss_engine_set_nameservers, ss_engine_set_sip_timers, ss_engine_start, ss_engine_stop, ss_log_set_level, ss_log_start,
-    ss_tcp_start, ss_tcp_stop, ss_tls_options, ss_tls_start, ss_tls_stop, ss_trace_enable, ss_ua_set_incoming_requests,
-    ss_ua_set_loop_detection, ss_ua_set_user_agent, ss_udp_start, ss_udp_stop)
+    ss_connections_close, ss_detect_nat_type, ss_endpoint, ss_engine_set_nameservers, ss_engine_set_sip_timers, ss_engine_start, ss_engine_stop,
+    ss_log_set_level, ss_log_start, ss_tcp_start, ss_tcp_stop, ss_tls_options, ss_tls_start, ss_tls_stop, ss_trace_enable, ss_ua_set_incoming_requests,
+    ss_ua_set_loop_detection, ss_ua_set_user_agent, ss_udp_publish, ss_udp_start, ss_udp_stop)
 
 from sipsimple.core._check import status_text
 from sipsimple.core.errors import PJSIPError, PJSIPTLSError, SIPCoreError
@@ -127,6 +127,16 @@ def stop_tls():
     with nogil:
         ss_ensure_thread()
         ss_tls_stop()
+
+
+def update_addresses(bint reconnect):
+    """Tell the present address in Via and contacts, and close connections whose address is gone, or all of them; how many were closed."""
+    cdef unsigned int closed
+    with nogil:
+        ss_ensure_thread()
+        ss_udp_publish()
+        closed = ss_connections_close(reconnect)
+    return closed
 
 
 def set_user_agent(str text):

@@ -19,6 +19,8 @@ cdef extern from "native/engine.h" nogil:
     pj_status_t ss_udp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
     pj_status_t ss_tcp_start(const char *host, unsigned port, int ipv6, unsigned *bound)
     pj_status_t ss_tls_start(const char *host, unsigned port, int ipv6, const ss_tls_options *options, unsigned *bound)
+    void ss_udp_publish()
+    unsigned ss_connections_close(int every)
     void ss_udp_stop()
     void ss_tcp_stop()
     void ss_tls_stop()

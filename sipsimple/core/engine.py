@@ -125,6 +125,22 @@ class Engine(EngineAttributes):
             if port is not None:
                 self._start_tls()
 
+    def update_addresses(self, reconnect: bool = False) -> int:
+        """Tell the network's present address from now on: in Via, and in the contacts that the core makes itself.
+
+        The sockets stay: those that are bound to every address receive at the new one. Connections whose own address this host has no more are
+        closed, as nothing would ever end them; requests that wait for an answer over them fail at once. SIPApplication calls this.
+
+        Args:
+            reconnect: close all connections but those over loopback: after a sleep, nobody at the other end may know of them.
+        Returns:
+            The number of connections that were closed.
+        Notifications: SIPEngineTransportDidDisconnect for each of them.
+        """
+        self._check_running()
+        with self._lock:
+            return _endpoint.update_addresses(reconnect)
+
     def set_nameservers(self, nameservers: Iterable[str]) -> None:
         """Nameservers of PJSIP's own resolver; entries that are no IPv4 address are skipped, none left = no change."""
         self._check_running()

@@ -133,6 +133,11 @@ class DNSManager:
         if reactor.is_running():
             call_in_twisted_thread(self._stop)
 
+    def refresh(self) -> None:
+        """Read the system's configuration again, as it has changed; servers that were set stay. Returns at once. Thread: any."""
+        self.cache.clear()
+        self._probe_again()
+
     def _start(self) -> None:
         if self._task is not None:
             return

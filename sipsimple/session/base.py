@@ -84,6 +84,13 @@ class SessionBase:
         self._hold_tries = 0                    # to send it
         self._held_remotely: frozenset[Any] = frozenset()       # streams the peer has on hold, as it was posted last
         self._hold_timer: Timer | None = None   # until the next try after a 491
+        self._place: str | None = None          # our address, as the peer knows it: see `place`
+        self._place_sent: str | None = None     # the one that is on its way to the peer
+        self._move_wanted = False               # it may have changed
+        self._moving = False                    # the re-INVITE that tells of it is under way
+        self._move_tries = 0                    # to send it
+        self._move_timer: Timer | None = None   # until the next try
+        self._connection_lost = False           # by which the peer reached us
         self._trying_timer: Timer | None = None         # until a 100 is due, if nothing else was answered
         self._gone: Any = None                  # data of the end of the dialog, if it came before what was to wait for it
         self._final = (0, '')                   # code and reason of the final response to the INVITE

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sipsimple.core import SDPConnection, SDPMediaStream, SDPSession
+from sipsimple.core import SDPAttribute, SDPConnection, SDPMediaStream, SDPSession
 from sipsimple.core.helpers import outgoing_ip_for
 
 if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPMediaStream, FrozenSDPSession
 
-__all__ = ['InvalidOffer', 'OfferChanges', 'answer', 'first_offer', 'free_index', 'is_ipv6', 'local_address', 'move', 'next_answer',
-           'next_offer', 'outgoing_address', 'refused_media',
-           'remote_address', 'revised', 'stream_media']
+__all__ = ['InvalidOffer', 'OfferChanges', 'answer', 'first_offer', 'forget_routes', 'free_index', 'is_ipv6', 'local_address', 'media_address', 'move',
+           'next_answer', 'next_offer', 'outgoing_address', 'refused_media', 'relocate', 'remote_address', 'revised', 'stream_media']
 
 
 class InvalidOffer(Exception):
@@ -49,6 +48,11 @@ def outgoing_address(remote: str) -> str | None:
     return address
 
 
+def forget_routes() -> None:
+    """The routing table is another one."""
+    _routes.clear()
+
+
 def remote_address(remote_sdp: FrozenSDPSession) -> str | None:
     """Return the address the peer wants media at: of the session, or of its first used media line."""
     if remote_sdp.connection is not None:
@@ -72,6 +76,9 @@ def stream_media(stream: Any, for_offer: bool) -> SDPMediaStream:
     media: SDPMediaStream = stream.get_local_media(for_offer)
     if media.connection is not None and not media.has_ice_attributes and not media.has_ice_candidates:
         media.connection = None         # type: ignore[misc]
+        # RFC 3605: without an address it is that of the connection.
+        media.attributes = [SDPAttribute('rtcp', attribute.value.partition(' ')[0]) if attribute.name == 'rtcp' else attribute      # type: ignore[misc, assignment]
+                            for attribute in media.attributes]
     return media
 
 
@@ -114,6 +121,16 @@ def _answered(offer: FrozenSDPSession, streams: Iterable[Any]) -> list[SDPMediaS
 def move(sdp: SDPSession, address: str) -> None:
     """Put another address in a first offer: it leaves over another network than planned."""
     sdp.address = address               # type: ignore[misc]
+    sdp.connection = _connection(address)           # type: ignore[misc]
+
+
+def media_address(sdp: FrozenSDPSession | SDPSession) -> str | None:
+    """Return the address a description of ours wants media at, None if each stream has its own."""
+    return sdp.connection.address if sdp.connection is not None else None
+
+
+def relocate(sdp: SDPSession, address: str) -> None:
+    """Put another address in a later description. The one in the origin line stays: RFC 3264 §8 wants it so."""
     sdp.connection = _connection(address)           # type: ignore[misc]
 
 

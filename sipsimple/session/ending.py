@@ -96,7 +96,7 @@ async def gone(session: Session, seconds: float) -> Any | None:
 def _finish(session: Session) -> None:
     """Nothing more will happen: let go of the dialog and reach the last state."""
     session.proposed_streams = None
-    for timer in (session._hold_timer, session._trying_timer):
+    for timer in (session._hold_timer, session._move_timer, session._trying_timer):
         if timer is not None:
             timer.cancel()
     # The core says this as well, before the dialog is gone, unless it is gone itself.

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.account.routes import uses_gruu
-from sipsimple.session import hold
+from sipsimple.session import hold, place
 from sipsimple.session.states import Input, SessionState
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def established(session: Session) -> None:
     session.start_time = datetime.now().astimezone()
     session.proposed_streams = None
     session._held_remotely = hold.held_remotely(session)
+    place.enter(session)
     session._post('SIPSessionDidStart', streams=list(session.streams))
     session._settle_replacement()
     session.conference._follow()

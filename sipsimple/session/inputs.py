@@ -30,6 +30,7 @@ class Kind(Enum):
     CANCEL_PROPOSAL = auto()        # the application called cancel_proposal()
     ANSWER_PROPOSAL = auto()        # the application called accept_proposal() or reject_proposal(); data: ProposalAnswer
     HOLD = auto()                   # the application called hold() or unhold(), data: True or False; or it is time to try again, data: None
+    NETWORK = auto()                # the network is another one; or it is time to try again
     TIMER = auto()                  # source: the Deadline that expired
     INVITATION = auto()             # SIPInvitationChangedState
     SDP = auto()                    # SIPInvitationGotSDPUpdate
@@ -66,7 +67,7 @@ NOTIFICATION_KINDS = {
 CORE_KINDS = frozenset(kind for name, kind in NOTIFICATION_KINDS.items() if name.startswith('SIPInvitation'))
 """What the core posts. A session takes these when the notification has been to all its observers, whichever thread posts it."""
 
-ASIDE = frozenset((Kind.MESSAGE, Kind.PROGRESS, Kind.HOLD, Kind.TRANSFER_CALL, Kind.TRANSFER_ASKED, Kind.TRANSFER_STARTED, Kind.TRANSFER_PROGRESS,
+ASIDE = frozenset((Kind.MESSAGE, Kind.PROGRESS, Kind.HOLD, Kind.NETWORK, Kind.TRANSFER_CALL, Kind.TRANSFER_ASKED, Kind.TRANSFER_STARTED, Kind.TRANSFER_PROGRESS,
                    Kind.TRANSFER_ENDED, Kind.TRANSFER_FAILED))
 """What is handled at once, whatever procedure runs."""
 

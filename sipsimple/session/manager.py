@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from sipsimple.core import SIPCoreError
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
-from sipsimple.session import active, replaces
+from sipsimple.session import active, description, network, replaces
 from sipsimple.session.base import log
 from sipsimple.session.inputs import Kind
 from sipsimple.session.session import Session
@@ -18,7 +18,8 @@ from sipsimple.streams import MediaStreamRegistry
 __all__ = ['SessionManager']
 
 
-_OBSERVED = ('SIPInvitationChangedState', 'SIPEngineDidEnd', 'SIPEngineDidFail')
+_OBSERVED = ('SIPInvitationChangedState', 'SIPEngineDidEnd', 'SIPEngineDidFail', 'NetworkConditionsDidChange', 'SIPEngineTransportDidDisconnect',
+             'SIPAccountRegistrationDidSucceed')
 
 
 def _find_account(contact_uri: Any) -> Any:
@@ -112,12 +113,29 @@ class SessionManager:
 
     def handle_notification(self, notification: Notification) -> None:
         """Take an INVITE, in the thread that serves the events of the core; there is no more here than what cannot wait."""
-        if notification.name != 'SIPInvitationChangedState':
-            # Without the engine nothing will ever be heard of the dialogs again.
-            for session in active.sessions():
-                session.end()
-            return
         data = notification.data
+        match notification.name:
+            case 'SIPInvitationChangedState':
+                self._invitation_changed(notification, data)
+            case 'NetworkConditionsDidChange':
+                description.forget_routes()
+                self._tell(network.CHANGED, lambda session: True)
+            case 'SIPEngineTransportDidDisconnect':
+                self._tell(network.LOST, lambda session: network.uses_connection(session, data.transport, data.remote_address))
+            case 'SIPAccountRegistrationDidSucceed':
+                self._tell(network.REGISTERED, lambda session: session._connection_lost and session.account is notification.sender)
+            case _:
+                # Without the engine nothing will ever be heard of the dialogs again.
+                for session in active.sessions():
+                    session.end()
+
+    @staticmethod
+    def _tell(news: str, concerns: Callable[[Session], bool]) -> None:
+        for session in active.sessions():
+            if concerns(session):
+                session._send(Kind.NETWORK, news)
+
+    def _invitation_changed(self, notification: Notification, data: Any) -> None:
         if data.state == 'disconnected':
             self._refused.discard(notification.sender)
         elif data.state == 'incoming' and data.prev_state is None:

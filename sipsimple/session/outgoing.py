@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ContactHeader, Engine, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
 from sipsimple.lookup import DNSLookupError
-from sipsimple.session import active, description, ending, redirect, reinvite, streamset
+from sipsimple.session import active, description, ending, place, redirect, reinvite, streamset
 from sipsimple.session.establish import established, got_provisional, settings, uses_gruu
 from sipsimple.session.inputs import DeadlineExpired, Disconnected, EndRequested, Failure, Kind, StreamFailed
 from sipsimple.session.routing import routes_to
@@ -172,6 +172,7 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
         contact, address = _contact(session, request, route)
     except Failure as error:
         raise _RouteFailed(error) from error
+    place.enter(session, description.outgoing_address(route.address))
     if session._local_offer is None:
         session._local_offer = description.first_offer(address, settings().user_agent, streams)
     sdp = session._local_offer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SIPCoreError, WarningHeader
-from sipsimple.session import description, ending, hold, reinvite, streamset
+from sipsimple.session import description, ending, hold, place, reinvite, streamset
 from sipsimple.session.establish import settings
 from sipsimple.session.incoming import proposed_streams
 from sipsimple.session.inputs import DeadlineExpired, Event, Failure, Kind, ProposalCancelled, StreamFailed
@@ -255,7 +255,8 @@ async def _send_answer(session: Session, offer: FrozenSDPSession | None, streams
     else:
         sdp = description.next_answer(session._local_sdp, offer, streams)
     try:
-        invitation.send_response(200, sdp=sdp)
+        invitation.send_response(200, contact_header=place.refresh(session, sdp), sdp=sdp)
+        place.told(session)
     except SIPCoreError:
         if invitation.state == 'connected' and invitation.sub_state == 'normal':
             raise _Withdrawn from None

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sipsimple.core import SIPCoreError
-from sipsimple.session import description, streamset
+from sipsimple.session import description, place, streamset
 from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, ProposalCancelled
 from sipsimple.session.states import Input
 
@@ -54,7 +54,7 @@ def send(session: SessionBase, sdp: SDPSession) -> None:
     assert invitation is not None
     if invitation.state == 'connected' and invitation.sub_state != 'normal':
         raise PeerFirst
-    invitation.send_reinvite(sdp=sdp)
+    invitation.send_reinvite(contact_header=place.refresh(session, sdp), sdp=sdp)
 
 
 def _cancel(invitation: Invitation) -> bool:
@@ -105,6 +105,8 @@ async def final_response(session: SessionBase, seconds: float | None, cancellabl
         if deadline is not None:
             deadline.cancel()
     session._post('SIPSessionDidProcessTransaction', originator='local', method='INVITE', code=outcome.code, reason=outcome.reason, ack_received='unknown')
+    if outcome.accepted:
+        place.told(session)
     if cancelled and outcome.accepted:
         raise OutOfStep('re-INVITE accepted when it was cancelled')
     return outcome

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SIPCoreError, SIPURI, SubjectHeader
-from sipsimple.session import active, ending, establish, hold, proposals, streamset, transferee, transferor
+from sipsimple.session import active, ending, establish, hold, network, place, proposals, streamset, transferee, transferor
 from sipsimple.session.base import SessionBase, log
 from sipsimple.session.focus import ConferenceHandler
 from sipsimple.session.incoming import proposed_streams, run_accept
@@ -405,6 +405,7 @@ class Session(SessionBase):
         subject = data.headers.get('Subject')
         self.subject = subject.subject if subject is not None else None
         self._learn_peer(data)
+        place.enter(self)
         if replaced is not None:
             self.replaced_session = replaced
             self.transfer_info = TransferInfo(replaced_dialog_id=replaced.dialog_id)
@@ -491,6 +492,12 @@ class Session(SessionBase):
                     self._hold_timer = None
                 if self._procedure is None:
                     self._settle()
+            case Kind.NETWORK:
+                if self.state in (SessionState.TERMINATING, SessionState.TERMINATED):
+                    return
+                network.heard(self, event.data)
+                if self._procedure is None:
+                    self._settle()
             case Kind.MESSAGE:
                 data = event.data
                 self._post('SIPSessionGotMessage', method=data.method, request_uri=data.request_uri, headers=data.headers, body=data.body)
@@ -524,6 +531,8 @@ class Session(SessionBase):
                 self._idle(event)
             else:
                 self._deferred.append(event)
+        if self._procedure is None and network.is_due(self):
+            self._spawn(network.run_move(self))
         if self._procedure is None and self._hold_wish is not None and self.state is SessionState.CONNECTED:
             if self._hold_timer is None:
                 self._spawn(hold.run_hold(self))

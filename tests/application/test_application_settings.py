@@ -255,7 +255,7 @@ assert settings.audio.alert_device == 'Unplugged headset'
 
 @pytest.mark.parametrize('news', ['SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep'])
 def test_the_network_changes(run, news):
-    """TCP and TLS are opened anew on the same ports, and everybody is told what changed."""
+    """TCP and TLS go on on the same ports, and everybody is told what changed."""
     run(f'''
 network.SETTLING_TIME = 0.05
 start()
@@ -270,7 +270,7 @@ assert changed.sender is app and changed.data.changed == [], changed
 assert (engine.udp_port, engine.tcp_port, engine.tls_port) == before, (engine.udp_port, engine.tcp_port, engine.tls_port, before)
 for port in before[1:]:
     socket.create_connection(('127.0.0.1', port), 5).close()
-network.outgoing_ip_for = lambda address: 'another address'
+network.watch.default_addresses = lambda: ('another address', None)
 center.post_notification('{news}', sender=None, data=NotificationData(**fields))
 assert wait('NetworkConditionsDidChange').data.changed == ['ip']
 dns.nameservers = ['127.0.0.1']

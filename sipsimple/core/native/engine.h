@@ -32,8 +32,21 @@ pj_status_t ss_tls_start(const char *host, unsigned port, int ipv6, const ss_tls
 void ss_udp_stop(void);
 void ss_tcp_stop(void);
 void ss_tls_stop(void);
+/* Tell in Via and contacts the address that this host has now; not at the same time as the functions above. */
+void ss_udp_publish(void);
 void ss_transports_init(void);          /* state callback; called by ss_engine_start */
 void ss_transports_closed(void);        /* forget what the endpoint destroyed */
+
+/* ---- network.c ------------------------------------------------------------------------------------------------ */
+
+/* Fill in the address of this host when `address` has none: the one of the default route, or loopback. Asks no resolver. */
+void ss_own_address(int family, pj_sockaddr *address);
+/* From the callback that tells of the states of connections. */
+void ss_connection_made(pjsip_transport *transport);
+void ss_connection_ended(const pjsip_transport *transport);
+void ss_connections_forget(void);
+/* Close connections whose address this host does not have any more, or all of them; not those over loopback. Returns how many. */
+unsigned ss_connections_close(int every);
 
 /* tls_events.c. connection: the three blobs that events of connections begin with. */
 void ss_post_tls(const pjsip_transport *transport, const pjsip_transport_state_info *info, const ss_blob *connection);

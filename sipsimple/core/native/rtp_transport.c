@@ -12,6 +12,7 @@
 
 #include <pjlib.h>
 
+#include "engine.h"
 #include "events.h"
 #include "leg.h"
 #include "mixer.h"
@@ -212,27 +213,6 @@ static pj_status_t open_socket(int family, const pj_str_t *host, unsigned port, 
     return status;
 }
 
-/*
- * What to tell the peer when the socket is bound to every address. The route decides; pj_gethostip() would ask the resolver for the
- * own host name, which may take seconds.
- */
-static void own_address(int family, pj_sockaddr *address)
-{
-    pj_sockaddr own;
-    static const unsigned char loopback6[16] = { [15] = 1 };
-
-    if (pj_sockaddr_has_addr(address))
-        return;
-    if (pj_getdefaultipinterface(family, &own) != PJ_SUCCESS || !pj_sockaddr_has_addr(&own)) {
-        pj_sockaddr_init(family, &own, NULL, 0);
-        if (family == pj_AF_INET6())
-            memcpy(pj_sockaddr_get_addr(&own), loopback6, sizeof loopback6);
-        else
-            own.ipv4.sin_addr.s_addr = pj_htonl(0x7f000001);
-    }
-    pj_sockaddr_copy_addr(address, &own);
-}
-
 static pj_status_t create_udp(ss_rtp *self, pjmedia_transport **transport)
 {
     int family = self->params.ipv6 ? pj_AF_INET6() : pj_AF_INET();
@@ -255,8 +235,9 @@ static pj_status_t create_udp(ss_rtp *self, pjmedia_transport **transport)
             continue;
         if (status != PJ_SUCCESS)
             return status;
-        own_address(family, &info.rtp_addr_name);
-        own_address(family, &info.rtcp_addr_name);
+        /* What to tell the peer when the socket is bound to every address: the route decides. */
+        ss_own_address(family, &info.rtp_addr_name);
+        ss_own_address(family, &info.rtcp_addr_name);
         return pjmedia_transport_udp_attach(ss_media_endpoint(), "rtp%p", &info, 0, transport);
     }
     return status;

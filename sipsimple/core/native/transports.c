@@ -58,6 +58,10 @@ static void on_transport_state(pjsip_transport *transport, pjsip_transport_state
 {
     if (transport->flag & PJSIP_TRANSPORT_RELIABLE) {
         /* PJSIP would do it next. Who hears of the end must not send over this connection any more. */
+        if (state == PJSIP_TP_STATE_CONNECTED)
+            ss_connection_made(transport);
+        else if (state == PJSIP_TP_STATE_DISCONNECTED || state == PJSIP_TP_STATE_DESTROY)
+            ss_connection_ended(transport);
         if (state == PJSIP_TP_STATE_DISCONNECTED)
             pjsip_transport_shutdown(transport);
         post_connection(transport, state, info);
@@ -77,6 +81,7 @@ void ss_transports_init(void)
 void ss_transports_closed(void)
 {
     pj_bzero(&open_transports, sizeof open_transports);
+    ss_connections_forget();
 }
 
 /* ---- addresses ----------------------------------------------------------------------------------------------- */
@@ -102,6 +107,28 @@ static void close_udp(pjsip_transport *transport)
         pjsip_transport_shutdown(transport);
 }
 
+/*
+ * What is in Via and in the contacts that the core makes. A socket that is bound to every address has the one of the way to everybody.
+ * Not by udp_transport_restart() of PJSIP: it refuses to send for a moment, and a request that falls in it is lost. The old text stays
+ * in the transport's pool, as a message that is on its way may point to it.
+ */
+static void publish_udp(pjsip_transport *transport)
+{
+    char text[PJ_INET6_ADDRSTRLEN] = "", *copy;
+    pj_sockaddr address = transport->local_addr;
+    size_t length;
+
+    ss_own_address(address.addr.sa_family, &address);
+    pj_sockaddr_print(&address, text, sizeof text, 0);
+    length = strlen(text);
+    if (length == (size_t)transport->local_name.host.slen && memcmp(transport->local_name.host.ptr, text, length) == 0)
+        return;
+    copy = pj_pool_zalloc(transport->pool, sizeof text);        /* whole: the old length with the new text stays inside */
+    memcpy(copy, text, length);
+    transport->local_name.host.ptr = copy;
+    transport->local_name.host.slen = (pj_ssize_t)length;
+}
+
 static pj_status_t open_udp(int family, const char *host, unsigned port)
 {
     pjsip_udp_transport_cfg config;
@@ -112,9 +139,19 @@ static pj_status_t open_udp(int family, const char *host, unsigned port)
     status = make_address(family, host, port, &config.bind_addr);
     if (status == PJ_SUCCESS)
         status = pjsip_udp_transport_start2(ss_endpoint(), &config, &transport);
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
         open_transports.udp[family] = transport;
+        publish_udp(transport);
+    }
     return status;
+}
+
+void ss_udp_publish(void)
+{
+    for (int family = 0; family < FAMILIES; family++) {
+        if (open_transports.udp[family])
+            publish_udp(open_transports.udp[family]);
+    }
 }
 
 void ss_udp_stop(void)

@@ -28,6 +28,7 @@ from sipsimple.core import (
 from sipsimple.notification import IObserver, NotificationCenter, NotificationData, TimestampedNotificationData
 from sipsimple.session import Session, SessionManager, active
 from sipsimple.session.base import SessionBase
+from sipsimple.session.manager import _OBSERVED
 from sipsimple.streams import IMediaStream, InvalidStreamError, UnknownStreamError
 
 
@@ -189,7 +190,7 @@ class FakeInvitation:
                 self.gone('local', code=code, disconnect_reason='', method='ACK')
 
     def send_reinvite(self, contact_header=None, sdp=None, extra_headers=()):
-        self._send('re-INVITE', self.state == 'connected' and self.sub_state == 'normal', sdp=FrozenSDPSession.new(sdp))
+        self._send('re-INVITE', self.state == 'connected' and self.sub_state == 'normal', contact_header=contact_header, sdp=FrozenSDPSession.new(sdp))
         self.sdp.proposed_local = FrozenSDPSession.new(sdp)
         self._tell('connected', 'local', 'sent_proposal')
 
@@ -456,7 +457,7 @@ def world(monkeypatch):
     yield world
     NotificationCenter().remove_observer(world.recorder)
     if world.manager.state == 'started':
-        for name in ('SIPInvitationChangedState', 'SIPEngineDidEnd', 'SIPEngineDidFail'):
+        for name in _OBSERVED:
             NotificationCenter().discard_observer(world.manager, name=name)
         world.manager.state = None
     active._sessions.clear()
