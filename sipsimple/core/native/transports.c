@@ -93,6 +93,18 @@ static pj_status_t make_address(int family, const char *host, unsigned port, pj_
     return pj_sockaddr_init(family == V6 ? pj_AF_INET6() : pj_AF_INET(), address, host ? &text : NULL, (pj_uint16_t)port);
 }
 
+/*
+ * The text of the address that a socket bound to `address` is reached at. PJSIP would ask the resolver for the name of this host, which takes
+ * ten seconds and more without a name server.
+ */
+static pj_str_t own_name(const pj_sockaddr *address, char *text)
+{
+    pj_sockaddr own = *address;
+
+    ss_own_address(own.addr.sa_family, &own);
+    return pj_str((char *)pj_sockaddr_print(&own, text, PJ_INET6_ADDRSTRLEN, 0));
+}
+
 static int is_ipv6(const char *host)
 {
     return host && strchr(host, ':') != NULL;
@@ -114,34 +126,33 @@ static void close_udp(pjsip_transport *transport)
  */
 static void publish_udp(pjsip_transport *transport)
 {
-    char text[PJ_INET6_ADDRSTRLEN] = "", *copy;
-    pj_sockaddr address = transport->local_addr;
-    size_t length;
+    char text[PJ_INET6_ADDRSTRLEN], *copy;
+    pj_str_t name = own_name(&transport->local_addr, text);
 
-    ss_own_address(address.addr.sa_family, &address);
-    pj_sockaddr_print(&address, text, sizeof text, 0);
-    length = strlen(text);
-    if (length == (size_t)transport->local_name.host.slen && memcmp(transport->local_name.host.ptr, text, length) == 0)
+    if (pj_strcmp(&name, &transport->local_name.host) == 0)
         return;
     copy = pj_pool_zalloc(transport->pool, sizeof text);        /* whole: the old length with the new text stays inside */
-    memcpy(copy, text, length);
+    memcpy(copy, name.ptr, (size_t)name.slen);
     transport->local_name.host.ptr = copy;
-    transport->local_name.host.slen = (pj_ssize_t)length;
+    transport->local_name.host.slen = name.slen;
 }
 
 static pj_status_t open_udp(int family, const char *host, unsigned port)
 {
     pjsip_udp_transport_cfg config;
+    char text[PJ_INET6_ADDRSTRLEN];
     pjsip_transport *transport;
     pj_status_t status;
 
     pjsip_udp_transport_cfg_default(&config, family == V6 ? pj_AF_INET6() : pj_AF_INET());
     status = make_address(family, host, port, &config.bind_addr);
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
+        config.addr_name.host = own_name(&config.bind_addr, text);
         status = pjsip_udp_transport_start2(ss_endpoint(), &config, &transport);
+    }
     if (status == PJ_SUCCESS) {
         open_transports.udp[family] = transport;
-        publish_udp(transport);
+        transport->local_name.port = pj_sockaddr_get_port(&transport->local_addr);
     }
     return status;
 }
@@ -212,13 +223,18 @@ static void close_factory(pjsip_tpfactory **factory)
 static pj_status_t open_tcp(int family, const char *host, unsigned port)
 {
     pjsip_tcp_transport_cfg config;
+    char text[PJ_INET6_ADDRSTRLEN];
     pj_status_t status;
 
     pjsip_tcp_transport_cfg_default(&config, family == V6 ? pj_AF_INET6() : pj_AF_INET());
     send_at_once(&config.sockopt_params);
     status = make_address(family, host, port, &config.bind_addr);
-    if (status == PJ_SUCCESS)
+    if (status == PJ_SUCCESS) {
+        config.addr_name.host = own_name(&config.bind_addr, text);
         status = pjsip_tcp_transport_start3(ss_endpoint(), &config, &open_transports.tcp[family]);
+    }
+    if (status == PJ_SUCCESS)
+        open_transports.tcp[family]->has_addr_name = PJ_FALSE;      /* each connection has its own */
     return status;
 }
 
@@ -254,6 +270,8 @@ pj_status_t ss_tcp_start(const char *host, unsigned port, int ipv6, unsigned *bo
 static pj_status_t open_tls(int family, const char *host, unsigned port, const ss_tls_options *options)
 {
     pjsip_tls_setting setting;
+    char text[PJ_INET6_ADDRSTRLEN];
+    pjsip_host_port name;
     pj_sockaddr address;
     pj_status_t status;
 
@@ -270,8 +288,12 @@ static pj_status_t open_tls(int family, const char *host, unsigned port, const s
     setting.timeout.msec = options->timeout_ms % 1000;
     setting.proto = PJ_SSL_SOCK_PROTO_TLS1_2 | PJ_SSL_SOCK_PROTO_TLS1_3;
     status = make_address(family, host, port, &address);
+    if (status == PJ_SUCCESS) {
+        name = (pjsip_host_port){ own_name(&address, text), 0 };
+        status = pjsip_tls_transport_start2(ss_endpoint(), &setting, &address, &name, 4, &open_transports.tls[family]);
+    }
     if (status == PJ_SUCCESS)
-        status = pjsip_tls_transport_start2(ss_endpoint(), &setting, &address, NULL, 4, &open_transports.tls[family]);
+        open_transports.tls[family]->has_addr_name = PJ_FALSE;
     return status;
 }
 
