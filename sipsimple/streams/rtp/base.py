@@ -466,9 +466,12 @@ class RTPStream(metaclass=MediaStreamRegistrar):
 
     @property
     def local_rtp_address(self) -> str | None:
-        """The local address of the media."""
+        """The local address of the media: the one the peer was told, which may be another one than at the start, or of the ICE pair in use."""
         transport = self.rtp_transport
-        return transport.local_rtp_address if transport is not None else None
+        if transport is None:
+            return None
+        told = _address(self._local_sdp, self.index or 0)[0] if self._local_sdp is not None and not transport.ice_active else None
+        return told if told not in (None, NULL_ADDRESS) else transport.local_rtp_address
 
     @property
     def local_rtp_port(self) -> int | None:
