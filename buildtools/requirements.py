@@ -36,7 +36,7 @@ OPTIONAL_HEADERS = {'bcg729/encoder.h': 'libbcg729-dev'}
 TEST_PACKAGES = (
     'kamailio', 'kamailio-presence-modules', 'kamailio-xml-modules', 'kamailio-tls-modules', 'kamailio-websocket-modules', 'kamailio-extra-modules',
     'kamailio-outbound-modules', 'kamailio-utils-modules', 'coturn', 'dnsmasq-base', 'openssl', 'sip-tester', 'baresip-core', 'linphone-cli',
-    'espeak-ng', 'sox',
+    'espeak-ng', 'sox', 'iproute2',
 )
 
 TEST_SERVICES = ('kamailio', 'coturn', 'dnsmasq')

@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 
 # The folders in the order in which they run: what is fast and near to the code first, so that a broken commit shows in seconds.
-FOLDERS = ('unit', 'meta', 'native', 'application', 'calls', 'interop', 'load')
+FOLDERS = ('unit', 'meta', 'native', 'application', 'calls', 'interop', 'network', 'load')
 
 # How long one example takes says more about the machine than about the code. In CI, Hypothesis has a profile of its own: the same, and every run
 # tries the same examples.

@@ -96,3 +96,16 @@ def test_messages_are_not_held_back(engine: Engine) -> None:
             ours[0].close()
         seen.wait('SIPMessageDidFail', sender=message)          # its connection is gone
         seen.stop()
+
+
+def test_connections_over_loopback_outlive_a_change_of_the_network(engine: Engine) -> None:
+    """They depend on no network. What becomes of others is tried where addresses can be changed: tests/network."""
+    with socket.create_connection(('127.0.0.1', engine.tcp_port or 0)) as peer:
+        peer.settimeout(10)
+        for reconnect in (False, True):
+            options = invite(peer.getsockname()[1], 'sip:engine@127.0.0.1').replace(b'INVITE', b'OPTIONS').replace(b'Call-ID: one', b'Call-ID: %d' % reconnect)
+            peer.sendall(options.replace(b'z9hG4bK-1', b'z9hG4bK-%d' % reconnect))
+            assert peer.recv(65536).startswith(b'SIP/2.0 ')
+            assert engine.update_addresses(reconnect=reconnect) == 0
+        peer.sendall(options.replace(b'z9hG4bK-1', b'z9hG4bK-2'))
+        assert peer.recv(65536).startswith(b'SIP/2.0 ')

@@ -30,6 +30,7 @@ PACKAGES = {
     'baresip': 'baresip-core',
     'dnsmasq': 'dnsmasq-base',
     'espeak-ng': 'espeak-ng',
+    'ip': 'iproute2',
     'kamailio': 'kamailio',
     'linphonec': 'linphone-cli',
     'openssl': 'openssl',

@@ -59,9 +59,10 @@ class SDK:
 
     Args:
         name: for messages.
+        prefix: a command that runs another one somewhere else.
     """
 
-    def __init__(self, name: str = 'sdk') -> None:
+    def __init__(self, name: str = 'sdk', prefix: Sequence[str] = ()) -> None:
         self.name = name
         self.ports: dict[str, int] = {}
         self._events: list[Event] = []
@@ -70,7 +71,7 @@ class SDK:
         self._mark = self._number = 0
         self._ended = False
         self._errors = tempfile.TemporaryFile()         # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen([sys.executable, str(HERE / 'sdk_agent.py')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+        self._process = subprocess.Popen([*prefix, sys.executable, str(HERE / 'sdk_agent.py')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
                                          text=True, env=environment())
         self._reader = threading.Thread(target=self._read, name=f'reader of {name}', daemon=True)
         self._reader.start()

@@ -11,6 +11,7 @@ session, a player, a recorder. Incoming sessions are "in1", "in2" ... in the ord
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import threading
@@ -153,12 +154,14 @@ class Agent:
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
-    def do_start(self, nameservers: list[Any], settings: dict[str, Any], accounts: dict[str, Any], folder: str | None = None) -> dict[str, Any]:
-        """Start the application on 127.0.0.1, without sound card; with these name servers, or none."""
-        Engine.default_start_options = {**Engine.default_start_options, 'ip_address': '127.0.0.1'}
+    def do_start(self, nameservers: list[Any], settings: dict[str, Any], accounts: dict[str, Any], folder: str | None = None,
+                 ip_address: str | None = '127.0.0.1', system_nameservers: bool = False) -> dict[str, Any]:
+        """Start the application on 127.0.0.1, or another address, or all of them; without sound card; with these name servers, or none, or the system's."""
+        Engine.default_start_options = {**Engine.default_start_options, 'ip_address': ip_address}
         dns = DNSManager()
         dns.probe_domain, dns.public_nameservers = None, []
-        dns.nameservers = [tuple(server) for server in nameservers]
+        if not system_nameservers:
+            dns.nameservers = [tuple(server) for server in nameservers]
         self.settings = {'audio.input_device': None, 'audio.output_device': None, 'audio.alert_device': None, 'logs.trace_sip': True, **settings}
         self.accounts = accounts
         for event in self.seen.values():
@@ -204,7 +207,6 @@ class Agent:
 
     def do_patch(self, module: str, values: dict[str, Any]) -> None:
         """Set names of a module: times that would make a test too long."""
-        import importlib
         imported = importlib.import_module(module)
         for name, value in values.items():
             assert hasattr(imported, name), f'{module} has no {name}'

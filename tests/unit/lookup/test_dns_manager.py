@@ -242,3 +242,21 @@ def test_the_system_notifications_lead_to_a_probe_while_started(manager, network
         await asyncio.sleep(0.05)
         assert len(network.asked) == 4
     asyncio.run(run())
+
+
+def test_the_systems_file_is_read_again_when_it_has_changed(manager, network, events, monkeypatch):
+    monkeypatch.setattr('sipsimple.threading.call_in_twisted_thread', lambda function: function())
+    manager.probe_domain = None
+    servers = [SYSTEM]
+    manager.read_configuration = lambda: (servers, [], '')
+
+    async def run():
+        manager._start()
+        await until(lambda: len(events) == 1)
+        manager.cache.put('key', 'value', 60)
+        servers[:] = [LATER]
+        manager.refresh()
+        await until(lambda: len(events) == 2)
+        manager._stop()
+    asyncio.run(run())
+    assert events[1] == ('DNSNameserversDidChange', [LATER]) and manager.cache.get('key') is None

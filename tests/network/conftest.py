@@ -1,0 +1,126 @@
+"""A client on a network of its own, and a server beside it with Kamailio and the peer of calls."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from tests.support.namespaces import Host, Network, require_namespaces
+from tests.support.require import SEARCH_PATH, require
+from tests.support.sdk import SDK
+
+SERVER, CLIENT, ELSEWHERE = '10.20.0.1', '10.20.0.2', '10.20.0.3'
+LIMIT = 30.0            # seconds
+
+
+def until(condition: Any, what: str, limit: float = LIMIT) -> Any:
+    """Wait until something is so; for what no notification tells of."""
+    end = time.monotonic() + limit
+    while not (found := condition()):
+        assert time.monotonic() < end, what() if callable(what) else what
+        time.sleep(0.05)
+    return found
+
+
+class Kamailio:
+    """The registrar and proxy, in a host of its own."""
+
+    def __init__(self, host: Host, folder: Path) -> None:
+        self.host = host
+        self.folder = folder
+        self._process: subprocess.Popen[Any] | None = None
+        text = (Path(__file__).parent / 'kamailio.cfg').read_text().replace('@ADDRESS@', SERVER).replace('@RUN@', str(folder))
+        (folder / 'kamailio.cfg').write_text(text)
+
+    def start(self) -> Self:
+        """Start it and return when it answers."""
+        with open(self.folder / 'kamailio.log', 'ab') as log:
+            program = shutil.which('kamailio', path=SEARCH_PATH)
+            assert program is not None
+            self._process = self.host.popen(program, '-DD', '-E', '-m', '32', '-M', '8', '-Y', str(self.folder), '-w', str(self.folder),
+                                            '-f', str(self.folder / 'kamailio.cfg'), stdout=log, stderr=log, start_new_session=True)
+        self.host.call(self._wait)
+        return self
+
+    def _wait(self) -> None:
+        request = (f'OPTIONS sip:{SERVER} SIP/2.0\r\nVia: SIP/2.0/UDP {SERVER};rport;branch=z9hG4bKtest{{}}\r\nFrom: <sip:test@{SERVER}>;tag=1\r\n'
+                   f'To: <sip:{SERVER}>\r\nCall-ID: test{{}}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n')
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((SERVER, 0))
+            probe.settimeout(0.1)
+            end = time.monotonic() + LIMIT
+            for number in range(100000):
+                assert time.monotonic() < end, self.log()
+                assert self._process is not None and self._process.poll() is None, self.log()
+                try:
+                    probe.sendto(request.format(number, number).encode(), (SERVER, 5060))
+                    if probe.recv(4096).startswith(b'SIP/2.0'):
+                        return
+                except OSError:
+                    pass
+
+    def kill(self) -> None:
+        """End it without giving it a chance to say so to anybody."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def log(self) -> str:
+        """What it wrote."""
+        return (self.folder / 'kamailio.log').read_text(errors='replace')[-4000:]
+
+
+class Rig:
+    """The hosts `client` and `server`, 10.20.0.2 and 10.20.0.1, and what runs on them."""
+
+    def __init__(self, network: Network, folder: Path, **spoiling: Any) -> None:
+        self.client, self.server = network.host('client'), network.host('server')
+        self.folder = folder
+        self.link: Any = network.spoiled_link('client', 'server', **spoiling) if spoiling else network.link('client', 'server')
+        self.server.add_address(f'{SERVER}/24')
+        self.client.add_address(f'{CLIENT}/24', gateway=SERVER)
+        self.kamailio = Kamailio(self.server, folder)
+        self.stack = contextlib.ExitStack()
+        self.stack.callback(self.kamailio.kill)
+
+    def sdk(self, name: str, host: Host, **arguments: Any) -> SDK:
+        """A process with the whole SDK on a host, without an account."""
+        sdk = self.stack.enter_context(SDK(name, prefix=host.prefix))
+        sdk.do('evaluate', expression="importlib.import_module('sipsimple.application.network').__dict__.update(SETTLING_TIME=0.5, SETTLED_TIME=0.2)")
+        settings = {'sip.transport_list': ['udp', 'tcp'], 'rtp.audio_codec_list': ['PCMU'], **arguments.pop('settings', {})}
+        return sdk.start(ip_address=None, settings=settings, **arguments)
+
+    def user(self, name: str, host: Host, transport: str = 'udp', **values: Any) -> SDK:
+        """The same with an account, registered at Kamailio by that transport."""
+        sdk = self.sdk(name, host)
+        sdk.account(f'{name}@lab.test', {'sip.outbound_proxy': f'{SERVER};transport={transport}', 'enabled': True, **values})
+        sdk.wait('SIPAccountRegistrationDidSucceed', f'{name}@lab.test')
+        return sdk
+
+    def move(self) -> None:
+        """Give the client another address."""
+        self.client.delete_address(f'{CLIENT}/24')
+        self.client.add_address(f'{ELSEWHERE}/24', gateway=SERVER)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    require_namespaces()
+    require('kamailio')
+    with Network('client', 'server') as network:
+        rig = Rig(network, tmp_path)
+        with rig.stack:
+            rig.kamailio.start()
+            yield rig

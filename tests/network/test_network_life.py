@@ -1,0 +1,192 @@
+"""The network changes under an application that is registered and in a call: everything comes back by itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from tests.network.conftest import CLIENT, ELSEWHERE, SERVER, Rig, until
+from tests.support.require import SEARCH_PATH, require
+from tests.support.sdk import SDK
+
+ALICE, BOB = 'alice@lab.test', 'bob@lab.test'
+
+
+def call(caller: SDK, callee: SDK, name: str) -> None:
+    """Set up a call; it is 'call' at the caller and 'in1' at the callee."""
+    callee.do('answer', steps=['accept'])
+    caller.do('connect', session='call', account=f'{caller.name}@lab.test', uri=f'sip:{name}@lab.test', route=[SERVER, 5060, caller.transport])
+    caller.wait('SIPSessionDidStart', 'call', unless='SIPSessionDidFail')
+    callee.wait('SIPSessionDidStart', 'in1', unless='SIPSessionDidFail')
+
+
+def hears(sdk: SDK, session: str) -> None:
+    """Wait until packets of the peer's media come that were not there before."""
+    def received() -> int:
+        count: int = sdk.do('evaluate', expression=f'agent.find("{session}").streams[0].statistics["rx"]["packets"]')
+        return count
+    before = received()
+    until(lambda: received() > before + 10, f'{sdk.name} hears nothing of {session}')
+
+
+def header(message: str, name: str) -> str:
+    found = re.search(rf'^{name}: *(.*?)\r?$', message, re.MULTILINE)
+    assert found is not None, (name, message)
+    return found[1]
+
+
+def requests(sdk: SDK, method: str, received: bool) -> list[str]:
+    return [message for message in sdk.messages(received) if message.startswith(f'{method} ')]
+
+
+@pytest.mark.parametrize('caller', ['alice', 'bob'])
+@pytest.mark.parametrize('transport', ['udp', 'tcp'])
+def test_another_address(rig: Rig, transport: str, caller: str) -> None:
+    """Alice's address is another one: she registers it, the call goes on there, and Bob can still end it."""
+    alice, bob = rig.user('alice', rig.client, transport), rig.user('bob', rig.server, transport)
+    alice.transport = bob.transport = transport
+    first, second = (alice, bob) if caller == 'alice' else (bob, alice)
+    call(first, second, second.name)
+    mine, yours = ('call', 'in1') if caller == 'alice' else ('in1', 'call')
+    hears(bob, yours)
+    alice.mark()
+    bob.mark()
+    rig.move()
+    change = alice.wait('SystemIPAddressDidChange', new_ip_address=ELSEWHERE)
+    assert change.old_ip_address in (CLIENT, None)
+    assert 'ip' in alice.wait('NetworkConditionsDidChange').changed
+    registered = alice.wait('SIPAccountRegistrationDidSucceed', ALICE)
+    assert ELSEWHERE in registered.contact_header and [ELSEWHERE in contact for contact in registered.contact_header_list] == [True]
+    done = alice.wait('SIPSessionDidProcessTransaction', mine, originator='local', method='INVITE', unless='SIPSessionDidEnd')
+    assert done.code == 200
+    invite = requests(alice, 'INVITE', received=False)[-1]
+    assert ELSEWHERE in header(invite, 'Via') and ELSEWHERE in header(invite, 'Contact') and CLIENT not in header(invite, 'Contact')
+    assert f'c=IN IP4 {ELSEWHERE}' in invite and re.search(rf'^o=.* {CLIENT}\r?$', invite, re.MULTILINE)
+    assert CLIENT not in invite.partition('c=IN')[2]
+    bob.wait('SIPSessionDidProcessTransaction', yours, originator='remote', method='INVITE', code=200)
+    assert alice.get(f'{mine}/streams.0', 'local_rtp_address') == ELSEWHERE
+    assert bob.get(f'{yours}/streams.0', 'remote_rtp_address_sdp') == ELSEWHERE
+    hears(bob, yours)
+    hears(alice, mine)
+    bob.call(yours, 'end')
+    assert alice.wait('SIPSessionDidEnd', mine).originator == 'remote'
+    assert bob.wait('SIPSessionDidProcessTransaction', yours, method='BYE').code == 200
+    assert not alice.events('SIPSessionHadProposalFailure') and not alice.events('SIPAccountRegistrationDidNotEnd')
+
+
+@pytest.mark.parametrize('transport', ['tcp'])
+def test_the_interface_is_lost_and_comes_back(rig: Rig, transport: str) -> None:
+    """Without an interface nothing works, and the call waits; with the same address again it goes on, and nobody had to be told of anything."""
+    alice, bob = rig.user('alice', rig.client, transport), rig.user('bob', rig.server, transport)
+    alice.transport = transport
+    call(alice, bob, 'bob')
+    alice.mark()
+    rig.client.set_link(False)
+    assert alice.wait('SystemIPAddressDidChange').new_ip_address is None
+    assert alice.wait('NetworkConditionsDidChange').changed == ['ip']
+    alice.wait('SIPAccountRegistrationDidFail', ALICE)
+    assert alice.get('call', 'state') == 'connected'
+    alice.mark()
+    rig.client.set_link(True)
+    rig.client.ip('route', 'replace', 'default', 'via', SERVER, 'dev', 'eth0')
+    assert alice.wait('SystemIPAddressDidChange').new_ip_address == CLIENT
+    alice.wait('SIPAccountRegistrationDidSucceed', ALICE)
+    hears(bob, 'in1')
+    hears(alice, 'call')
+    assert not requests(alice, 'INVITE', received=False)
+    bob.call('in1', 'end')
+    alice.wait('SIPSessionDidEnd', 'call', originator='remote')
+
+
+def test_another_network_after_none(rig: Rig) -> None:
+    """The interface is lost for longer than everything settles; what comes back is another network. The call goes on there."""
+    alice, bob = rig.user('alice', rig.client), rig.user('bob', rig.server)
+    alice.transport = 'udp'
+    call(alice, bob, 'bob')
+    alice.mark()
+    rig.client.delete_address(f'{CLIENT}/24')
+    alice.wait('SIPAccountRegistrationDidFail', ALICE)
+    rig.client.add_address(f'{ELSEWHERE}/24', gateway=SERVER)
+    alice.wait('SIPAccountRegistrationDidSucceed', ALICE)
+    alice.wait('SIPSessionDidProcessTransaction', 'call', method='INVITE', code=200, unless='SIPSessionDidEnd')
+    hears(bob, 'in1')
+    alice.call('call', 'end')
+    alice.wait('SIPSessionDidEnd', 'call')
+    bob.wait('SIPSessionDidEnd', 'in1', originator='remote')
+
+
+def test_nobody_is_there_at_the_new_address(rig: Rig) -> None:
+    """The new network leads nowhere: the call ends, and says why."""
+    alice, bob = rig.user('alice', rig.client), rig.user('bob', rig.server)
+    alice.transport = 'udp'
+    call(alice, bob, 'bob')
+    alice.do('evaluate', expression='importlib.import_module("sipsimple.core._endpoint").set_sip_timers(100, 400, 500, 2000)')
+    alice.mark()
+    rig.client.delete_address(f'{CLIENT}/24')
+    rig.client.add_address('10.99.0.2/24', gateway='10.99.0.1')
+    ended = alice.wait('SIPSessionDidEnd', 'call')
+    assert (ended.originator, ended.end_reason) == ('local', 'the peer cannot be told of our new address: 408 Request Timeout')
+    assert alice.wait('SIPAccountRegistrationDidFail', ALICE).error == 'Request timeout'
+
+
+@pytest.mark.parametrize('transport', ['udp', 'tcp'])
+def test_waking_up(rig: Rig, transport: str) -> None:
+    """The system has slept: connections are made anew, and everybody registers. What the kernel tells is played, as nobody may put the machine to sleep."""
+    alice, bob = rig.user('alice', rig.client, transport), rig.user('bob', rig.server, transport)
+    alice.transport = transport
+    call(alice, bob, 'bob')
+    alice.mark()
+    alice.do('evaluate', expression='importlib.import_module("sipsimple.application.watch").__dict__.update(time_asleep=lambda: 1e6)')
+    alice.do('evaluate', expression='importlib.import_module("sipsimple.threading").call_in_twisted_thread(lambda: [each.clock_jumped() '
+                                    'for each in SIPApplication()._network._watches if hasattr(each, "clock_jumped")])')
+    alice.wait('SystemDidWakeUpFromSleep')
+    assert alice.wait('NetworkConditionsDidChange').changed == []
+    if transport == 'tcp':
+        alice.wait('SIPEngineTransportDidDisconnect', transport='tcp', remote_address=f'{SERVER}:5060')
+    alice.wait('SIPAccountRegistrationDidSucceed', ALICE)
+    if transport == 'tcp':              # the dialog has to be moved onto the new connection
+        alice.wait('SIPSessionDidProcessTransaction', 'call', method='INVITE', code=200)
+    bob.call('in1', 'end')
+    alice.wait('SIPSessionDidEnd', 'call', originator='remote')
+
+
+def test_the_registrar_starts_anew_during_a_call(rig: Rig) -> None:
+    """Kamailio is killed and started again. By TCP it reaches Alice over her connection only: she registers, and moves the dialog onto the new one."""
+    alice, bob = rig.user('alice', rig.client, 'tcp'), rig.user('bob', rig.server, 'udp')
+    alice.transport = 'tcp'
+    call(alice, bob, 'bob')
+    alice.mark()
+    rig.kamailio.kill()
+    alice.wait('SIPEngineTransportDidDisconnect', transport='tcp')
+    alice.wait('SIPAccountRegistrationDidFail', ALICE)
+    rig.kamailio.start()
+    alice.wait('SIPAccountRegistrationDidSucceed', ALICE, timeout=90)
+    alice.wait('SIPSessionDidProcessTransaction', 'call', method='INVITE', code=200)
+    hears(bob, 'in1')
+    bob.call('in1', 'end')
+    alice.wait('SIPSessionDidEnd', 'call', originator='remote')
+    assert bob.wait('SIPSessionDidProcessTransaction', 'in1', method='BYE').code == 200
+
+
+def test_other_name_servers(rig: Rig) -> None:
+    """The list of name servers changes: those that answer are asked at once, also by an account that waits in vain for the others."""
+    require('dnsmasq')
+    rig.client.write('resolv.conf', 'nameserver 10.20.0.9\noptions timeout:1 attempts:1\n')
+    alice = rig.sdk('alice', rig.client, system_nameservers=True)
+    assert alice.do('evaluate', expression='DNSManager().nameservers') == ['10.20.0.9']
+    alice.account(ALICE, {'enabled': True})
+    alice.wait('SIPAccountWillRegister', ALICE)
+    with open(rig.folder / 'dnsmasq.log', 'wb') as log:
+        server = rig.server.popen(shutil.which('dnsmasq', path=SEARCH_PATH) or 'dnsmasq', '--keep-in-foreground', '--no-resolv', '--no-hosts', '--conf-file=/dev/null',
+                                  '--pid-file', '--user=root', f'--listen-address={SERVER}', '--bind-interfaces', f'--address=/lab.test/{SERVER}',
+                                  '--log-facility=-', stdout=log, stderr=log)
+    try:
+        rig.client.write('resolv.conf', f'nameserver {SERVER}\n')
+        assert alice.wait('DNSNameserversDidChange').nameservers == [SERVER]
+        assert alice.wait('NetworkConditionsDidChange').changed == ['dns']
+        alice.wait('SIPAccountRegistrationDidSucceed', ALICE, timeout=90)
+    finally:
+        server.kill()
+        server.wait()

@@ -1,0 +1,276 @@
+"""The network changes under a session."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from sipsimple.core import ContactHeader, FrozenContactHeader, SIPURI
+from sipsimple.notification import NotificationCenter, NotificationData
+from sipsimple.session import description, network
+from tests.unit.session.conftest import World
+
+frozen = FrozenContactHeader.new
+
+OLD, NEW = '127.0.0.1', '192.0.2.7'
+
+
+@pytest.fixture
+def here(monkeypatch, world):
+    """Our address on the way to everybody: `here.address`."""
+    place = SimpleNamespace(address=OLD)
+    monkeypatch.setattr(description, 'outgoing_ip_for', lambda remote=None: place.address)
+    description.forget_routes()
+    yield place
+    description.forget_routes()
+
+
+def connected(world: World, *streams):
+    session, invitation = world.connected(*streams)
+    invitation.local_contact_header = frozen(ContactHeader(SIPURI(OLD, user='me', port=5070), parameters={'isfocus': None}))
+    return session, invitation
+
+
+def changed():
+    NotificationCenter().post_notification('NetworkConditionsDidChange', sender=None, data=NotificationData(changed=['ip']))
+
+
+def lost(port=5060, transport='udp'):
+    NotificationCenter().post_notification('SIPEngineTransportDidDisconnect', sender=None, data=NotificationData(
+        transport=transport, local_address='127.0.0.1:1', remote_address=f'127.0.0.1:{port}', reason='reset'))
+
+
+def registered(account):
+    NotificationCenter().post_notification('SIPAccountRegistrationDidSucceed', sender=account, data=NotificationData())
+
+
+@pytest.fixture(autouse=True)
+def manager(world):
+    world.manager.start()
+
+
+def test_the_peer_is_told(world, here):
+    session, invitation = connected(world)
+    before = session._local_sdp
+    here.address = NEW
+    changed()
+    assert invitation.methods == ['re-INVITE'] and session.state == 'sending_proposal'
+    sent = invitation.last('re-INVITE')
+    assert sent.contact_header.uri == SIPURI(NEW, user='me', port=5070) and 'isfocus' in sent.contact_header.parameters
+    assert sent.sdp.connection.address == NEW
+    assert (sent.sdp.address, sent.sdp.version) == (before.address, before.version + 1)         # RFC 3264 section 8
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and 'update' in session.streams[0].calls
+    assert world.recorder.one('SIPSessionDidProcessTransaction').code == 200
+    changed()                           # nothing more to tell
+    assert invitation.methods == ['re-INVITE']
+
+
+def test_nothing_to_tell(world, here):
+    session, invitation = connected(world)
+    changed()
+    here.address = None                 # no network: wait for one
+    description.forget_routes()
+    changed()
+    here.address = OLD
+    changed()
+    assert invitation.methods == [] and session.state == 'connected'
+
+
+def test_a_contact_that_is_not_our_address_stays(world, here):
+    _session, invitation = connected(world)
+    invitation.local_contact_header = frozen(ContactHeader(SIPURI('example.com', user='me', parameters={'gr': 'x'})))
+    here.address = NEW
+    changed()
+    assert invitation.last('re-INVITE').contact_header is None and invitation.last('re-INVITE').sdp.connection.address == NEW
+
+
+def test_media_on_another_way_than_signalling(world, here, monkeypatch):
+    monkeypatch.setattr(description, 'outgoing_ip_for', lambda remote=None: here.address if remote == '127.0.0.1' else '198.51.100.1')
+    session, invitation = connected(world)
+    session._remote_sdp = world.sdp('audio', address='203.0.113.5')
+    here.address = NEW
+    changed()
+    sent = invitation.last('re-INVITE')
+    assert (sent.contact_header.uri.host, sent.sdp.connection.address) == (NEW, '198.51.100.1')
+
+
+def test_after_the_proposal_that_is_under_way(world, here):
+    session, invitation = connected(world)
+    session.hold()
+    here.address = NEW
+    changed()
+    assert invitation.methods == ['re-INVITE'] and invitation.last('re-INVITE').contact_header is None
+    invitation.peer_answers_reinvite()
+    assert invitation.methods == ['re-INVITE'] * 2 and invitation.last('re-INVITE').sdp.connection.address == NEW
+    assert invitation.last('re-INVITE').sdp.media[0].direction == 'sendonly'
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and session.on_hold
+
+
+def test_together_with_what_else_is_proposed(world, here):
+    session, invitation = connected(world)
+    here.address = NEW
+    description.forget_routes()
+    session.hold()                      # before anybody says that the network is another one
+    assert invitation.last('re-INVITE').contact_header.uri.host == NEW and invitation.last('re-INVITE').sdp.connection.address == NEW
+    invitation.peer_answers_reinvite()
+    changed()
+    assert invitation.methods == ['re-INVITE']
+
+
+def test_in_the_answer_to_the_peer(world, here):
+    _session, invitation = connected(world)
+    here.address = NEW
+    description.forget_routes()
+    invitation.peer_offers(world.sdp('audio', direction='sendonly'))
+    answer = invitation.last(200)
+    assert answer.contact_header.uri.host == NEW and answer.sdp.connection.address == NEW
+    changed()
+    assert invitation.methods == [200]
+
+
+def test_the_old_way_to_hold_is_kept(world, here):
+    _session, invitation = connected(world)
+    invitation.peer_offers(world.sdp('audio', address='0.0.0.0'))
+    here.address = NEW
+    changed()
+    assert invitation.last('re-INVITE').sdp.connection.address == NEW
+
+
+def test_while_it_rings(world, here):
+    world.outgoing()
+    invitation = world.invitation
+    invitation.local_contact_header = frozen(ContactHeader(SIPURI(OLD, user='me', port=5070)))
+    invitation.peer_rings()
+    here.address = NEW
+    changed()
+    assert invitation.methods == ['INVITE']
+    invitation.peer_answers()
+    assert invitation.methods == ['INVITE', 're-INVITE'] and invitation.last('re-INVITE').contact_header.uri.host == NEW
+
+
+def test_glare(world, here):
+    session, invitation = connected(world)
+    here.address = NEW
+    changed()
+    invitation.peer_answers_reinvite(491, 'Request Pending')
+    assert session.state == 'connected' and invitation.methods == ['re-INVITE']
+    world.advance(2.0)
+    assert invitation.methods == ['re-INVITE']
+    world.advance(2.1)
+    assert invitation.methods == ['re-INVITE'] * 2
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and not world.recorder.all('SIPSessionWillEnd')
+
+
+def test_the_peer_proposes_something_at_that_moment(world, here):
+    session, invitation = connected(world)
+    here.address = NEW
+    invitation.sub_state = 'received_proposal'      # the core knows it, the session does not yet
+    changed()
+    assert invitation.methods == [] and session.state == 'connected'
+    invitation.sub_state = 'normal'
+    world.advance(0.03)
+    assert invitation.methods == ['re-INVITE']
+
+
+def test_it_is_tried_again(world, here):
+    """As long as it may be a matter of time; then the session ends with the reason."""
+    session, invitation = connected(world)
+    here.address = NEW
+    changed()
+    for number, seconds in enumerate((2, 4, 8, 16), 1):
+        assert len(invitation.methods) == number - (number > 1)             # the second was not sent
+        if number != 2:
+            invitation.peer_answers_reinvite(503, 'Service Unavailable')
+        assert session.state == 'connected'
+        world.advance(seconds - 0.1)
+        assert session.state == 'connected'
+        if number == 1:
+            invitation.fail_send = world.SIPCoreError('no connection')
+        world.advance(0.1)
+    invitation.peer_answers_reinvite(503, 'Service Unavailable')
+    assert world.recorder.one('SIPSessionDidEnd').end_reason == 'the peer cannot be told of our new address: 503 Service Unavailable'
+    assert invitation.methods[-1] == 'BYE' and session.state == 'terminated'
+    world.advance(100)
+    assert invitation.methods[-1] == 'BYE'
+
+
+def test_another_change_starts_anew(world, here):
+    _session, invitation = connected(world)
+    here.address = NEW
+    changed()
+    invitation.peer_answers_reinvite(503, 'Service Unavailable')
+    here.address = '192.0.2.8'
+    changed()
+    assert invitation.methods == ['re-INVITE'] * 2 and invitation.last('re-INVITE').sdp.connection.address == '192.0.2.8'
+    invitation.peer_answers_reinvite()
+    world.advance(100)
+    assert invitation.methods == ['re-INVITE'] * 2
+
+
+def test_the_peer_refuses(world, here):
+    session, invitation = connected(world)
+    here.address = NEW
+    changed()
+    invitation.peer_answers_reinvite(488, 'Not Acceptable Here')
+    assert world.recorder.one('SIPSessionDidEnd').end_reason == 'the peer cannot be told of our new address: 488 Not Acceptable Here'
+    assert session.state == 'terminated'
+
+
+def test_the_user_hangs_up_meanwhile(world, here):
+    session, invitation = connected(world)
+    here.address = NEW
+    changed()
+    invitation.peer_answers_reinvite(503, 'Service Unavailable')
+    session.end()
+    assert world.recorder.one('SIPSessionDidEnd').end_reason == 'user_request'
+    world.advance(100)
+    assert invitation.methods == ['re-INVITE', 'BYE']
+    changed()
+    assert session.state == 'terminated'
+
+
+def test_another_connection(world, here):
+    """The dialog is moved onto the connection of the new registration, not before; nothing of the descriptions is new."""
+    session, invitation = connected(world)
+    before = session._local_sdp
+    registered(world.account)
+    lost(port=5061)                     # somebody else's
+    lost(transport='tcp')
+    registered(world.account)
+    assert invitation.methods == []
+    lost()
+    assert invitation.methods == []
+    registered(object())
+    assert invitation.methods == []
+    registered(world.account)
+    sent = invitation.last('re-INVITE')
+    assert sent.contact_header is None and sent.sdp.version == before.version
+    invitation.peer_answers_reinvite()
+    registered(world.account)
+    assert invitation.methods == ['re-INVITE'] and session.state == 'connected'
+
+
+def test_another_connection_is_refused(world, here):
+    session, invitation = connected(world)
+    lost()
+    registered(world.account)
+    invitation.peer_answers_reinvite(488, 'Not Acceptable Here')
+    assert session.state == 'connected'
+    registered(world.account)
+    assert invitation.methods == ['re-INVITE']
+
+
+def test_the_connection_goes_with_the_address(world, here):
+    """One re-INVITE for both: the loss is reported while it is under way."""
+    _session, invitation = connected(world)
+    here.address = NEW
+    changed()
+    lost()
+    registered(world.account)
+    invitation.peer_answers_reinvite()
+    registered(world.account)
+    assert invitation.methods == ['re-INVITE'] and network.LOST
