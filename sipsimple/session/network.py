@@ -11,8 +11,8 @@ What comes of it:
 - it is accepted: the session goes on;
 - there is no network: the session waits for one, that is the next NetworkConditionsDidChange;
 - 491, 5xx, a connection that cannot be made: it is tried again, a few times;
-- nobody answers, or the peer does not know the dialog: the core ends the session (RFC 3261 §12.2.1.2);
-- anything else: the session is ended with the reason, if the place has changed. After a lost connection it goes on, as its media do.
+- nobody answers, or anything else: the session is ended with the reason, if the place has changed (RFC 3261 §12.2.1.2). After a lost connection it
+  goes on, as its media do, unless the peer says that it does not know the dialog.
 """
 
 from __future__ import annotations
