@@ -105,12 +105,11 @@ def test_addresses_that_come_and_go(monkeypatch, started):
     """Only what is different counts: the kernel repeats addresses whose lifetime is renewed."""
     defaults = ['192.0.2.1', None]
     monkeypatch.setattr(watch, 'default_addresses', lambda: tuple(defaults))
-    monkeypatch.setattr(watch, 'QUIET_TIME', 0.0)
+    # What the kernel of this machine has to tell is not looked at.
+    monkeypatch.setattr(watch.AddressWatch, '_list', lambda self: None)
+    monkeypatch.setattr(watch.AddressWatch, '_readable', lambda self: self._socket.recv(65536))
     seen = Seen()
     watched = started(watch.AddressWatch, seen)
-    compared = Seen()
-    compare = watched._compare
-    watched._compare = lambda: (compare(), compared())
 
     def tell(*messages):
         def take():
