@@ -67,9 +67,12 @@ def manager(monkeypatch):
 @pytest.fixture
 def events(manager):
     recorder = Recorder()
-    for name in ('DNSResolverDidInitialize', 'DNSNameserversDidChange'):
+    names = ('DNSResolverDidInitialize', 'DNSNameserversDidChange')
+    for name in names:
         NotificationCenter().add_observer(recorder, name=name, sender=manager)
-    return recorder.events
+    yield recorder.events
+    for name in names:
+        NotificationCenter().remove_observer(recorder, name=name, sender=manager)
 
 
 def test_it_is_a_singleton_and_an_observer(manager):
