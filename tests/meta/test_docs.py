@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.child import run_script
-from tests.support.require import not_installed
+from tests.support.require import native_core
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md')])
@@ -107,8 +107,7 @@ def test_documented_notifications_are_posted():
 
 
 def test_page_of_states_is_current():
-    if not list((ROOT / 'sipsimple' / 'core').glob('_native*.so')):
-        not_installed('the native core is not built; ./build_inplace does it')
+    native_core()
     diagrams = tool('state_diagrams')
     page = diagrams.PAGE.read_text(encoding='utf-8')
     assert diagrams.page_with(page, diagrams.machines()) == page, 'run: python tools/state_diagrams.py --write'

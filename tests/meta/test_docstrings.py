@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from zope.interface import implementedBy
 
-from tests.support.require import not_installed
+from tests.support.require import native_core
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / 'sipsimple'
@@ -62,8 +62,8 @@ def test_public_names_have_docstrings(path):
     tree = ast.parse(path.read_text(encoding='utf-8'))
     lacking = list(undocumented(tree))
     if path.suffix == '.py':
-        if lacking and path.is_relative_to(PACKAGE / 'core') and not list((PACKAGE / 'core').glob('_native*.so')):
-            not_installed('the native core is not built; ./build_inplace does it')
+        if lacking:
+            native_core()
         lacking = [name for name in lacking if '.' not in name or not inherits(module_of(path), name)]
         if not ast.get_docstring(tree) and path.stat().st_size:
             lacking.insert(0, '(the module)')
@@ -101,8 +101,7 @@ def told():
 
 
 def test_stubs_have_the_docstrings_of_the_extension():
-    if not list((PACKAGE / 'core').glob('_native*.so')):
-        not_installed('the native core is not built; ./build_inplace does it')
+    native_core()
     spec = importlib.util.spec_from_file_location('sipsimple_tools_stub_docs', ROOT / 'tools' / 'stub_docs.py')
     assert spec is not None and spec.loader is not None
     tool = sys.modules[spec.name] = importlib.util.module_from_spec(spec)

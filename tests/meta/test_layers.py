@@ -4,13 +4,12 @@ Imports inside functions count too: a lazy upward import is still a dependency. 
 """
 
 import ast
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.require import not_installed
+from tests.support.require import native_core
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ('sipsimple', 'msrplib')
@@ -152,9 +151,7 @@ def test_nothing_imports_upward():
 
 def test_every_module_can_be_imported_first():
     """Each in a fresh interpreter, so that no import cycle hides behind the order of the others."""
-    native = importlib.util.find_spec('sipsimple.core') and list((ROOT / 'sipsimple' / 'core').glob('_native*.so'))
-    if not native:
-        not_installed('the native core is not built; ./build_inplace does it')
+    native_core()
     script = '''
 import os, sys
 for name in sys.argv[1:]:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.require import not_installed
+from tests.support.require import native_core, not_installed
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / 'sipsimple' / 'core'
@@ -31,8 +31,7 @@ def test_every_native_module_has_a_stub():
 
 
 def test_stubs_agree_with_the_built_extension(tmp_path):
-    if not list(CORE.glob('_native*.so')) and not os.environ.get('SIPSIMPLE_NATIVE'):
-        not_installed('the native core is not built; ./build_inplace does it')
+    native_core()
     (tmp_path / 'allowed').write_text('\n'.join(ALLOWED) + '\n')
     names = [f'sipsimple.core.{path.stem}' for path in sorted(CORE.glob('_*.pyi'))]
     status, output = mypy('mypy.stubtest', '--ignore-disjoint-bases', '--ignore-unused-allowlist', '--allowlist', str(tmp_path / 'allowed'),

@@ -15,12 +15,13 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 import pytest
 
-__all__ = ['PACKAGES', 'SEARCH_PATH', 'in_ci', 'missing_programs', 'not_installed', 'require', 'require_module']
+__all__ = ['PACKAGES', 'SEARCH_PATH', 'in_ci', 'missing_programs', 'native_core', 'not_installed', 'require', 'require_module']
 
 # Servers are in the folders of the administrator's programs, which a user's PATH need not have.
 SEARCH_PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
@@ -50,6 +51,15 @@ def not_installed(reason: str) -> NoReturn:
     if in_ci():
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def native_core() -> Path:
+    """Return the shared object that this run imports: the one in place, or another build that takes its place ($SIPSIMPLE_NATIVE)."""
+    instead = os.environ.get('SIPSIMPLE_NATIVE')
+    built = [Path(instead)] if instead else sorted((Path(__file__).parents[2] / 'sipsimple' / 'core').glob('_native*.so'))
+    if not built:
+        not_installed('the native core is not built; ./build_inplace does it')
+    return built[0]
 
 
 def missing_programs(*programs: str) -> list[str]:
