@@ -171,7 +171,7 @@ class Call:
         hold_and_unhold(self.pair, self.incoming)
         hang_up(self.pair, self.incoming)
         self.incoming = set_up(self.pair, self.wire)
-        self.pair.caller.do('tone', session='s', frequency=TONE, seconds=2 * SECONDS + 60)
+        self.pair.caller.do('tone', session='s', frequency=TONE, seconds=5 * SECONDS + 120)
         reports = len(self.wire.captured('rtcp', True))
         until = time.monotonic() + 30
         while len(self.wire.captured('rtp', True)) < 100 or len(self.wire.captured('rtcp', True)) == reports:
@@ -203,8 +203,19 @@ class Call:
                  f'logged {after["errors"][:3]}')
         print(facts)
         assert self.pair.callee.state(self.incoming) == self.pair.caller.state('s') == 'connected', facts
-        assert rate > RATE * 0.8 and not after['errors'], facts
-        return grown, length, clean, facts
+        assert not after['errors'], facts
+        return grown, rate, length, clean, facts
+
+    def heard_through(self, mix, seconds, part):
+        """Disturb it until that part was heard of what is heard undisturbed: a busy machine takes some of it now and then, a defect each time."""
+        told = []
+        for _ in range(3):
+            undisturbed = self.undisturbed()
+            grown, rate, length, clean, facts = self.flood(mix, seconds)
+            if rate > RATE * 0.8 and length > seconds * 0.9 and clean > part * undisturbed:
+                return grown, facts
+            told.append((undisturbed, facts))
+        pytest.fail(f'not heard: {told}')
 
     def end(self):
         """It does everything as before."""
@@ -223,15 +234,12 @@ def test_damaged_packets_during_a_call(audio_pair, tmp_path, encryption):
     call = Call(audio_pair, tmp_path, encryption == 'srtp')
     with call.wire:
         call.run()
-        undisturbed = call.undisturbed()
-        grown, length, clean, facts = call.flood(SRTP_MIX if encryption == 'srtp' else PLAIN_MIX, SECONDS)
-        assert length > SECONDS * 0.9 and clean > 0.9 * undisturbed, (undisturbed, facts)
+        grown, facts = call.heard_through(SRTP_MIX if encryption == 'srtp' else PLAIN_MIX, SECONDS, 0.9)
         names = ['rejected_srtp'] if encryption == 'srtp' else ['malformed_rtp', 'malformed_rtcp', 'stranger_rtp']
         assert all(grown[name] > SECONDS for name in ('malformed', 'malformed_sdp', *names)), facts
         if encryption == 'plain':
             # Damaged RTP from the peer's very address cannot be told from the peer's own; but when it ends, the damage does.
-            grown, _, _, facts = call.flood({'peer rtp': 1}, SECONDS / 5)
+            grown, *_, facts = call.flood({'peer rtp': 1}, SECONDS / 5)
             assert grown['malformed_rtp'] > SECONDS, facts
-            _, _, clean, facts = call.flood({'stranger rtp': 1}, 2)
-            assert clean > 0.8 * undisturbed, (undisturbed, facts)
+            call.heard_through({'stranger rtp': 1}, 2, 0.8)
         call.end()
