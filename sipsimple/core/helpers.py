@@ -11,7 +11,7 @@ from sipsimple.core.values import BaseSIPURI, SIPURI
 
 __all__ = [
     'Route', 'ContactURIFactory', 'NoGRUU', 'PublicGRUU', 'TemporaryGRUU', 'PublicGRUUIfAvailable',
-    'TemporaryGRUUIfAvailable', 'outgoing_ip_for', 'set_engine_provider']
+    'TemporaryGRUUIfAvailable', 'is_null_address', 'local_ip_for', 'outgoing_ip_for', 'set_engine_provider']
 
 TRANSPORTS = ('udp', 'tcp', 'tls')
 
@@ -73,7 +73,26 @@ def outgoing_ip_for(address: str | None = None) -> str | None:
             local = str(probe.getsockname()[0]).partition('%')[0]
     except OSError:
         return None
-    return None if local in ('0.0.0.0', '::') else local
+    return None if is_null_address(local) else local
+
+
+def local_ip_for(address: str) -> str | None:
+    """The local address to talk with `address` from: that of the Engine if it is bound to one of the same family, else `outgoing_ip_for`; None when
+    there is no way. Thread: any."""
+    local = outgoing_ip_for(address)
+    bound = _bound_address()
+    return bound if local is not None and bound is not None and (':' in bound) == (':' in local) else local
+
+
+def _bound_address() -> str | None:
+    """The only address at which the Engine listens, None if it listens at all of them."""
+    bound = _provider.ip_address if _provider is not None and _provider.running else None
+    return None if not bound or is_null_address(bound) else bound
+
+
+def is_null_address(address: str | None) -> bool:
+    """Whether an address is the unspecified one, 0.0.0.0 or ::, which in SDP is the old way to say "send nothing": RFC 3264 §8.4."""
+    return bool(address) and not set(address or '').difference('0:.')
 
 
 class Route:
@@ -253,13 +272,8 @@ class ContactURIFactory:
         port = getattr(provider, transport + '_port') if provider is not None and provider.running else None
         if provider is None or port is None:
             raise KeyError(f'the {transport} transport is not running')
-        bound = provider.ip_address
-        if bound in ('', '0.0.0.0', '::'):
-            bound = None
-        address = outgoing_ip_for(target.address) if isinstance(target, Route) else bound or outgoing_ip_for()
+        address = local_ip_for(target.address) if isinstance(target, Route) else _bound_address() or outgoing_ip_for()
         if address is None:
             raise KeyError('no usable local IP address' + (f' for {target}' if isinstance(target, Route) else ''))
-        if bound is not None and (':' in bound) == (':' in address):
-            address = bound  # the only one at which the Engine listens
         parameters: dict[str, str | None] = {} if transport == 'udp' else {'transport': transport}
         return SIPURI(address, user=self.username, port=port, parameters=parameters)

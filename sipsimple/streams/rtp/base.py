@@ -14,6 +14,7 @@ from twisted.python.failure import Failure  # not when a stream fails: it may be
 from zope.interface import implementer
 
 from sipsimple.core import RTPTransport, SDPAttribute, SIPCoreError
+from sipsimple.core.helpers import is_null_address
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
 from sipsimple.statemachine import InvalidTransition, StateMachine
 from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, StreamError, UnknownStreamError
@@ -24,7 +25,6 @@ __all__ = ['RTPStream', 'RTPStreamInput', 'RTPStreamState', 'TRANSITIONS']
 
 log = logging.getLogger('sipsimple.streams')
 
-NULL_ADDRESS = '0.0.0.0'
 DIRECTIONS = frozenset(('sendrecv', 'sendonly', 'recvonly', 'inactive'))
 _TRANSPORTS = frozenset(('RTP/AVP', 'RTP/SAVP'))
 
@@ -312,7 +312,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         before, after = _address(old_remote, old_index), _address(remote_sdp, stream_index)
         rebuilt = False
         # The null address is the old way to hold, and no place to send anything to.
-        if after[0] != NULL_ADDRESS and (before != after or old_index != stream_index or old_local.media[old_index] != local_sdp.media[stream_index]
+        if not is_null_address(after[0]) and (before != after or old_index != stream_index or old_local.media[old_index] != local_sdp.media[stream_index]
                                          or old_remote.media[old_index] != remote_sdp.media[stream_index]):
             try:
                 rebuilt = self.media_transport.update_sdp(local_sdp, remote_sdp, stream_index)
@@ -323,7 +323,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             self._media_started()
         if rebuilt or old_codec != self.codec:
             self.post(f'{self.prefix}DidChangeRTPParameters', change='codec')
-        elif before != after and NULL_ADDRESS not in (before[0], after[0]) and not self.ice_active:
+        elif before != after and not is_null_address(before[0]) and not is_null_address(after[0]) and not self.ice_active:
             self.post(f'{self.prefix}DidChangeRTPParameters', change='remote_peer_rebind', old_remote_address=before[0], old_remote_port=before[1],
                       new_remote_address=after[0], new_remote_port=after[1])
         self._check_hold()
@@ -647,4 +647,4 @@ def _address(sdp: Any, index: int) -> tuple[str | None, int]:
 
 
 def _is_null_address(sdp: Any, index: int) -> bool:
-    return _address(sdp, index)[0] == NULL_ADDRESS
+    return is_null_address(_address(sdp, index)[0])

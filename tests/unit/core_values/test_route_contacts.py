@@ -6,7 +6,18 @@ import pytest
 
 from sipsimple.core import helpers
 from sipsimple.core.headers import RouteHeader
-from sipsimple.core.helpers import ContactURIFactory, NoGRUU, PublicGRUU, PublicGRUUIfAvailable, Route, TemporaryGRUU, TemporaryGRUUIfAvailable, outgoing_ip_for
+from sipsimple.core.helpers import (
+    ContactURIFactory,
+    NoGRUU,
+    PublicGRUU,
+    PublicGRUUIfAvailable,
+    Route,
+    TemporaryGRUU,
+    TemporaryGRUUIfAvailable,
+    is_null_address,
+    local_ip_for,
+    outgoing_ip_for,
+)
 from sipsimple.core.values import FrozenSIPURI, SIPURI
 
 
@@ -58,6 +69,21 @@ def test_route_is_writable():
 def test_outgoing_address():
     assert outgoing_ip_for('127.0.0.1') == '127.0.0.1' and outgoing_ip_for('127.8.9.1') == '127.0.0.1'
     assert outgoing_ip_for('example.com') is None
+
+
+def test_address_to_talk_from(provider):
+    """Of an Engine that is bound to one address it is that one, as only there an answer is heard."""
+    assert local_ip_for('127.0.0.1') == '127.0.0.1'
+    provider.ip_address = '127.0.0.5'
+    assert local_ip_for('127.0.0.1') == '127.0.0.5' and local_ip_for('example.com') is None
+    provider.running = False
+    assert local_ip_for('127.0.0.1') == '127.0.0.1'
+
+
+@pytest.mark.parametrize('address, null', [('0.0.0.0', True), ('::', True), ('0:0:0:0:0:0:0:0', True), ('::0.0.0.0', True), ('10.0.0.0', False), ('::1', False),
+                                           ('', False), (None, False)])
+def test_null_address(address, null):
+    assert is_null_address(address) is null
 
 
 def test_contact(provider):

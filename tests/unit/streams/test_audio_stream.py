@@ -361,9 +361,10 @@ def test_hold_by_both(world):
     assert holds(world) == [('local', True), ('remote', True), ('local', False)]
 
 
-def test_old_way_to_hold(world):
+@pytest.mark.parametrize('null', ['0.0.0.0', '::', '0:0:0:0:0:0:0:0'])
+def test_old_way_to_hold(world, null):
     stream = world.started()
-    held = world.describe(address='0.0.0.0')
+    held = world.describe(address=null)
     world.session.proposed_remote_sdp = held
     stream.get_local_media(False)
     assert world.transport.calls[-1] == ('answer', 'recvonly')
