@@ -22,6 +22,7 @@ from sipsimple.session.inputs import (
     Inbox,
     Kind,
     NextEvent,
+    PeerProposes,
     ProposalCancelled,
     Scheduler,
     StreamFailed,
@@ -83,6 +84,7 @@ class SessionBase:
         self._hold_sent: bool | None = None     # the wish that is on its way to the peer
         self._hold_tries = 0                    # to send it
         self._held_remotely: frozenset[Any] = frozenset()       # streams the peer has on hold, as it was posted last
+        self._lost_streams: list[Any] = []      # refused in the answer to a re-INVITE, which is not over yet
         self._hold_timer: Timer | None = None   # until the next try after a 491
         self._place: str | None = None          # our address, as the peer knows it: see `place`
         self._place_sent: str | None = None     # the one that is on its way to the peer
@@ -244,7 +246,7 @@ class SessionBase:
             self._procedure = None
             self._fail(error)
 
-    async def _wait(self, deadline: Deadline | None = None) -> Event:
+    async def _wait(self, deadline: Deadline | None = None, peer_first: bool = False) -> Event:
         """Return the next event that concerns the procedure.
 
         Raises:
@@ -253,6 +255,7 @@ class SessionBase:
             ProposalCancelled: the application called `cancel_proposal`.
             EndRequested: the application called `end`.
             DeadlineExpired: the given deadline has passed.
+            PeerProposes: with `peer_first`: the peer wants an answer to a re-INVITE.
         """
         while True:
             event = await NextEvent()
@@ -262,6 +265,8 @@ class SessionBase:
                         raise Disconnected(event.data)
                     if event.data.state == 'connected' and event.data.sub_state in _PROPOSALS:
                         self._deferred.append(event)
+                        if peer_first:
+                            raise PeerProposes
                         continue
                 case Kind.END:
                     raise EndRequested

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SDPAttribute, SDPConnection, SDPMediaStream, SDPSession
-from sipsimple.core.helpers import outgoing_ip_for
+from sipsimple.core.helpers import is_null_address, local_ip_for
 
 if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPMediaStream, FrozenSDPSession
 
 __all__ = ['InvalidOffer', 'OfferChanges', 'answer', 'first_offer', 'forget_routes', 'free_index', 'is_ipv6', 'local_address', 'media_address', 'move',
-           'next_answer', 'next_offer', 'outgoing_address', 'refused_media', 'relocate', 'remote_address', 'revised', 'stream_media']
+           'next_answer', 'next_offer', 'outgoing_address', 'refused_media', 'relocate', 'remote_address', 'reveal', 'revised', 'stream_media']
 
 
 class InvalidOffer(Exception):
@@ -39,7 +39,7 @@ def outgoing_address(remote: str) -> str | None:
     known = _routes.get(remote)
     if known is not None and now - known[0] < _ROUTE_LIFETIME:
         return known[1]
-    address = outgoing_ip_for(remote)
+    address = local_ip_for(remote)
     if address is None:
         return None
     if len(_routes) > 1000:
@@ -64,11 +64,11 @@ def remote_address(remote_sdp: FrozenSDPSession) -> str | None:
 
 
 def local_address(remote_sdp: FrozenSDPSession) -> str | None:
-    """Return the address to answer this offer from, None without a route. The old way to hold, `0.0.0.0`, is mirrored."""
+    """Return the address to answer this offer from, None without a route. The old way to hold, `0.0.0.0` or `::`, is mirrored."""
     remote = remote_address(remote_sdp)
     if remote is None:
         return None
-    return remote if remote == '0.0.0.0' else outgoing_address(remote)
+    return remote if is_null_address(remote) else outgoing_address(remote)
 
 
 def stream_media(stream: Any, for_offer: bool) -> SDPMediaStream:
@@ -134,6 +134,16 @@ def relocate(sdp: SDPSession, address: str) -> None:
     sdp.connection = _connection(address)           # type: ignore[misc]
 
 
+def reveal(sdp: SDPSession, peer: Any) -> None:
+    """Put our address in an offer in which there is still the null address of the peer's first offer; `peer` is where its messages come from, or None."""
+    _uncover(sdp, outgoing_address(peer.ip) if peer is not None else None)
+
+
+def _uncover(sdp: SDPSession, address: str | None) -> None:
+    if is_null_address(media_address(sdp)) and address is not None:
+        relocate(sdp, address)
+
+
 def revised(active: FrozenSDPSession) -> SDPSession:
     """Return a copy of an active description of ours, with the next version: RFC 3264 §8."""
     sdp = SDPSession.new(active)
@@ -144,13 +154,22 @@ def revised(active: FrozenSDPSession) -> SDPSession:
 def next_answer(active: FrozenSDPSession, offer: FrozenSDPSession, streams: Iterable[Any]) -> SDPSession:
     """Return the answer to a later offer: the lines of the given streams, the others refused."""
     sdp = revised(active)
+    _uncover(sdp, local_address(offer))
     sdp.media = _answered(offer, streams)           # type: ignore[misc]
     return sdp
 
 
-def next_offer(active: FrozenSDPSession, lines: Iterable[Any]) -> SDPSession:
-    """Return the next offer: the active description, with the lines of the given streams made anew."""
+def next_offer(active: FrozenSDPSession, lines: Iterable[Any], others: Iterable[Any]) -> SDPSession:
+    """Return the next offer: the active description, with the lines of the given streams made anew and those of `others` as they are.
+
+    A line of neither is disabled: its stream is gone, though the peer has not taken that in.
+    """
+    lines = list(lines)
     sdp = revised(active)
+    used = {stream.index for stream in [*lines, *others]}
+    for index, line in enumerate(active.media):
+        if line.port and index not in used:
+            sdp.media[index] = refused_media(line)
     for stream in lines:
         media = stream_media(stream, True)
         if stream.index == len(sdp.media):
@@ -182,8 +201,10 @@ class OfferChanges:
     changed: list[Any] = field(default_factory=list)        # of the kept ones: those whose line or address differs
 
     @classmethod
-    def of(cls, active: FrozenSDPSession, offer: FrozenSDPSession, streams: Iterable[Any]) -> OfferChanges:
-        """Compare an offer with the peer's active description.
+    def of(cls, local: FrozenSDPSession, active: FrozenSDPSession, offer: FrozenSDPSession, streams: Iterable[Any]) -> OfferChanges:
+        """Compare an offer with the peer's active description; `local` is ours.
+
+        A line that both sides use by now, but that has no stream, is one we are taking out: the peer does not know yet, and proposes nothing with it.
 
         Raises:
             InvalidOffer: the offer has fewer lines than the active description.
@@ -200,7 +221,8 @@ class OfferChanges:
                 if stream is not None:
                     changes.removed.append(stream)
             elif stream is None:
-                changes.added.append(index)
+                if not (previous is not None and previous.port and previous.media == line.media and local.media[index].port):
+                    changes.added.append(index)
             elif previous is None or previous.media != line.media:
                 changes.removed.append(stream)
                 changes.added.append(index)

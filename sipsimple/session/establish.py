@@ -27,9 +27,9 @@ def established(session: Session) -> None:
         session._advance(Input.STARTED)
     session.start_time = datetime.now().astimezone()
     session.proposed_streams = None
-    session._held_remotely = hold.held_remotely(session)
     place.enter(session)
     session._post('SIPSessionDidStart', streams=list(session.streams))
+    hold.check_remote(session)              # it may begin with a hold
     session._settle_replacement()
     session.conference._follow()
 

@@ -21,10 +21,16 @@ def _holdable(streams: list[Any]) -> list[Any]:
 
 def change_wish(session: Session, wish: bool) -> None:
     """Take a call of `hold` or `unhold`; media stops at once."""
-    if wish == next(known for known in (session._hold_wish, session._hold_sent, session._on_hold) if known is not None):
+    coming = next((known for known in (session._hold_wish, session._hold_sent) if known is not None), None)
+    if wish == coming if coming is not None else _is_fulfilled(session, wish):
         return
     session._hold_wish = wish
     _tell(_holdable([*session.streams, *(session.proposed_streams or ())]), wish)
+
+
+def _is_fulfilled(session: Session, wish: bool) -> bool:
+    """Whether it is so already. Streams that were added during a hold are not held: another `hold` is for them."""
+    return wish == session._on_hold and not (wish and any(not stream.on_hold_by_local for stream in _holdable(session.streams)))
 
 
 def _tell(streams: list[Any], wish: bool) -> None:
@@ -35,7 +41,7 @@ def _tell(streams: list[Any], wish: bool) -> None:
 async def run_hold(session: Session) -> None:
     """Procedure: tell the peer what the application wishes."""
     streams = _holdable(session.streams)
-    if session._hold_wish is None or session._hold_wish == session._on_hold or not streams:
+    if session._hold_wish is None or _is_fulfilled(session, session._hold_wish) or not streams:
         session._hold_wish = None
         return
     if not session._try(Input.PROPOSE):
@@ -53,7 +59,7 @@ async def _propose(session: Session, wish: bool, streams: list[Any]) -> None:
     assert session._local_sdp is not None and session._remote_sdp is not None
     failure = None
     try:
-        reinvite.send(session, description.next_offer(session._local_sdp, streams))
+        reinvite.send(session, description.next_offer(session._local_sdp, streams, session.streams))
         outcome = await reinvite.final_response(session, session.short_reinvite_timeout)
     except reinvite.PeerFirst:
         # Not at once: the proposal is still on its way to us.
@@ -78,10 +84,11 @@ async def _propose(session: Session, wish: bool, streams: list[Any]) -> None:
     session._hold_tries = 0
     if failure is None:
         session._on_hold = wish
-        streamset.update(session.streams, session._local_sdp, session._remote_sdp)
+        reinvite.apply(session)
     elif session._hold_wish is None:
         # The peer goes on as before, and so do we: nobody must believe in a hold that is not there.
-        _tell(streams, not wish)
+        for stream in streams:
+            streamset.hold(stream, stream.on_hold_by_local)
     reinvite.finish(session)
     if failure is None:
         partial = wish and any(not stream.on_hold_by_local for stream in streams)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from sipsimple.threading.scheduler import Scheduler, Timer, reactor_scheduler
 
 __all__ = ['ASIDE', 'CORE_KINDS', 'Deadline', 'DeadlineExpired', 'Disconnected', 'EndRequested', 'Event', 'Failure', 'Inbox', 'Kind', 'NOTIFICATION_KINDS',
-           'NextEvent', 'ProposalCancelled', 'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
+           'NextEvent', 'PeerProposes', 'ProposalCancelled', 'Scheduler', 'StreamFailed', 'Timer', 'reactor_scheduler']
 
 
 class Kind(Enum):
@@ -86,6 +86,10 @@ class EndRequested(Exception):
 
 class ProposalCancelled(Exception):
     """The application called cancel_proposal() while a procedure was running."""
+
+
+class PeerProposes(Exception):
+    """A re-INVITE of the peer came while a procedure was waiting that lets it go first. It will be answered when the procedure is over."""
 
 
 class Disconnected(Exception):

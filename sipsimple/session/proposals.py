@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from sipsimple.core import SIPCoreError, WarningHeader
 from sipsimple.session import description, ending, hold, place, reinvite, streamset
 from sipsimple.session.establish import settings
 from sipsimple.session.incoming import proposed_streams
-from sipsimple.session.inputs import DeadlineExpired, Event, Failure, Kind, ProposalCancelled, StreamFailed
+from sipsimple.session.inputs import DeadlineExpired, Event, Failure, Kind, PeerProposes, ProposalCancelled, StreamFailed
 from sipsimple.session.states import Input, SessionState
 
 if TYPE_CHECKING:
@@ -70,11 +69,11 @@ async def _propose(session: Session, streams: list[Any]) -> tuple[reinvite.Outco
         stream.index = description.free_index(session._local_sdp, session._remote_sdp, taken)
         taken.add(stream.index)
     starter = streamset.Starter(session, ready)
-    reinvite.send(session, description.next_offer(session._local_sdp, ready))
+    reinvite.send(session, description.next_offer(session._local_sdp, ready, session.streams))
     session._post('SIPSessionGotProposal', originator='local', streams=list(streams))
     outcome = await reinvite.final_response(session, settings().sip.invite_timeout, cancellable=True)
     if outcome.accepted:
-        streamset.update(session.streams, session._local_sdp, session._remote_sdp)
+        reinvite.apply(session)
         await _start(session, starter)
     return outcome, ready, starter
 
@@ -102,10 +101,9 @@ async def _withdraw(session: Session, streams: list[Any]) -> None:
     local, remote = session._local_sdp, session._remote_sdp
     assert local is not None and remote is not None
     used = {stream.index for stream in session.streams}
-    indexes = [stream.index for stream in streams if stream.index is not None and stream.index not in used and stream.index < len(local.media)
-               and local.media[stream.index].port and remote.media[stream.index].port]
-    if indexes:
-        await _remove_lines(session, indexes)
+    if any(stream.index is not None and stream.index not in used and stream.index < len(local.media)
+           and local.media[stream.index].port and remote.media[stream.index].port for stream in streams):
+        await _remove_lines(session)
 
 
 async def run_remove(session: Session, streams: list[Any]) -> None:
@@ -114,7 +112,7 @@ async def run_remove(session: Session, streams: list[Any]) -> None:
     session.streams = [stream for stream in session.streams if stream not in streams]
     streamset.deactivate(streams)
     try:
-        await _remove_lines(session, [stream.index for stream in streams])
+        await _remove_lines(session)
     finally:
         streamset.end(session, streams)
     reinvite.finish(session)
@@ -122,8 +120,8 @@ async def run_remove(session: Session, streams: list[Any]) -> None:
                   removed_streams=list(streams))
 
 
-async def _remove_lines(session: Session, indexes: Sequence[int]) -> None:
-    """Disable media lines.
+async def _remove_lines(session: Session) -> None:
+    """Disable the media lines that have no stream any more.
 
     Raises:
         OutOfStep: the peer does not answer.
@@ -131,9 +129,7 @@ async def _remove_lines(session: Session, indexes: Sequence[int]) -> None:
     """
     while True:
         assert session._local_sdp is not None and session._remote_sdp is not None
-        sdp = description.revised(session._local_sdp)
-        for index in indexes:
-            sdp.media[index] = description.refused_media(session._local_sdp.media[index])
+        sdp = description.next_offer(session._local_sdp, (), session.streams)
         try:
             reinvite.send(session, sdp)
         except reinvite.PeerFirst:
@@ -144,20 +140,21 @@ async def _remove_lines(session: Session, indexes: Sequence[int]) -> None:
             raise reinvite.OutOfStep('timeout')
         if outcome.code != 491:
             break
-        await _sleep(session, reinvite.glare_delay(session))
+        await _stand_back(session, reinvite.glare_delay(session))
     if outcome.accepted:
-        streamset.update(session.streams, session._local_sdp, session._remote_sdp)
+        reinvite.apply(session)
 
 
-async def _sleep(session: Session, seconds: float) -> None:
+async def _stand_back(session: Session, seconds: float) -> None:
+    """Wait after a glare, until the peer comes with what it tried to send at the same time; what we want then goes with the answer."""
     deadline = session._deadline(seconds)
     try:
         while True:
             try:
-                await session._wait(deadline)
+                await session._wait(deadline, peer_first=True)
             except ProposalCancelled:
                 continue
-            except DeadlineExpired:
+            except (DeadlineExpired, PeerProposes):
                 break
     finally:
         deadline.cancel()
@@ -192,7 +189,8 @@ async def _run_proposal(session: Session) -> None:
         reinvite.finish(session)            # cancelled meanwhile
         return
     try:
-        changes = description.OfferChanges.of(session._remote_sdp, offer, session.streams)
+        assert session._local_sdp is not None
+        changes = description.OfferChanges.of(session._local_sdp, session._remote_sdp, offer, session.streams)
         for stream in changes.changed:
             if not stream.validate_update(offer, stream.index):
                 raise description.InvalidOffer(f'Failed to update media stream index {stream.index}')
@@ -251,7 +249,8 @@ async def _send_answer(session: Session, offer: FrozenSDPSession | None, streams
     invitation = session._invitation
     assert invitation is not None and session._local_sdp is not None
     if offer is None:
-        sdp = description.next_offer(session._local_sdp, streams)
+        sdp = description.next_offer(session._local_sdp, streams, ())
+        description.reveal(sdp, invitation.peer_address)
     else:
         sdp = description.next_answer(session._local_sdp, offer, streams)
     try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sipsimple.core import Invitation, SDPSession
     from sipsimple.session.base import SessionBase
 
-__all__ = ['OutOfStep', 'Outcome', 'PeerFirst', 'finish', 'glare_delay', 'reoffer', 'send', 'final_response']
+__all__ = ['OutOfStep', 'Outcome', 'PeerFirst', 'apply', 'finish', 'glare_delay', 'reoffer', 'send', 'final_response']
 
 
 class PeerFirst(Exception):
@@ -54,6 +54,7 @@ def send(session: SessionBase, sdp: SDPSession) -> None:
     assert invitation is not None
     if invitation.state == 'connected' and invitation.sub_state != 'normal':
         raise PeerFirst
+    description.reveal(sdp, invitation.peer_address)
     invitation.send_reinvite(contact_header=place.refresh(session, sdp), sdp=sdp)
 
 
@@ -112,9 +113,25 @@ async def final_response(session: SessionBase, seconds: float | None, cancellabl
     return outcome
 
 
+def apply(session: SessionBase) -> None:
+    """Give the running streams the descriptions that an answer of the peer has made. Those whose lines it refuses leave the session (RFC 3264 §6), as if
+    it had proposed that: `finish` tells it."""
+    assert session._local_sdp is not None and session._remote_sdp is not None
+    lost = [stream for stream in session.streams if streamset.refused(stream, session._local_sdp, session._remote_sdp)]
+    session.streams = [stream for stream in session.streams if stream not in lost]
+    streamset.deactivate(lost)
+    session._lost_streams += lost
+    streamset.update(session.streams, session._local_sdp, session._remote_sdp)
+
+
 def finish(session: SessionBase) -> None:
     """The re-INVITE is over."""
     session._advance(Input.PROPOSAL_DONE)
+    lost, session._lost_streams = session._lost_streams, []
+    if lost:
+        session._post('SIPSessionDidRenegotiateStreams', originator='remote', action='remove', streams=list(lost), added_streams=[],
+                      removed_streams=list(lost))
+        streamset.end(session, lost)
 
 
 async def reoffer(session: SessionBase, streams: list[Any]) -> Outcome | None:
@@ -123,11 +140,11 @@ async def reoffer(session: SessionBase, streams: list[Any]) -> Outcome | None:
     session._advance(Input.REOFFER)
     outcome = None
     try:
-        send(session, description.next_offer(session._local_sdp, streams))
+        send(session, description.next_offer(session._local_sdp, streams, session.streams))
         outcome = await final_response(session, session.short_reinvite_timeout)
     except (PeerFirst, SIPCoreError):
         pass
     if outcome is not None and outcome.accepted:
-        streamset.update(session.streams, session._local_sdp, session._remote_sdp)
+        apply(session)
     finish(session)
     return outcome

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPSession
     from sipsimple.session.base import SessionBase
 
-__all__ = ['Starter', 'close', 'deactivate', 'end', 'hold', 'initialize', 'reset', 'update']
+__all__ = ['Starter', 'close', 'deactivate', 'end', 'hold', 'initialize', 'refused', 'reset', 'update']
 
 Wait = Callable[[Any], Awaitable[Event]]
 
@@ -106,7 +106,8 @@ def reset(streams: Iterable[Any]) -> None:
             _guarded(stream, method, stream.index)
 
 
-def _refused(stream: Any, local_sdp: FrozenSDPSession, remote_sdp: FrozenSDPSession) -> bool:
+def refused(stream: Any, local_sdp: FrozenSDPSession, remote_sdp: FrozenSDPSession) -> bool:
+    """Return whether one of the two sides does not want the line of a stream."""
     index = stream.index
     return index >= len(remote_sdp.media) or not remote_sdp.media[index].port or index >= len(local_sdp.media) or not local_sdp.media[index].port
 
@@ -132,7 +133,7 @@ class Starter:
         """
         self.negotiated = True
         for stream in self.streams:
-            if _refused(stream, local_sdp, remote_sdp):
+            if refused(stream, local_sdp, remote_sdp):
                 continue
             if stream in self.started:
                 update([stream], local_sdp, remote_sdp)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from sipsimple.core import SDPAttribute, SDPConnection, SDPMediaStream
+from sipsimple.core import FrozenSDPSession, SDPAttribute, SDPConnection, SDPMediaStream
 from sipsimple.session import description
 
 
@@ -41,9 +43,15 @@ def test_answer_refuses_what_has_no_stream(world):
 
 def test_next_offer_keeps_everything_else(world):
     active = world.sdp('audio', 'text')
-    sdp = description.next_offer(active, [Line(1, 'text'), Line(2, 'video')])
+    sdp = description.next_offer(active, [Line(1, 'text'), Line(2, 'video')], [Line(0)])
     assert sdp.version == active.version + 1 and sdp.id == active.id
     assert [(line.media, line.port) for line in sdp.media] == [('audio', 30000), ('text', 20000), ('video', 20000)]
+
+
+def test_next_offer_disables_lines_without_a_stream(world):
+    """The peer has refused to let a stream go: its line is not offered for a stream that is not there."""
+    sdp = description.next_offer(world.sdp('audio', 'text', ('video', 0)), [Line(0)], ())
+    assert [(line.media, line.port) for line in sdp.media] == [('audio', 20000), ('text', 0), ('video', 0)]
 
 
 def test_free_index(world):
@@ -63,23 +71,47 @@ def test_free_index(world):
 ])
 def test_changes(world, active, offer, indexes, added, removed, kept, changed):
     streams = [Line(index) for index in indexes]
-    changes = description.OfferChanges.of(world.sdp(*active), world.sdp(*offer), streams)
+    changes = description.OfferChanges.of(world.sdp(*active), world.sdp(*active), world.sdp(*offer), streams)
     assert changes.added == added
     assert [[stream.index for stream in group] for group in (changes.removed, changes.kept, changes.changed)] == [removed, kept, changed]
 
 
+def test_line_that_is_being_taken_out_is_not_proposed(world):
+    """The peer does not know of it yet, and offers it as before."""
+    streams = [Line(0)]
+    both, without = world.sdp('audio', 'text'), world.sdp('audio', ('text', 0))
+    assert description.OfferChanges.of(both, both, both, streams).added == []
+    assert description.OfferChanges.of(without, both, both, streams).added == [1]
+    assert description.OfferChanges.of(both, without, both, streams).added == [1]
+
+
 def test_change_of_the_session_address_changes_all(world):
     stream = Line(0)
-    assert description.OfferChanges.of(world.sdp('audio'), world.sdp('audio', address='127.0.0.2'), [stream]).changed == [stream]
+    assert description.OfferChanges.of(world.sdp('audio'), world.sdp('audio'), world.sdp('audio', address='127.0.0.2'), [stream]).changed == [stream]
 
 
 def test_lines_cannot_be_taken_away(world):
     with pytest.raises(description.InvalidOffer):
-        description.OfferChanges.of(world.sdp('audio', 'text'), world.sdp('audio'), [])
+        description.OfferChanges.of(world.sdp('audio', 'text'), world.sdp('audio', 'text'), world.sdp('audio'), [])
 
 
 def test_addresses(world):
     assert description.outgoing_address('127.0.0.1') == '127.0.0.1'
     assert description.outgoing_address('not an address') is None
     assert description.local_address(world.sdp('audio')) == '127.0.0.1'
-    assert description.local_address(world.sdp('audio', address='0.0.0.0')) == '0.0.0.0'
+    for null in ('0.0.0.0', '::'):
+        assert description.local_address(world.sdp('audio', address=null)) == null
+
+
+@pytest.mark.parametrize('null', ['0.0.0.0', '::'])
+def test_null_address_of_the_first_offer_is_not_kept(world, null):
+    """A call may begin on hold, in the old way. What we mirrored then must not be where the peer is to send to later."""
+    active = FrozenSDPSession.new(description.answer(world.sdp('audio', address=null), null, 'test', [Line(0)]))
+    assert active.connection.address == null
+    assert description.next_answer(active, world.sdp('audio', address=null), [Line(0)]).connection.address == null
+    assert description.next_answer(active, world.sdp('audio'), [Line(0)]).connection.address == '127.0.0.1'
+    offer = description.next_offer(active, [Line(0)], ())
+    description.reveal(offer, None)
+    assert offer.connection.address == null
+    description.reveal(offer, SimpleNamespace(ip='127.0.0.1'))
+    assert (offer.connection.address, offer.connection.address_type) == ('127.0.0.1', 'IP4')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sipsimple.core import SDPMediaStream, SIPCoreError, SIPURI, ToHeader
+from sipsimple.core import SDPAttribute, SDPConnection, SDPMediaStream, SDPSession, SIPCoreError, SIPURI, ToHeader
 from sipsimple.notification import NotificationCenter
 from sipsimple.session import Session
 
@@ -312,7 +312,74 @@ def test_partial_hold(world):
     assert (data.on_hold, data.partial) == (True, True)
 
 
+def test_stream_added_during_a_hold(world):
+    """It is not held, until somebody asks for that."""
+    session, invitation = world.connected()
+    session.hold()
+    invitation.peer_answers_reinvite()
+    second = world.Stream()
+    session.add_stream(second)
+    invitation.peer_answers_reinvite()
+    assert session.streams[1] is second and not second.holding
+    session.hold()
+    invitation.peer_answers_reinvite(488, 'Not Acceptable Here')
+    assert session.on_hold and session.streams[0].holding and not second.holding
+    session.hold()
+    assert [line[2] for line in media(invitation.last('re-INVITE').sdp)] == ['sendonly', 'sendonly']
+    invitation.peer_answers_reinvite()
+    session.hold()
+    assert invitation.methods == ['re-INVITE'] * 4
+    assert [(data.on_hold, data.partial) for data in world.recorder.all('SIPSessionDidChangeHoldState')] == [(True, False)] * 2
+
+
+def test_stream_refused_in_the_answer_to_a_hold(world):
+    """RFC 3264 section 6: a port of 0 ends a stream in an answer as in an offer."""
+    first, second = world.Stream(), world.Stream()
+    session, invitation = world.connected(first, second)
+    session.hold()
+    invitation.peer_answers_reinvite(remote=world.sdp('audio', ('audio', 0), direction='recvonly'))
+    assert session.state == 'connected' and session.streams == [first] and second.calls[-2:] == ['deactivate', 'end'] and 'update' not in second.calls
+    data = world.recorder.one('SIPSessionDidRenegotiateStreams')
+    assert (data.originator, data.action, data.streams) == ('remote', 'remove', [second])
+    assert world.recorder.one('SIPSessionDidChangeHoldState').on_hold is True
+
+
+def test_stream_refused_in_the_answer_to_an_addition(world):
+    session, invitation = world.connected()
+    audio, text = session.streams[0], world.Text()
+    session.add_stream(text)
+    invitation.peer_answers_reinvite(remote=world.sdp(('audio', 0), 'text'))
+    assert session.streams == [text] and audio.calls[-1] == 'end'
+    assert [data.action for data in world.recorder.all('SIPSessionDidRenegotiateStreams')] == ['remove', 'add']
+
+
 # Re-INVITEs of the peer
+
+def test_call_begins_with_a_hold(world):
+    """By the callee, or the caller."""
+    session = world.outgoing()
+    stream = session.proposed_streams[0]
+    stream.start = lambda *arguments: (stream.update(*arguments), stream.post('MediaStreamDidStart'))
+    world.invitation.peer_answers()
+    assert 'DidChangeHoldState' not in world.recorder.names
+    session = world.outgoing(stream := world.Stream())
+    stream.start = lambda *arguments: (setattr(stream, 'on_hold_by_remote', True), stream.post('MediaStreamDidStart'))
+    world.invitation.peer_answers()
+    assert world.recorder.names[-2:] == ['DidStart', 'DidChangeHoldState'] and session.on_hold
+    data = world.recorder.one('SIPSessionDidChangeHoldState')
+    assert (data.originator, data.on_hold, data.partial) == ('remote', True, False)
+
+
+def test_peer_holds_some(world):
+    session, invitation = world.connected(world.Stream(), world.Stream())
+    lines = [SDPMediaStream('audio', 30000, 'RTP/AVP', formats=['0'], attributes=[SDPAttribute(direction, '')]) for direction in ('inactive', 'sendrecv')]
+    invitation.peer_offers(SDPSession('127.0.0.1', id=1, version=2, connection=SDPConnection('127.0.0.1'), media=lines))
+    data = world.recorder.one('SIPSessionDidChangeHoldState')
+    assert (data.originator, data.on_hold, data.partial) == ('remote', True, True) and session.on_hold
+    invitation.peer_offers(world.sdp('audio', 'audio', direction='sendonly'))
+    invitation.peer_offers(world.sdp('audio', 'audio'))
+    assert [(data.on_hold, data.partial) for data in world.recorder.all('SIPSessionDidChangeHoldState')] == [(True, True), (True, False), (False, False)]
+
 
 def test_peer_holds(world):
     session, invitation = world.connected()
@@ -639,6 +706,37 @@ def test_remove_meets_glare(world):
     assert invitation.methods == ['re-INVITE'] * 2
     invitation.peer_answers_reinvite()
     assert session.state == 'connected'
+
+
+@pytest.mark.parametrize('direction', ['outgoing', 'incoming'])
+def test_remove_lets_the_peer_go_first_after_a_glare(world, direction):
+    """Its hold, which met our removal, does not have to wait for our timer; the answer to it takes the stream out."""
+    session, invitation = world.connected(world.Stream(), world.Text())
+    session.direction = direction
+    text = session.streams[1]
+    session.remove_stream(text)
+    invitation.peer_answers_reinvite(491, 'Request Pending')
+    assert session.state == 'sending_proposal'
+    invitation.peer_offers(world.sdp('audio', 'text', direction='sendonly'))
+    assert invitation.methods == ['re-INVITE', 200] and session.state == 'connected' and session.on_hold and session.streams != [text]
+    assert [line[:2] for line in media(invitation.last(200).sdp)] == [('audio', 20000), ('text', 0)]
+    assert 'GotProposal' not in world.recorder.names and text.calls[-1] == 'end'
+    world.advance(5)
+    assert invitation.methods == ['re-INVITE', 200]
+
+
+def test_removal_that_was_refused(world):
+    """The stream is gone all the same: it is neither offered again, nor taken for a new one when the peer still has it."""
+    session, invitation = world.connected(world.Stream(), world.Text())
+    session.remove_stream(session.streams[1])
+    invitation.peer_answers_reinvite(488, 'no')
+    invitation.peer_offers(world.sdp('audio', 'text'))
+    assert 'GotProposal' not in world.recorder.names and session.state == 'connected' and media(invitation.last(200).sdp)[1][:2] == ('text', 0)
+    session, invitation = world.connected(world.Stream(), world.Text())
+    session.remove_stream(session.streams[1])
+    invitation.peer_answers_reinvite(488, 'no')
+    session.hold()
+    assert media(invitation.last('re-INVITE').sdp)[1][:2] == ('text', 0)
 
 
 def test_remove_is_not_answered(world):
