@@ -214,3 +214,14 @@ def test_incoming_transfer_without_subscription(peer, seen):
 
 def test_nothing_is_left(engine):
     assert nothing_left()
+
+
+def test_reason_written_twice(peer, seen):
+    """As Linphone 5 ends the subscription."""
+    call = Outgoing(peer, seen).connect()
+    call.invitation.transfer(SIPURI(host='example.com', user='carol'))
+    peer.answer(peer.expect('REFER'), 202)
+    assert notify(call, 1, 'SIP/2.0 100 Trying') == 200
+    assert notify(call, 2, 'SIP/2.0 200 OK', 'terminated;reason=reason=noresource') == 200
+    seen.wait('SIPInvitationTransferDidEnd', sender=call.invitation)
+    call.end()
