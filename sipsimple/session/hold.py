@@ -91,7 +91,7 @@ async def _propose(session: Session, wish: bool, streams: list[Any]) -> None:
             streamset.hold(stream, stream.on_hold_by_local)
     reinvite.finish(session)
     if failure is None:
-        partial = wish and any(not stream.on_hold_by_local for stream in streams)
+        partial = wish and any(not stream.on_hold_by_local for stream in _holdable(session.streams))
         session._post('SIPSessionDidChangeHoldState', originator='local', on_hold=wish, partial=partial)
         check_remote(session)
     else:

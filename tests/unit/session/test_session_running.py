@@ -341,7 +341,8 @@ def test_stream_refused_in_the_answer_to_a_hold(world):
     assert session.state == 'connected' and session.streams == [first] and second.calls[-2:] == ['deactivate', 'end'] and 'update' not in second.calls
     data = world.recorder.one('SIPSessionDidRenegotiateStreams')
     assert (data.originator, data.action, data.streams) == ('remote', 'remove', [second])
-    assert world.recorder.one('SIPSessionDidChangeHoldState').on_hold is True
+    data = world.recorder.one('SIPSessionDidChangeHoldState')
+    assert (data.on_hold, data.partial) == (True, False)
 
 
 def test_stream_refused_in_the_answer_to_an_addition(world):
