@@ -5,12 +5,10 @@ sipp has no TLS; see test_baresip.py.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 
 from tests.support.lab import lab_fixture
-from tests.support.programs import hear, write_notes
+from tests.support.programs import write_notes
 from tests.support.sdk import SDK
 from tests.support.sipp import (
     Sipp,
@@ -29,72 +27,15 @@ from tests.support.sipp import (
     request,
     sdp,
 )
+from tests.support.sipp_calls import NOTES, Call
 
 pytestmark = pytest.mark.interop
 
 lab = lab_fixture('kamailio')
-NOTES = ((523.0, 0.2), (659.0, 0.2), (784.0, 0.2), (1047.0, 0.2))
 TALK = 1.7                      # seconds that `talk` may take; a peer that ends the call waits so long
 RINGING = [receive(100, optional=True), receive(180)]
 THEY_HANG_UP, WE_HANG_UP = 'they hang up', 'we hang up'
 BYE = [receive('BYE'), reply_within(200)]
-
-
-class Call(NamedTuple):
-    """Our end of the calls of a test."""
-
-    sdk: SDK
-    folder: object
-
-    def uri(self, transport='udp'):
-        return f'sip:{self.sdk.get("bonjour", "contact.username")}@127.0.0.1:{self.sdk.ports[transport]};transport={transport}'
-
-    def peer(self, steps, **options):
-        """Somebody who waits for a call."""
-        return Sipp(self.folder, steps, **options)
-
-    def caller(self, steps, transport='udp'):
-        """Somebody who calls us."""
-        return Sipp(self.folder, steps, target=f'127.0.0.1:{self.sdk.ports[transport]}', transport=transport)
-
-    def start(self, peer, transport='udp', **arguments):
-        self.sdk.do('connect', session='out', account='bonjour', uri=f'sip:peer@127.0.0.1:{peer.port};transport={transport}', **arguments)
-
-    def started(self, session='out'):
-        return self.sdk.wait('SIPSessionDidStart', session, unless='SIPSessionDidFail')
-
-    def connect(self, peer, transport='udp', **arguments):
-        self.start(peer, transport, **arguments)
-        self.started()
-
-    def answer(self):
-        session = self.sdk.wait('SIPSessionNewIncoming').sender
-        self.sdk.call(session, 'send_ring_indication')
-        self.sdk.do('accept', session=session)
-        self.started(session)
-        return session
-
-    def talk(self, session='out', digit='5'):
-        """Say something and press a key: both come back, over RTP in both directions."""
-        heard = self.folder / 'heard.wav'
-        self.sdk.do('record', recorder='recorder', session=session, filename=str(heard))
-        self.sdk.do('play', player='player', session=session, filename=str(self.folder / 'notes.wav'))
-        self.sdk.wait('WavePlayerDidEnd')
-        if digit:
-            self.sdk.call(f'{session}/streams.0', 'send_dtmf', digit)
-            assert self.sdk.wait('AudioStreamGotDTMF', session).digit == digit
-        self.sdk.do('stop_record', recorder='recorder')
-        assert hear(heard, NOTES) == [frequency for frequency, _ in NOTES]
-
-    def hang_up(self, peer, session='out'):
-        self.sdk.call(session, 'end')
-        assert self.sdk.wait('SIPSessionDidEnd', session).fields == {'originator': 'local', 'end_reason': 'user_request'}
-        peer.finish()
-
-    def ended(self, peer, session='out'):
-        """The peer has hung up."""
-        assert self.sdk.wait('SIPSessionDidEnd', session).fields == {'originator': 'remote', 'end_reason': 'user_request'}
-        peer.finish()
 
 
 @pytest.fixture(scope='module')

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sipsimple.demo import sound
 
-__all__ = ['environment', 'free_ports', 'hear', 'is_bound', 'read_mono', 'write_notes']
+__all__ = ['Notes', 'environment', 'free_ports', 'hear', 'is_bound', 'read_mono', 'write_notes']
 
 Notes = Sequence[tuple[float, float]]
 

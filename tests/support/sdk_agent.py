@@ -93,10 +93,10 @@ class Agent:
             value = value[int(part)] if part.lstrip('-').isdigit() else getattr(value, part)
         return value
 
-    def stream_of(self, session: str) -> Any:
+    def stream_of(self, session: str, stream: int) -> Any:
         """The audio of a session; before the answer it is among the proposed ones."""
         found = self.find(session)
-        return [*found.streams, *(found.proposed_streams or ())][0]
+        return [*found.streams, *(found.proposed_streams or ())][stream]
 
     def name_of(self, value: Any) -> str:
         if isinstance(value, Account):
@@ -217,13 +217,13 @@ class Agent:
         return [str(route) for route in DNSLookup().lookup_sip_proxy(SIPURI.parse(uri), transports, **arguments).result(LIMIT)]
 
     def do_connect(self, session: str, account: str, uri: str, route: list[Any] | None = None, via: str | None = None, headers: dict[str, str] | None = None,
-                   **arguments: Any) -> None:
+                   streams: int = 1, **arguments: Any) -> None:
         """Call a URI: over `route` (address, port, transport), or where DNS says that `via` (or the URI) is."""
         local = self.find(account)
         routes = [Route(*route)] if route else DNSLookup().lookup_sip_proxy(
             SIPURI.parse(via or uri), list(SIPSimpleSettings().sip.transport_list)).result(LIMIT)
         self.objects[session] = new = Session(local)
-        new.connect(ToHeader(SIPURI.parse(uri)), routes, [AudioStream(local)], extra_headers=[Header(*item) for item in (headers or {}).items()], **arguments)
+        new.connect(ToHeader(SIPURI.parse(uri)), routes, [AudioStream(local) for _ in range(streams)], extra_headers=[Header(*item) for item in (headers or {}).items()], **arguments)
 
     def do_message(self, account: str, uri: str, via: str, text: str) -> None:
         """Send a MESSAGE outside of dialogs."""
@@ -233,25 +233,41 @@ class Agent:
             FromHeader(local.uri), ToHeader(target), RouteHeader(route.uri), 'text/plain', text, credentials=local.credentials)
         message.send()
 
-    def do_accept(self, session: str) -> None:
-        """Accept the streams of an incoming session, or offer audio to one without an offer."""
+    def do_accept(self, session: str, indexes: list[int] | None = None) -> None:
+        """Accept the streams of an incoming session, or some of them by their places, or offer audio to one without an offer."""
         target = self.find(session)
-        target.accept(target.proposed_streams or [AudioStream(target.account)])
+        streams = target.proposed_streams or [AudioStream(target.account)]
+        target.accept(streams if indexes is None else [streams[index] for index in indexes])
 
-    def do_play(self, player: str, session: str, filename: str, loop_count: int = 1) -> None:
+    def do_add(self, session: str, count: int = 1) -> None:
+        """Propose audio streams to the peer."""
+        target = self.find(session)
+        target.add_streams([AudioStream(target.account) for _ in range(count)])
+
+    def do_remove(self, session: str, indexes: list[int]) -> None:
+        """Take streams out of a session, by their places."""
+        target = self.find(session)
+        target.remove_streams([target.streams[index] for index in indexes])
+
+    def do_accept_proposal(self, session: str, indexes: list[int]) -> None:
+        """Accept some of the streams that the peer proposes, by their places."""
+        target = self.find(session)
+        target.accept_proposal([target.proposed_streams[index] for index in indexes])
+
+    def do_play(self, player: str, session: str, filename: str, loop_count: int = 1, stream: int = 0) -> None:
         """Play a .wav file to the peer."""
-        stream = self.stream_of(session)
-        self.objects[player] = new = WavePlayer(stream.mixer, filename, loop_count=loop_count)
-        stream.bridge.add(new)
+        target = self.stream_of(session, stream)
+        self.objects[player] = new = WavePlayer(target.mixer, filename, loop_count=loop_count)
+        target.bridge.add(new)
         new.start()
 
-    def do_record(self, recorder: str, session: str, filename: str) -> None:
+    def do_record(self, recorder: str, session: str, filename: str, stream: int = 0) -> None:
         """Record what the peer says, and nothing else: a bridge of its own."""
-        stream = self.stream_of(session)
-        self.objects[recorder] = new = WaveRecorder(stream.mixer, filename)
-        self.objects[f'{recorder}.bridge'] = bridge = AudioBridge(stream.mixer)
+        target = self.stream_of(session, stream)
+        self.objects[recorder] = new = WaveRecorder(target.mixer, filename)
+        self.objects[f'{recorder}.bridge'] = bridge = AudioBridge(target.mixer)
         new.start()
-        bridge.add(stream)
+        bridge.add(target)
         bridge.add(new)
 
     def do_stop_record(self, recorder: str) -> None:
