@@ -489,3 +489,29 @@ def test_volume(mixer: AudioMixer) -> None:
         mixer.connect_slots(peer.stream.slot, 0)
         normal, loud, quiet = (level(peer, volume) for volume in (100, 400, 10))
         assert quiet < normal < loud
+
+
+def test_what_nobody_heard_is_not_heard_later(mixer: AudioMixer, tmp_path: Path) -> None:
+    """A muted peer's words wait in the jitter buffer: they are not played, and do not delay what follows, when it is heard again."""
+    with Pair(mixer) as pair:
+        pair.start()
+        assert pair.hears(pair.a, pair.b, tmp_path / 'before.wav') > 0.9
+        assert pair.a.slot is not None and pair.b.slot is not None
+        recorder, tone = RecordingWaveFile(mixer, str(tmp_path / 'after.wav')), ToneGenerator(mixer)
+        inbox = Inbox(sender=tone)
+        recorder.start()
+        tone.start()
+        assert tone.slot is not None and recorder.slot is not None
+        mixer.connect_slots(tone.slot, pair.a.slot)
+        tone.play_tones([(1000, 0, 800)])
+        inbox.wait('ToneGeneratorDidFinishPlaying')
+        inbox.close()
+        for listening in (False, True):
+            if listening:
+                mixer.connect_slots(pair.b.slot, recorder.slot)
+            frames = mixer.frames_mixed
+            assert eventually(lambda: mixer.frames_mixed >= frames + (25 if listening else 5))         # noqa: B023
+        tone.stop()
+        recorder.stop()
+        samples, _ = read_samples(tmp_path / 'after.wav')
+        assert len(samples) > 0 and max(map(abs, samples)) < 500

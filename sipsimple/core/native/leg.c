@@ -435,6 +435,16 @@ pj_status_t ss_leg_start(ss_rtp *rtp, ss_handle mixer, const pjmedia_stream_info
     return PJ_SUCCESS;
 }
 
+/* What came while nobody listened is old, and what comes would be late by as much: up to the whole jitter buffer. */
+static void forget_unheard(void *user)
+{
+    pjmedia_stream_common *stream = (pjmedia_stream_common *)((ss_leg *)user)->stream;
+
+    pj_mutex_lock(stream->jb_mutex);
+    pjmedia_jbuf_reset(stream->jb);
+    pj_mutex_unlock(stream->jb_mutex);
+}
+
 pj_status_t ss_leg_enter_bridge(ss_leg *leg, unsigned volume_percent)
 {
     ss_rtp *rtp = leg->rtp;
@@ -445,6 +455,7 @@ pj_status_t ss_leg_enter_bridge(ss_leg *leg, unsigned volume_percent)
     status = ss_mixer_add_port(leg->mixer, leg->pool, port, "audio", &leg->slot);
     if (status == PJ_SUCCESS) {
         ss_mixer_adjust_slot(leg->mixer, leg->slot, -1, (int)volume_percent);
+        ss_mixer_on_heard(leg->mixer, leg->slot, forget_unheard, leg);
         return PJ_SUCCESS;
     }
     pthread_mutex_lock(&rtp->ops);

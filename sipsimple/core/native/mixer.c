@@ -51,6 +51,7 @@ typedef struct mixer_slot {
     int sinks;                          /* slots that hear this one */
     completion completion;              /* of the removal */
     completion skip;                    /* for each frame that nobody hears */
+    completion heard;                   /* when the first one begins to hear */
 } mixer_slot;
 
 typedef struct ss_mixer {
@@ -724,6 +725,21 @@ pj_status_t ss_mixer_on_unheard(ss_handle handle, unsigned slot, void (*skip)(vo
     return status;
 }
 
+pj_status_t ss_mixer_on_heard(ss_handle handle, unsigned slot, void (*heard)(void *user), void *user)
+{
+    ss_mixer *mixer = enter(handle);
+    pj_status_t status = PJ_EINVAL;
+
+    if (!mixer)
+        return PJ_EGONE;
+    if (is_usable(mixer, slot)) {
+        mixer->slots[slot].heard = (completion){ heard, user };
+        status = PJ_SUCCESS;
+    }
+    leave(mixer);
+    return status;
+}
+
 /* ---- connections and levels ------------------------------------------------------------------------------------ */
 
 static pj_status_t change_connection(ss_handle handle, unsigned source, unsigned sink, int connect)
@@ -736,6 +752,8 @@ static pj_status_t change_connection(ss_handle handle, unsigned source, unsigned
     if (!is_usable(mixer, source) || !is_usable(mixer, sink)) {
         status = PJ_EINVAL;
     } else if (is_connected(mixer, source, sink) != connect) {
+        if (connect && mixer->slots[source].sinks == 0 && mixer->slots[source].heard.done)
+            mixer->slots[source].heard.done(mixer->slots[source].heard.user);
         status = connect ? pjmedia_conf_connect_port(mixer->bridge, source, sink, 0)
                          : pjmedia_conf_disconnect_port(mixer->bridge, source, sink);
         if (status == PJ_SUCCESS)

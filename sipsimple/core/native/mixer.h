@@ -38,6 +38,11 @@ const int *ss_mixer_source_counter(ss_handle mixer, unsigned slot);
  * `skip(user)` once a frame, in the clock thread, while nobody does. It ends with the removal of the port.
  */
 pj_status_t ss_mixer_on_unheard(ss_handle mixer, unsigned slot, void (*skip)(void *user), void *user);
+/*
+ * For a port that keeps what comes until the bridge takes it (a stream with a jitter buffer): call `heard(user)` when somebody begins to hear it
+ * whom nobody did before. The mixer's lock is held: no function of this file, and no lock that is held around one. Ends with the removal of the port.
+ */
+pj_status_t ss_mixer_on_heard(ss_handle mixer, unsigned slot, void (*heard)(void *user), void *user);
 
 /* ---- the mixer itself (for _mixer.pyx) ------------------------------------------------------------------------- */
 
