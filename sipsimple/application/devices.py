@@ -91,8 +91,12 @@ class AudioDevices:
         app, settings = self.application, SIPSimpleSettings()
         changed = {name for name in modified if name.startswith('audio.')}
         if 'audio.sample_rate' in changed:
-            self.stop()
+            # The old ones go when the new ones are there: other threads look at them meanwhile.
+            old = app.voice_audio_bridge, app.alert_audio_bridge
             self._make()
+            for bridge in old:
+                if bridge is not None:
+                    bridge.stop()
             return
         if 'audio.muted' in changed and app.voice_audio_mixer is not None:
             app.voice_audio_mixer.muted = settings.audio.muted
