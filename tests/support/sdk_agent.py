@@ -23,6 +23,7 @@ from zope.interface import implementer
 from sipsimple.account import Account, AccountManager, BonjourAccount
 from sipsimple.application import SIPApplication
 from sipsimple.audio import AudioBridge, WavePlayer, WaveRecorder
+from sipsimple.conference import AudioConference
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.core import Engine, FromHeader, Header, Message, Route, RouteHeader, SIPURI, ToHeader
 from sipsimple.lookup import DNSLookup, DNSManager
@@ -274,6 +275,12 @@ class Agent:
         """Close the file."""
         self.objects.pop(f'{recorder}.bridge').stop()
         self.objects.pop(recorder).stop()
+
+    def do_conference(self, conference: str, sessions: list[str]) -> None:
+        """Bring the audio of sessions together."""
+        self.objects[conference] = new = AudioConference()
+        for session in sessions:
+            new.add(self.stream_of(session, 0))
 
     def do_sleep(self, seconds: float) -> None:
         """Let sound go on for a while."""
