@@ -29,7 +29,7 @@ def established(session: Session) -> None:
     session.proposed_streams = None
     place.enter(session)
     session._post('SIPSessionDidStart', streams=list(session.streams))
-    hold.check_remote(session)              # it may begin with a hold
+    hold.check(session)                     # it may begin with a hold
     session._settle_replacement()
     session.conference._follow()
 

@@ -12,7 +12,7 @@ from sipsimple.session.states import Input
 if TYPE_CHECKING:
     from sipsimple.session.session import Session
 
-__all__ = ['change_wish', 'check_remote', 'held_remotely', 'run_hold']
+__all__ = ['change_wish', 'check', 'held_remotely', 'run_hold']
 
 
 def _holdable(streams: list[Any]) -> list[Any]:
@@ -93,7 +93,7 @@ async def _propose(session: Session, wish: bool, streams: list[Any]) -> None:
     if failure is None:
         partial = wish and any(not stream.on_hold_by_local for stream in _holdable(session.streams))
         session._post('SIPSessionDidChangeHoldState', originator='local', on_hold=wish, partial=partial)
-        check_remote(session)
+        check(session)
     else:
         session._post('SIPSessionHadProposalFailure', originator='local', failure_reason=failure, streams=streams)
 
@@ -110,8 +110,11 @@ def held_remotely(session: Session) -> frozenset[Any]:
     return frozenset(stream for stream in session.streams if stream.on_hold_by_remote)
 
 
-def check_remote(session: Session) -> None:
-    """Post if the peer has other streams on hold than it had."""
+def check(session: Session) -> None:
+    """Post if the peer has other streams on hold than it had, or if the last stream is gone that we had on hold."""
+    if session._on_hold and not any(stream.on_hold_by_local for stream in session.streams):
+        session._on_hold = False
+        session._post('SIPSessionDidChangeHoldState', originator='local', on_hold=False, partial=False)
     held = held_remotely(session)
     if held == session._held_remotely:
         return

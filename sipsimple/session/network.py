@@ -21,7 +21,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from sipsimple.core import SDPSession, SIPCoreError
-from sipsimple.session import description, place, reinvite, streamset
+from sipsimple.session import description, place, reinvite
 from sipsimple.session.inputs import Event, Failure, Kind
 from sipsimple.session.states import Input, SessionState
 
@@ -99,7 +99,7 @@ async def _move(session: Session) -> None:
         return
     if outcome.accepted:
         session._move_tries = 0
-        streamset.update(session.streams, session._local_sdp, session._remote_sdp)
+        reinvite.apply(session)
         reinvite.finish(session)
     elif outcome.code == 491:
         _retry(session, reinvite.glare_delay(session))

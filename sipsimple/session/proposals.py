@@ -118,6 +118,7 @@ async def run_remove(session: Session, streams: list[Any]) -> None:
     reinvite.finish(session)
     session._post('SIPSessionDidRenegotiateStreams', originator='local', action='remove', streams=list(streams), added_streams=[],
                   removed_streams=list(streams))
+    hold.check(session)
 
 
 async def _remove_lines(session: Session) -> None:
@@ -296,7 +297,7 @@ def _answered(session: Session, kept: list[Any], removed: list[Any]) -> None:
     session.streams = [stream for stream in session.streams if stream not in removed]
     reinvite.finish(session)
     ending.invite_answered(session, 200, 'unknown')
-    hold.check_remote(session)
+    hold.check(session)
     if removed:
         session._post('SIPSessionDidRenegotiateStreams', originator='remote', action='remove', streams=list(removed), added_streams=[],
                       removed_streams=list(removed))
@@ -423,7 +424,7 @@ def _accepted(session: Session, originator: str, starter: streamset.Starter, pro
     session._post('SIPSessionGotAcceptProposal', originator=originator, streams=list(starter.started), proposed_streams=list(proposed))
     session._post('SIPSessionDidRenegotiateStreams', originator=originator, action='add', streams=list(starter.started),
                   added_streams=list(starter.started), removed_streams=[])
-    hold.check_remote(session)
+    hold.check(session)
 
 
 def _rejected(session: Session, originator: str, code: int, reason: str, streams: list[Any]) -> None:

@@ -72,7 +72,7 @@ async def final_response(session: SessionBase, seconds: float | None, cancellabl
     can be taken back.
 
     Raises:
-        OutOfStep: the peer answers nothing at all, or a 2xx crossed our CANCEL.
+        OutOfStep: the peer answers nothing at all, does not know the dialog any more, or a 2xx crossed our CANCEL.
     """
     invitation = session._invitation
     assert invitation is not None
@@ -110,12 +110,15 @@ async def final_response(session: SessionBase, seconds: float | None, cancellabl
         place.told(session)
     if cancelled and outcome.accepted:
         raise OutOfStep('re-INVITE accepted when it was cancelled')
+    # RFC 3261 §14.1: all other refusals leave the session as it was. While we move, silence has other reasons, which `network` knows.
+    if outcome.code == 481 or outcome.code == 408 and not session._moving:
+        raise OutOfStep(outcome.reason)
     return outcome
 
 
 def apply(session: SessionBase) -> None:
     """Give the running streams the descriptions that an answer of the peer has made. Those whose lines it refuses leave the session (RFC 3264 §6), as if
-    it had proposed that: `finish` tells it."""
+    it had proposed that: `finish`, or `part`, tells it."""
     assert session._local_sdp is not None and session._remote_sdp is not None
     lost = [stream for stream in session.streams if streamset.refused(stream, session._local_sdp, session._remote_sdp)]
     session.streams = [stream for stream in session.streams if stream not in lost]
@@ -127,6 +130,11 @@ def apply(session: SessionBase) -> None:
 def finish(session: SessionBase) -> None:
     """The re-INVITE is over."""
     session._advance(Input.PROPOSAL_DONE)
+    part(session)
+
+
+def part(session: SessionBase) -> None:
+    """End the streams that the peer has refused, and tell it."""
     lost, session._lost_streams = session._lost_streams, []
     if lost:
         session._post('SIPSessionDidRenegotiateStreams', originator='remote', action='remove', streams=list(lost), added_streams=[],

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SIPCoreError, SIPURI, SubjectHeader
-from sipsimple.session import active, ending, establish, hold, network, place, proposals, streamset, transferee, transferor
+from sipsimple.session import active, ending, establish, hold, network, place, proposals, reinvite, transferee, transferor
 from sipsimple.session.base import SessionBase, log
 from sipsimple.session.focus import ConferenceHandler
 from sipsimple.session.incoming import proposed_streams, run_accept
@@ -469,8 +469,9 @@ class Session(SessionBase):
     def _take_update(self, data: Any) -> None:
         """The peer has changed the media by UPDATE, which the core has answered: RFC 3311."""
         self._negotiated(data)
-        streamset.update(self.streams, data.local_sdp, data.remote_sdp)
-        hold.check_remote(self)
+        reinvite.apply(self)
+        reinvite.part(self)
+        hold.check(self)
 
     def _lose_stream(self, stream: Any) -> None:
         """A running stream broke: go on without it, unless it was the last one."""

@@ -240,6 +240,19 @@ def test_hold_is_refused(world):
     assert 'DidChangeHoldState' not in world.recorder.names
 
 
+@pytest.mark.parametrize('code', [408, 481])
+@pytest.mark.parametrize('method', ['hold', 'add', 'remove'])
+def test_peer_does_not_know_the_dialog(world, code, method):
+    """RFC 3261 section 14.1: the two refusals that end the dialog."""
+    session, invitation = world.connected(world.Stream(), world.Text())
+    new = world.Text()
+    {'hold': session.hold, 'add': lambda: session.add_stream(new), 'remove': lambda: session.remove_stream(session.streams[1])}[method]()
+    invitation.peer_answers_reinvite(code, 'Gone')
+    assert session.state == 'terminated' and invitation.methods[-1] == 'BYE'
+    assert world.recorder.one('SIPSessionDidEnd').end_reason == 'Gone'
+    assert method != 'add' or new.calls[-1] == 'end'
+
+
 def test_hold_is_not_answered(world):
     session, invitation = world.connected()
     session.hold()
@@ -332,6 +345,30 @@ def test_stream_added_during_a_hold(world):
     assert [(data.on_hold, data.partial) for data in world.recorder.all('SIPSessionDidChangeHoldState')] == [(True, False)] * 2
 
 
+@pytest.mark.parametrize('side', ['local', 'remote'])
+def test_held_stream_is_removed(world, side):
+    """With the last stream that was held the hold is over, which is told; a new hold is for those that are left."""
+    first, second = world.Stream(), world.Stream()
+    session, invitation = world.connected(first)
+    if side == 'local':
+        session.hold()
+        invitation.peer_answers_reinvite()
+    else:
+        invitation.peer_offers(world.sdp('audio', direction='sendonly'))
+    session.add_stream(second)
+    first.update = lambda *arguments: None              # as it is
+    invitation.peer_answers_reinvite()
+    assert session.on_hold and not second.on_hold
+    session.remove_stream(first)
+    invitation.peer_answers_reinvite()
+    assert not session.on_hold
+    data = world.recorder.all('SIPSessionDidChangeHoldState')[-1]
+    assert (data.originator, data.on_hold, data.partial) == (side, False, False)
+    session.hold()
+    invitation.peer_answers_reinvite()
+    assert session.on_hold and second.on_hold_by_local
+
+
 def test_stream_refused_in_the_answer_to_a_hold(world):
     """RFC 3264 section 6: a port of 0 ends a stream in an answer as in an offer."""
     first, second = world.Stream(), world.Stream()
@@ -404,6 +441,15 @@ def test_peer_holds_by_update(world):
         assert session.on_hold is held and session.state == 'connected' and invitation.methods == []
         assert world.recorder.all('SIPSessionDidChangeHoldState')[-1].on_hold is held
     assert session.streams[0].calls == ['update', 'update'] and world.recorder.names == ['DidChangeHoldState', 'DidChangeHoldState']
+
+
+def test_peer_takes_a_stream_out_by_update(world):
+    first, second = world.Stream(), world.Stream()
+    session, invitation = world.connected(first, second)
+    invitation.negotiated(world.sdp('audio', ('audio', 0)), world.sdp('audio', ('audio', 0)))
+    assert session.streams == [first] and second.calls[-1] == 'end' and 'update' not in second.calls
+    data = world.recorder.one('SIPSessionDidRenegotiateStreams')
+    assert (data.originator, data.action, data.streams) == ('remote', 'remove', [second])
 
 
 def test_update_that_comes_too_late(world):
