@@ -120,6 +120,14 @@ class Call(NamedTuple):
         ours = hear(heard, ECHO_NOTES + OUR_NOTES + THEIR_NOTES)        # what it still had from before comes first; there may be gaps
         assert list(dict.fromkeys(note for note in ours if note in dict(ECHO_NOTES))) == [note for note, _ in ECHO_NOTES], ours
 
+    def silence(self, session):
+        """During a hold nothing comes."""
+        heard = self.folder / 'held.wav'
+        self.sdk.do('record', recorder='recorder', session=session, filename=str(heard))
+        self.sdk.do('sleep', seconds=0.5)
+        self.sdk.do('stop_record', recorder='recorder')
+        assert hear(heard, OUR_NOTES + THEIR_NOTES) == []
+
     def hang_up(self, session, who='sdk'):
         """End the call at one side, and see that both know."""
         if who == 'sdk':
@@ -381,6 +389,7 @@ def test_we_hold(call, direct, pcmu, direction):
     assert call.sdk.wait('SIPSessionDidChangeHoldState', session).fields == {'originator': 'local', 'on_hold': True, 'partial': False}
     assert call.sdk.facts(session, 'streams.0.direction', 'on_hold') == {'streams.0.direction': 'sendonly', 'on_hold': True}
     assert 'a=sendonly' in [message for message in call.sdk.messages(received=False) if message.startswith('INVITE')][-1]
+    call.silence(session)
     call.sdk.call(session, 'unhold')
     assert call.sdk.wait('SIPSessionDidChangeHoldState', session).fields == {'originator': 'local', 'on_hold': False, 'partial': False}
     call.talk(session)
@@ -395,11 +404,38 @@ def test_they_hold(call, direct, pcmu, direction):
     call.peer.command('hold')
     assert call.sdk.wait('SIPSessionDidChangeHoldState', session).fields == {'originator': 'remote', 'on_hold': True, 'partial': False}
     assert call.sdk.facts(session, 'on_hold', 'streams.0.on_hold_by_remote') == {'on_hold': True, 'streams.0.on_hold_by_remote': True}
+    call.silence(session)
     call.peer.command('resume')
     assert call.sdk.wait('SIPSessionDidChangeHoldState', session).fields == {'originator': 'remote', 'on_hold': False, 'partial': False}
     call.talk(session)
     call.echo(session)
     call.hang_up(session, 'peer')
+
+
+def test_both_hold_at_once(call, direct, pcmu):
+    """Whoever is first: both get there (the other one after a 491, or in turn), and back."""
+    theirs, _ = direct()
+    session = call.connect('out', 'bonjour', theirs)
+    for on_hold, ours, command in ((True, 'hold', 'hold'), (False, 'unhold', 'resume')):
+        call.sdk.call(session, ours)
+        call.peer.command(command)
+        for originator in ('local', 'remote'):
+            change = call.sdk.wait('SIPSessionDidChangeHoldState', session, unless='SIPSessionHadProposalFailure', originator=originator)
+            assert (change.on_hold, change.partial) == (on_hold, False)
+        assert call.sdk.get(session, 'on_hold') is on_hold
+    call.talk(session)
+    call.hang_up(session)
+
+
+def test_more_streams(call, direct, pcmu):
+    """Baresip takes one audio stream only: the second one is refused, in its answer, and the first one goes on."""
+    theirs, _ = direct()
+    session = call.connect('out', 'bonjour', theirs)
+    call.sdk.do('add', session=session)
+    accepted = call.sdk.wait('SIPSessionGotAcceptProposal', session, unless='SIPSessionGotRejectProposal')
+    assert accepted.streams == [] and len(accepted.proposed_streams) == 1
+    call.talk(session)
+    call.hang_up(session)
 
 
 def test_they_renegotiate(call, direct):

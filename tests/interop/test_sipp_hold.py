@@ -105,7 +105,7 @@ def test_we_hold_two_streams(call):
              *reinvited('a=sendrecv.*m=audio.*a=sendrecv', lines(FIRST, SECOND, version=3)), *BYE]
     with call.peer(steps) as peer:
         call.connect(peer, streams=2)
-        call.talk(stream=0)
+        call.talk(stream=0, digit=None)
         call.talk(stream=1)
         call.sdk.call('out', 'hold')
         held(call, 'out', 'local', True)
@@ -115,7 +115,7 @@ def test_we_hold_two_streams(call):
             assert call.sdk.wait('AudioStreamDidChangeHoldState', 'out').fields == {'originator': 'local', 'on_hold': True}
         call.sdk.call('out', 'unhold')
         held(call, 'out', 'local', False)
-        call.talk(stream=0)
+        call.talk(stream=0, digit=None)
         call.talk(stream=1)
         call.hang_up(peer)
 
@@ -132,7 +132,7 @@ def test_they_hold_one_of_two(call):
         call.sdk.call('out', 'send_message', 'text/plain', 'go on')
         held(call, 'out', 'remote', True)
         held(call, 'out', 'remote', False)
-        call.talk(stream=0)
+        call.talk(stream=0, digit=None)
         call.talk(stream=1)
         call.hang_up(peer)
 
@@ -196,9 +196,21 @@ def test_hold_during_their_proposal(call):
         held(call, 'out', 'local', True)
         call.sdk.call('out', 'unhold')
         held(call, 'out', 'local', False)
-        call.talk(stream=0)
+        call.talk(stream=0, digit=None)
         call.talk(stream=1)
         call.hang_up(peer)
+
+
+@pytest.mark.parametrize('code, reason', [(481, 'Call/Transaction Does Not Exist'), (408, 'Request Timeout')])
+def test_hold_in_a_call_that_they_do_not_know(call, code, reason):
+    """The dialog is over: RFC 3261 section 12.2.1.2."""
+    with call.peer([*called(), *reinvited('a=sendonly', code=code, reason=reason), *BYE]) as peer:
+        call.connect(peer)
+        call.sdk.call('out', 'hold')
+        end = call.sdk.wait('SIPSessionDidEnd', 'out')
+        assert (end.originator, end.end_reason) == ('local', reason)
+        peer.finish()
+    assert not call.sdk.events('SIPSessionDidChangeHoldState', 'out')
 
 
 # ---- glare ---------------------------------------------------------------------------------------------------------
@@ -280,7 +292,7 @@ def test_we_add_and_remove(call):
         accepted = call.sdk.wait('SIPSessionGotAcceptProposal', 'out')
         assert (accepted.originator, len(accepted.streams), len(accepted.proposed_streams)) == ('local', 1, 1)
         renegotiated(call, 'out', 'local', 'add', 1)
-        call.talk(stream=0)
+        call.talk(stream=0, digit=None)
         call.talk(stream=1)
         call.sdk.do('remove', session='out', indexes=[1])
         renegotiated(call, 'out', 'local', 'remove', 1)
@@ -297,7 +309,7 @@ def test_they_accept_some_of_ours(call):
         assert (len(accepted.streams), len(accepted.proposed_streams)) == (1, 2)
         renegotiated(call, 'out', 'local', 'add', 1)
         assert call.sdk.get('out', 'streams.1.index') == 2
-        call.talk(stream=0)
+        call.talk(stream=0, digit=None)
         call.talk(stream=1)
         call.hang_up(peer)
 
