@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ContactHeader, Engine, SDPSession, SIPURI
+from sipsimple.core.helpers import is_null_address
 from sipsimple.session import description
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ def refresh(session: SessionBase, sdp: SDPSession) -> ContactHeader | None:
         return None
     remote = session._remote_sdp
     target = description.remote_address(remote) if remote is not None else None
-    address = (description.outgoing_address(target) if target not in (None, '0.0.0.0') else None) or place
+    address = (description.outgoing_address(target) if target is not None and not is_null_address(target) else None) or place
     present = description.media_address(sdp)
-    if present not in (None, '0.0.0.0') and description.is_ipv6(present) == description.is_ipv6(address):
+    if present is not None and not is_null_address(present) and description.is_ipv6(present) == description.is_ipv6(address):
         description.relocate(sdp, address)
     return _moved_contact(session, place)
 

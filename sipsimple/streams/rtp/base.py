@@ -471,7 +471,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         if transport is None:
             return None
         told = _address(self._local_sdp, self.index or 0)[0] if self._local_sdp is not None and not transport.ice_active else None
-        return told if told not in (None, NULL_ADDRESS) else transport.local_rtp_address
+        return told if told is not None and not is_null_address(told) else transport.local_rtp_address
 
     @property
     def local_rtp_port(self) -> int | None:

@@ -20,7 +20,7 @@ OLD, NEW = '127.0.0.1', '192.0.2.7'
 def here(monkeypatch, world):
     """Our address on the way to everybody: `here.address`."""
     place = SimpleNamespace(address=OLD)
-    monkeypatch.setattr(description, 'outgoing_ip_for', lambda remote=None: place.address)
+    monkeypatch.setattr(description, 'local_ip_for', lambda remote=None: place.address)
     description.forget_routes()
     yield place
     description.forget_routes()
@@ -87,7 +87,7 @@ def test_a_contact_that_is_not_our_address_stays(world, here):
 
 
 def test_media_on_another_way_than_signalling(world, here, monkeypatch):
-    monkeypatch.setattr(description, 'outgoing_ip_for', lambda remote=None: here.address if remote == '127.0.0.1' else '198.51.100.1')
+    monkeypatch.setattr(description, 'local_ip_for', lambda remote=None: here.address if remote == '127.0.0.1' else '198.51.100.1')
     session, invitation = connected(world)
     session._remote_sdp = world.sdp('audio', address='203.0.113.5')
     here.address = NEW
