@@ -168,6 +168,24 @@ def test_session_ends_while_a_participant_is_called(conference):
     bob.wait('SIPSessionDidStart')              # the focus goes on with it
 
 
+@pytest.mark.parametrize('who', ['alice', 'focus'])
+def test_focus_stays_one(conference, who):
+    """A re-INVITE, and the answer to one, say `isfocus` again: nothing is subscribed to anew, or given up."""
+    focus, alice = conference.focus, conference.alice
+    call(conference)
+    focus.wait('SIPIncomingSubscriptionNotifyDidSucceed')
+    proposer, other = (alice, focus) if who == 'alice' else (focus, alice)
+    names = {'alice': 's', 'focus': 'in1'}
+    proposer.do('add', session=names[proposer.name], streams=['plain'])
+    other.wait('SIPSessionGotProposal')
+    other.do('accept_proposal', session=names[other.name])
+    for process in (alice, focus):
+        process.wait('SIPSessionDidRenegotiateStreams')
+    assert alice.do('get', args=['s', 'remote_focus'])['remote_focus'] is True
+    assert focus.do('get', args=['in1', 'local_focus', 'remote_focus']) == {'done': 'get', 'local_focus': True, 'remote_focus': False}
+    assert count(focus, 'SIPIncomingSubscriptionGotSubscribe') == 1 and count(focus, 'SIPIncomingSubscriptionGotUnsubscribe') == 0
+
+
 def test_focus_of_a_running_call(conference):
     """alice calls bob, who is no focus: nothing is subscribed to, and nothing can be asked for."""
     alice = conference.alice
