@@ -62,7 +62,8 @@ class SIPSettings(SettingsGroup):
         follow_redirects: a call that is answered with 300, 301 or 302 goes on to the contacts of that answer, best first; else it ends and the
             application hears of them (RFC 3261 §8.1.3.4).
         register_interval: seconds asked for in REGISTER; the registrar may grant others.
-        subscribe_interval, publish_interval: seconds; for presence, which is not there yet.
+        subscribe_interval: seconds asked for in SUBSCRIBE, by sessions with the focus of a conference; 0 is the default.
+        publish_interval: seconds; for presence, which is not there yet.
         tls_name: name that the certificate of the next hop must have; None for its host.
         use_gruu: give the GRUU that the registrar assigned as our contact in dialogs (RFC 5627).
     """

@@ -21,7 +21,7 @@ __all__ = ['ConferenceHandler']
 log = logging.getLogger('sipsimple.session')
 
 CONTENT_TYPE = 'application/conference-info+xml'
-SUBSCRIBE_INTERVAL = 600                # seconds, for an account without a setting
+SUBSCRIBE_INTERVAL = 600                # seconds, for an account that does not say
 
 
 class ConferenceHandler:
@@ -76,7 +76,7 @@ class ConferenceHandler:
         session = self._session
         if session.remote_focus:
             if self._subscriber is None and self._runs():
-                interval = getattr(session.account.sip, 'subscribe_interval', SUBSCRIBE_INTERVAL)
+                interval = getattr(session.account.sip, 'subscribe_interval', 0) or SUBSCRIBE_INTERVAL
                 self._subscriber = Subscriber(session.account, 'conference', self._target(), interval, _transports, self._heard, session.scheduler)
                 self._subscriber.start()
         elif self._subscriber is not None:

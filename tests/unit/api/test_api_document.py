@@ -24,6 +24,7 @@ DOCUMENT = {
          'transfer(self, target_uri, replaced_session=None)', 'accept_transfer(self)', 'reject_transfer(self, code=486, reason=None)'],
         ('state account direction transport start_time stop_time on_hold remote_user_agent local_identity remote_identity streams proposed_streams '
         'conference subject replaced_session transfer_handler transfer_info')),
+    'sipsimple.session.ConferenceHandler': (['add_participant(self, participant_uri)', 'remove_participant(self, participant_uri)'], ''),
     'sipsimple.streams.IMediaStream': (
         ['new_from_sdp(account, remote_sdp, stream_index)', 'get_local_media(for_offer)', 'initialize(session, direction)',
          'start(local_sdp, remote_sdp, stream_index)', 'validate_update(remote_sdp, stream_index)', 'update(local_sdp, remote_sdp, stream_index)',

@@ -276,12 +276,13 @@ def test_focus_is_subscribed_to(world, conference, called):
     assert (event, credentials, refresh) == ('conference', None, 600) and conference.looked_up == [('sip:you@example.com', ['udp', 'tcp'])]
 
 
-def test_interval_of_the_account(world, conference):
-    world.account.sip.subscribe_interval = 77
+@pytest.mark.parametrize('setting, asked', [(77, 77), (0, 600)])
+def test_interval_of_the_account(world, conference, setting, asked):
+    world.account.sip.subscribe_interval = setting
     session = world.outgoing()
     session.remote_focus = True
     world.invitation.peer_answers()
-    assert conference.Subscription.made[0].refresh == 77
+    assert conference.Subscription.made[0].refresh == asked
 
 
 def test_other_peers_are_not_subscribed_to(world, conference):
