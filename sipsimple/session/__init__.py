@@ -2,7 +2,7 @@
 
 `Session` is what applications use and `SessionManager` what runs beside it. The modules, each importing only those before it: `states` (the
 transition table), `inputs` (events), `base` (state and engine of procedures), `streamset`, `description`, `ending`, the procedures `incoming`,
-`outgoing`, `reinvite`, `hold` and `proposals`, then `session` and `manager`.
+`outgoing`, `reinvite`, `hold` and `proposals`, `participants` and `focus` for conferences, then `session` and `manager`.
 """
 
 from __future__ import annotations
