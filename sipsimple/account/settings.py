@@ -84,8 +84,8 @@ class EncryptionSettings(SettingsGroup):
 
     Attributes:
         enabled: False offers and takes plain RTP only.
-        key_negotiation: 'sdes_optional' and 'sdes_mandatory' are SDES (RFC 4568); 'opportunistic' takes what the peer does; of 'zrtp', which
-            this build does not have, plain RTP is left.
+        key_negotiation: 'sdes_optional' and 'sdes_mandatory' are SDES (RFC 4568), 'dtls_optional' and 'dtls_mandatory' DTLS-SRTP (RFC 5763);
+            'opportunistic' offers SDES and takes what the peer does; of 'zrtp', which this build does not have, plain RTP is left.
     """
 
     enabled = Setting(type=bool, default=True)

@@ -503,9 +503,9 @@ class SRTPEncryption(_Choice):
 
 
 class SRTPKeyNegotiation(_Choice):
-    """'opportunistic', 'sdes_optional', 'sdes_mandatory' or 'zrtp'."""
+    """'opportunistic', 'sdes_optional', 'sdes_mandatory', 'dtls_optional', 'dtls_mandatory' or 'zrtp'."""
 
-    valid_values = ('opportunistic', 'sdes_optional', 'sdes_mandatory', 'zrtp')
+    valid_values = ('opportunistic', 'sdes_optional', 'sdes_mandatory', 'dtls_optional', 'dtls_mandatory', 'zrtp')
 
 
 class Path(str):

@@ -5,7 +5,7 @@ cdef extern from "native/rtp_transport.h" nogil:
     enum:
         SS_ADDRESS_SIZE
         SS_RTP_NULL, SS_RTP_WAIT_STUN, SS_RTP_INIT, SS_RTP_LOCAL, SS_RTP_REMOTE, SS_RTP_ESTABLISHED, SS_RTP_INVALID
-        SS_ENC_NONE, SS_ENC_SDES_OPTIONAL, SS_ENC_SDES_MANDATORY
+        SS_ENC_NONE, SS_ENC_SDES_OPTIONAL, SS_ENC_SDES_MANDATORY, SS_ENC_DTLS_OPTIONAL, SS_ENC_DTLS_MANDATORY
         SS_TURN_UDP, SS_TURN_TCP, SS_TURN_TLS
         PJ_EINVALIDOP, PJ_EGONE, PJ_ENOTFOUND, PJMEDIA_SDP_EINMEDIA
 
@@ -25,6 +25,7 @@ cdef extern from "native/rtp_transport.h" nogil:
         const char *turn_tls_name
         const char *turn_ca_file
         int turn_verify
+        unsigned dtls_limit_ms
 
     ctypedef struct ss_rtp_info:
         int state, ice_active, srtp_active, turn_failed
@@ -81,5 +82,6 @@ cdef extern from "native/events.h":
         SS_EV_RTP_INIT
         SS_EV_ICE_STATE
         SS_EV_ICE_DONE
+        SS_EV_RTP_SECURE
         SS_EV_AUDIO_DTMF
         SS_EV_AUDIO_TIMEOUT

@@ -13,14 +13,16 @@ class RTPTransport:
     """The way of media packets to a peer and back.
 
     Args:
-        encryption: None (plain RTP), 'sdes_optional', 'sdes_mandatory' (SRTP with keys in the SDP, RFC 4568), 'opportunistic' (as
-            'sdes_optional'). Anything else fails in set_INIT().
+        encryption: None (plain RTP), 'sdes_optional', 'sdes_mandatory' (SRTP with keys in the SDP, RFC 4568), 'dtls_optional',
+            'dtls_mandatory' (SRTP with keys by DTLS on the way of the media, RFC 5763 and 5764), 'opportunistic' (as 'sdes_optional').
+            Anything else fails in set_INIT().
         use_ice: gather candidates and check connectivity (RFC 8445).
         ice_stun_address, ice_stun_port: server for the server-reflexive address; None = no STUN. Used with ICE only.
         turn_address, turn_port, turn_transport, turn_username, turn_password: relay (RFC 8656), reached over 'udp', 'tcp' or 'tls';
             None = no relay. Used with ICE only. Without an answer from it within 4 seconds, there is no relayed candidate.
         turn_tls_name: whom the certificate of the TURN server must be for when the Engine verifies servers; None = the address.
         ipv6: IPv6 instead of IPv4.
+        dtls_timeout: seconds for the handshake of DTLS, once the way to the peer is known.
     Raises:
         SIPCoreError: the Engine is not running.
     Notifications: see set_INIT() and set_ESTABLISHED().
@@ -64,7 +66,7 @@ class RTPTransport:
         """Whether packets are encrypted now."""
     @property
     def srtp_cipher(self) -> str | None:
-        """Name of the crypto suite in use (RFC 4568 §6.2), or None."""
+        """Name of the crypto suite in use (RFC 4568 §6.2, RFC 7714 §14.2), or None."""
     @property
     def ice_active(self) -> bool:
         """Whether ICE has found a way and it is in use."""
@@ -107,7 +109,9 @@ class RTPTransport:
             PJSIPError: the SDPs do not fit, such as an answer without keys when encryption is mandatory.
         Notifications: with ICE RTPTransportICENegotiationStateDidChange and RTPTransportICENegotiationDidSucceed (`duration` in
             seconds, `local_candidates`, `remote_candidates`, `valid_pairs`, `valid_list`) or RTPTransportICENegotiationDidFail
-            (`reason`); after a failure packets go to the addresses of the SDP.
+            (`reason`); after a failure packets go to the addresses of the SDP. With DTLS, once the way to the peer is known,
+            RTPTransportDTLSSecureOn (`cipher`) or RTPTransportDTLSNegotiationFailed (`reason`; at the latest after `dtls_timeout`): no
+            media pass before the one, nor after the other.
         """
     def update_local_sdp(self, local_sdp: SDPSession, remote_sdp: BaseSDPSession | None = None, sdp_index: int = 0) -> None:
         """Rewrite what this transport says in one stream of our SDP: connection, port, profile, keys, ICE lines.

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""RTP transports: sockets, ICE, SRTP. The work is in native/rtp_transport.c, ice.c and srtp.c; SDP goes there and back as text."""
+"""RTP transports: sockets, ICE, SRTP. The work is in native/rtp_transport.c, ice.c, srtp.c and dtls_srtp.c; SDP goes there and back as text."""
 
 from libc.errno cimport EADDRINUSE
 from libc.stdlib cimport free
@@ -9,7 +9,8 @@ from sipsimple.core._core cimport pj_status_t, ss_ensure_thread, ss_handle
 from sipsimple.core._handles cimport Handle, bind
 from sipsimple.core._media cimport ss_media_generation
 from sipsimple.core._rtp cimport (
-    PJ_EGONE, PJ_EINVALIDOP, PJ_STATUS_FROM_OS, SS_ENC_NONE, SS_ENC_SDES_MANDATORY, SS_ENC_SDES_OPTIONAL, SS_EV_ICE_DONE, SS_EV_ICE_STATE, SS_EV_RTP_INIT,
+    PJ_EGONE, PJ_EINVALIDOP, PJ_STATUS_FROM_OS, SS_ENC_DTLS_MANDATORY, SS_ENC_DTLS_OPTIONAL, SS_ENC_NONE, SS_ENC_SDES_MANDATORY, SS_ENC_SDES_OPTIONAL,
+    SS_EV_ICE_DONE, SS_EV_ICE_STATE, SS_EV_RTP_INIT, SS_EV_RTP_SECURE,
     SS_TURN_TCP, SS_TURN_TLS, SS_TURN_UDP, ss_rtp_create, ss_rtp_encode_sdp, ss_rtp_get_info, ss_rtp_info, ss_rtp_params, ss_rtp_rebind,
     ss_rtp_set_established, ss_rtp_set_init, ss_rtp_set_local, ss_rtp_set_remote)
 
@@ -23,6 +24,7 @@ STATES = ('NULL', 'WAIT_STUN', 'INIT', 'LOCAL', 'REMOTE', 'ESTABLISHED', 'INVALI
 ICE_STATES = ('NULL', 'GATHERING', 'GATHERING_COMPLETE', 'NEGOTIATION_START', 'NEGOTIATING', 'RUNNING', 'FAILED')   # of ss_ice_state
 ENCRYPTIONS = {
     None: SS_ENC_NONE, 'sdes_optional': SS_ENC_SDES_OPTIONAL, 'sdes_mandatory': SS_ENC_SDES_MANDATORY,
+    'dtls_optional': SS_ENC_DTLS_OPTIONAL, 'dtls_mandatory': SS_ENC_DTLS_MANDATORY,
     'opportunistic': SS_ENC_SDES_OPTIONAL}      # without ZRTP, SDES is what is left of it
 TURN_TRANSPORTS = {'udp': SS_TURN_UDP, 'tcp': SS_TURN_TCP, 'tls': SS_TURN_TLS}
 
@@ -93,14 +95,16 @@ cdef class RTPTransport:
     """The way of media packets to a peer and back.
 
     Args:
-        encryption: None (plain RTP), 'sdes_optional', 'sdes_mandatory' (SRTP with keys in the SDP, RFC 4568), 'opportunistic' (as
-            'sdes_optional'). Anything else fails in set_INIT().
+        encryption: None (plain RTP), 'sdes_optional', 'sdes_mandatory' (SRTP with keys in the SDP, RFC 4568), 'dtls_optional',
+            'dtls_mandatory' (SRTP with keys by DTLS on the way of the media, RFC 5763 and 5764), 'opportunistic' (as 'sdes_optional').
+            Anything else fails in set_INIT().
         use_ice: gather candidates and check connectivity (RFC 8445).
         ice_stun_address, ice_stun_port: server for the server-reflexive address; None = no STUN. Used with ICE only.
         turn_address, turn_port, turn_transport, turn_username, turn_password: relay (RFC 8656), reached over 'udp', 'tcp' or 'tls';
             None = no relay. Used with ICE only. Without an answer from it within 4 seconds, there is no relayed candidate.
         turn_tls_name: whom the certificate of the TURN server must be for when the Engine verifies servers; None = the address.
         ipv6: IPv6 instead of IPv4.
+        dtls_timeout: seconds for the handshake of DTLS, once the way to the peer is known.
     Raises:
         SIPCoreError: the Engine is not running.
     Notifications: see set_INIT() and set_ESTABLISHED().
@@ -108,7 +112,7 @@ cdef class RTPTransport:
     """
 
     def __init__(self, encryption=None, use_ice=False, ice_stun_address=None, ice_stun_port=3478, *, turn_address=None, turn_port=3478,
-                 turn_transport='udp', turn_username=None, turn_password=None, turn_tls_name=None, ipv6=False):
+                 turn_transport='udp', turn_username=None, turn_password=None, turn_tls_name=None, ipv6=False, dtls_timeout=20):
         cdef ss_rtp_params params
         cdef ss_handle number = 0
         cdef pj_status_t status
@@ -153,6 +157,7 @@ cdef class RTPTransport:
         ca_file = _optional(engine.tls_ca_file, 'tls_ca_file')
         params.turn_ca_file = NULL if ca_file is None else <const char *>ca_file
         params.turn_verify = engine.tls_verify_server
+        params.dtls_limit_ms = int(1000 * dtls_timeout)
         with nogil:
             ss_ensure_thread()
             status = ss_rtp_create(&params, &number)
@@ -241,7 +246,9 @@ cdef class RTPTransport:
             PJSIPError: the SDPs do not fit, such as an answer without keys when encryption is mandatory.
         Notifications: with ICE RTPTransportICENegotiationStateDidChange and RTPTransportICENegotiationDidSucceed (`duration` in
             seconds, `local_candidates`, `remote_candidates`, `valid_pairs`, `valid_list`) or RTPTransportICENegotiationDidFail
-            (`reason`); after a failure packets go to the addresses of the SDP.
+            (`reason`); after a failure packets go to the addresses of the SDP. With DTLS, once the way to the peer is known,
+            RTPTransportDTLSSecureOn (`cipher`) or RTPTransportDTLSNegotiationFailed (`reason`; at the latest after `dtls_timeout`): no
+            media pass before the one, nor after the other.
         """
         cdef unsigned int index = check_index(local_sdp, sdp_index)
         cdef ss_handle number = self.number()
@@ -373,7 +380,7 @@ cdef class RTPTransport:
 
     @property
     def srtp_cipher(self):
-        """Name of the crypto suite in use (RFC 4568 §6.2), or None."""
+        """Name of the crypto suite in use (RFC 4568 §6.2, RFC 7714 §14.2), or None."""
         cdef ss_rtp_info info
         self.info(True, &info)
         return (<bytes>info.srtp_suite).decode() or None
@@ -455,6 +462,15 @@ def _on_ice_done(RTPTransport obj, event):
         _post('RTPTransportICENegotiationDidFail', obj, {'reason': event.data[1].decode('utf-8', 'replace')})
 
 
+def _on_secure(RTPTransport obj, event):
+    text = event.data[0].decode('utf-8', 'replace')
+    if event.num[0]:
+        _post('RTPTransportDTLSSecureOn', obj, {'cipher': text})
+    else:
+        _post('RTPTransportDTLSNegotiationFailed', obj, {'reason': text})
+
+
 register(SS_EV_RTP_INIT, _on_init)
+register(SS_EV_RTP_SECURE, _on_secure)
 register(SS_EV_ICE_STATE, _on_ice_state)
 register(SS_EV_ICE_DONE, _on_ice_done)

@@ -110,12 +110,41 @@ def first_offer(address: str, name: str, streams: Sequence[Any]) -> SDPSession:
 
 def answer(offer: FrozenSDPSession, address: str, name: str, streams: Iterable[Any]) -> SDPSession:
     """Return the first answer of a session: the lines of the given streams, the others refused."""
-    return _session(address, name, _answered(offer, streams))
+    sdp = _session(address, name, _answered(offer, streams))
+    _bundle(sdp, offer)
+    return sdp
 
 
 def _answered(offer: FrozenSDPSession, streams: Iterable[Any]) -> list[SDPMediaStream | None]:
     by_index = {stream.index: stream for stream in streams}
-    return [stream_media(by_index[index], False) if index in by_index else refused_media(line) for index, line in enumerate(offer.media)]
+    lines: list[SDPMediaStream | None] = []
+    for index, offered in enumerate(offer.media):
+        line = stream_media(by_index[index], False) if index in by_index else refused_media(offered)
+        _identify(line, offered)
+        lines.append(line)
+    return lines
+
+
+def _identify(line: SDPMediaStream, same: Any) -> None:
+    """Give a line the identification another description has for it: RFC 5888 §9.1."""
+    mid = same.attributes.getfirst('mid')
+    if mid is not None and 'mid' not in line.attributes:
+        line.attributes.append(SDPAttribute('mid', mid))
+
+
+def _bundle(sdp: SDPSession, offer: FrozenSDPSession) -> None:
+    """Answer a BUNDLE group (RFC 9143 §7.3): with its first line that is used, since each of our streams has a port of its own. The others leave it."""
+    if 'group' not in offer.attributes and 'group' not in sdp.attributes:
+        return
+    kept = [attribute for attribute in sdp.attributes if not (attribute.name == 'group' and attribute.value.startswith('BUNDLE'))]
+    sdp.attributes = kept               # type: ignore[misc, assignment]
+    used = [line.attributes.getfirst('mid') for line in sdp.media if line is not None and line.port]
+    for group in offer.attributes.getall('group'):
+        semantics, *mids = group.split()
+        bundled = [mid for mid in mids if mid in used]
+        if semantics == 'BUNDLE' and bundled:
+            sdp.attributes.append(SDPAttribute('group', f'BUNDLE {bundled[0]}'))
+            return
 
 
 def move(sdp: SDPSession, address: str) -> None:
@@ -156,6 +185,7 @@ def next_answer(active: FrozenSDPSession, offer: FrozenSDPSession, streams: Iter
     sdp = revised(active)
     _uncover(sdp, local_address(offer))
     sdp.media = _answered(offer, streams)           # type: ignore[misc]
+    _bundle(sdp, offer)
     return sdp
 
 
@@ -175,6 +205,7 @@ def next_offer(active: FrozenSDPSession, lines: Iterable[Any], others: Iterable[
         if stream.index == len(sdp.media):
             sdp.media.append(media)
         else:
+            _identify(media, sdp.media[stream.index])
             sdp.media[stream.index] = media
     return sdp
 

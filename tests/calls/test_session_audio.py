@@ -136,6 +136,51 @@ def test_srtp(audio_pair):
     assert audio_pair.callee.wait('AudioStreamGotDTMF') == {'digit': '7'}
 
 
+@pytest.mark.parametrize('caller, callee, ice', [
+    ('dtls_mandatory', 'dtls_mandatory', False), ('dtls_mandatory', 'opportunistic', True), ('dtls_optional', 'dtls_optional', False)])
+def test_dtls(audio_pair, caller, callee, ice):
+    start(audio_pair, **{'rtp.encryption.enabled': True, 'nat_traversal.use_ice': ice, 'id': 'agent@local'})
+    for side, policy in ((audio_pair.caller, caller), (audio_pair.callee, callee)):
+        side.do('set', target='account', **{'rtp.encryption.key_negotiation': policy})
+    audio_pair.connected()
+    sides = ((audio_pair.caller, 's'), (audio_pair.callee, 'in1'))
+    for side, session in sides:
+        side.seen('RTPStreamDidEnableEncryption')
+        facts = side.do('get', args=[session, 'streams.0.srtp_active', 'streams.0.encryption.type', 'streams.0.encryption.cipher'])
+        assert facts['streams.0.srtp_active'] is True and facts['streams.0.encryption.type'] == 'SRTP/DTLS' and 'AES' in facts['streams.0.encryption.cipher']
+    audio_pair.caller.do('stream', args=['s', 'send_dtmf', '7'])
+    assert audio_pair.callee.wait('AudioStreamGotDTMF') == {'digit': '7'}
+    for verb in ('hold', 'unhold'):                 # by the side that is called: the roles are the same in its offer
+        audio_pair.callee.call(verb, 'in1')
+        for side, _ in sides:
+            side.wait('SIPSessionDidChangeHoldState')
+    audio_pair.callee.do('stream', args=['in1', 'send_dtmf', '8'])
+    assert audio_pair.caller.wait('AudioStreamGotDTMF') == {'digit': '8'}
+    for side, session in sides:
+        assert side.names('RTPStream') == ['DidEnableEncryption']
+        assert side.do('get', args=[session, 'streams.0.encryption.active'])['streams.0.encryption.active'] is True
+
+
+@pytest.mark.parametrize('caller, callee, encrypted', [
+    ('dtls_optional', 'sdes_optional', False), ('sdes_optional', 'dtls_optional', False), ('dtls_optional', None, False),
+    ('dtls_mandatory', 'sdes_optional', None), ('sdes_mandatory', 'dtls_optional', None), ('dtls_mandatory', None, None)])
+def test_keys_that_do_not_fit(audio_pair, caller, callee, encrypted):
+    """Optional encryption of two kinds comes to none, and says so; what is mandatory for one side is not for the other to take away."""
+    start(audio_pair)
+    for side, policy in ((audio_pair.caller, caller), (audio_pair.callee, callee)):
+        if policy is not None:
+            side.do('set', target='account', **{'rtp.encryption.enabled': True, 'rtp.encryption.key_negotiation': policy})
+    if encrypted is None:
+        audio_pair.connect()
+        assert audio_pair.callee.wait('SIPSessionNewIncoming')['streams'] == []
+        audio_pair.callee.call('reject', 'in1', 488)
+        assert audio_pair.caller.wait('SIPSessionDidFail')['code'] == 488
+    else:
+        audio_pair.connected()
+        assert audio_pair.caller.seen('RTPStreamDidNotEnableEncryption')['reason'] == 'Not supported by remote'
+        assert audio_pair.caller.do('get', args=['s', 'streams.0.encryption.active'])['streams.0.encryption.active'] is False
+
+
 @pytest.mark.parametrize('policy', ['opportunistic', 'zrtp'])
 def test_other_policies(audio_pair, policy):
     """Without ZRTP in the core, opportunistic means SDES where the peer has it too, and zrtp means none; a call is never lost for that."""

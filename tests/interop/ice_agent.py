@@ -1,7 +1,7 @@
 """A process with a SIPApplication and one account that uses ICE, steered like the agents of the demo: see `sipsimple.demo.agent`.
 
 Further configuration: `account` (its id), `nat`: settings of `account.nat_traversal`, by name. Further events: "ice_state", "ice_done", "ice_failed";
-further commands: `facts`, `hold`, `play_tone`. With `nameservers`, a list of [address, port], these are asked for names.
+further commands: `facts`, `hold`, `play_tone`. `keys`: its key negotiation. With `nameservers`, a list of [address, port], these are asked for names.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sipsimple.notification import Notification
 
 FACTS = ('ice_active', 'local_rtp_candidate_type', 'remote_rtp_candidate_type', 'local_rtp_address', 'local_rtp_port', 'remote_rtp_address_received',
          'remote_rtp_port_received', 'remote_rtp_address_sdp', 'remote_rtp_port_sdp', 'remote_rtp_address', 'remote_rtp_port', 'codec', 'srtp_active',
-         'statistics')
+         'statistics', 'encryption.active', 'encryption.type', 'encryption.cipher')
 
 
 def candidate_fields(candidate: Any) -> dict[str, Any]:
@@ -52,7 +53,9 @@ class ICEAgent(Agent):
         account: Any = Account(wanted['account'])
         account.sip.register.enabled = False
         account.rtp.encryption.enabled = wanted['srtp'] != 'off'
-        account.nat_traversal.use_ice = True
+        if 'keys' in wanted:
+            account.rtp.encryption.key_negotiation = wanted['keys']
+        account.nat_traversal.use_ice = wanted['ice']
         for name, value in wanted['nat'].items():
             setattr(account.nat_traversal, name, value)
         account.enabled = True
@@ -74,7 +77,7 @@ class ICEAgent(Agent):
 
     def do_facts(self) -> None:
         """Tell the attributes of the stream."""
-        self.tell('facts', **{name: getattr(self.stream, name) for name in FACTS})
+        self.tell('facts', **{name: attrgetter(name)(self.stream) for name in FACTS})
 
     def _NH_SIPSessionDidChangeHoldState(self, notification: Notification) -> None:
         self.tell('held', by=notification.data.originator, wish=notification.data.on_hold)
@@ -82,6 +85,9 @@ class ICEAgent(Agent):
     def _NH_ToneGeneratorDidFinishPlaying(self, notification: Notification) -> None:
         notification.sender.stop()
         self.tell('tone_played')
+
+    def _NH_RTPStreamDidEnableEncryption(self, notification: Notification) -> None:
+        self.tell('encrypted')
 
     def _NH_AudioStreamICENegotiationStateDidChange(self, notification: Notification) -> None:
         self.tell('ice_state', previous=notification.data.prev_state, state=notification.data.state)

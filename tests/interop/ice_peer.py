@@ -70,7 +70,7 @@ class Peer:
 
     # ---- ICE and SDP -------------------------------------------------------------------------------------------------
 
-    async def gather(self, controlling: bool) -> None:
+    async def gather(self, controlling: bool, offer: str | None = None) -> None:
         nat = self.configuration['nat']
         turn = dict(nat.get('turn', {}))
         if turn:
@@ -84,6 +84,10 @@ class Peer:
         return (f'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=aioice\r\nt=0 0\r\nm=audio {default.port} RTP/AVP {self.payload_type} 101\r\n'
                 f'c=IN IP4 {default.host}\r\na=rtcp:{control.port} IN IP4 {control.host}\r\na=rtpmap:{self.rtpmap}\r\na=rtpmap:101 telephone-event/8000\r\n'
                 f'a=ice-ufrag:{self.connection.local_username}\r\na=ice-pwd:{self.connection.local_password}\r\n{candidates}a=sendrecv\r\n')
+
+    async def renegotiate(self, sdp: str) -> str:
+        """The answer to a later offer. The result of ICE is offered anew: what we have told is still true."""
+        return self.description()
 
     async def connect(self, sdp: str) -> None:
         for line in sdp.splitlines():
@@ -124,6 +128,12 @@ class Peer:
                 elif component == 2 and rtp.BYE in rtp.rtcp_types(data):
                     self.tell('media_over')
 
+    def final(self) -> SIPText:
+        """The final response to our INVITE."""
+        while (answer := self.phone.receive()).code is None or answer.code < 200:
+            pass
+        return answer
+
     # ---- commands ---------------------------------------------------------------------------------------------------------
 
     async def do_call(self, target: str, address: str, port: int, transport: str) -> None:
@@ -132,7 +142,11 @@ class Peer:
         uri = f'{target}'
         text = self.phone.request('INVITE', uri=uri, call_id='aioice-call', headers='Content-Type: application/sdp\r\n', body=self.description())
         self.phone.send(text)
-        answer = await asyncio.to_thread(self.phone.expect, 200, 60.0)
+        answer = await asyncio.to_thread(self.final)
+        if answer.code != 200:
+            self.phone.send(self.phone.request('ACK', uri=uri, call_id='aioice-call', to_tag=tag_of(answer.get('to')), cseq=1))
+            self.tell('refused', code=answer.code)
+            return
         contact = (answer.get('contact') or '').partition('<')[2].partition('>')[0]
         self.dialog = {'uri': contact, 'call_id': 'aioice-call', 'to_tag': tag_of(answer.get('to')), 'to': uri}
         self.phone.send(self.phone.request('ACK', **self.dialog, cseq=1))
@@ -143,7 +157,7 @@ class Peer:
 
     async def do_answer(self) -> None:
         assert self.invite is not None
-        await self.gather(controlling=False)
+        await self.gather(controlling=False, offer=self.invite.body)
         self.phone.answer(self.invite, 200, headers='Content-Type: application/sdp\r\n', body=self.description())
         await self.connect(self.invite.body)
         self.tell('connected')
@@ -160,8 +174,9 @@ class Peer:
                     self.invite = request
                     self.phone.answer(request, 180)
                     self.tell('incoming')
-                case 'INVITE':              # the result of ICE is offered anew: what we have told is still true
-                    self.phone.answer(request, 200, headers='Content-Type: application/sdp\r\n', body=self.description())
+                case 'INVITE':
+                    body = asyncio.run_coroutine_threadsafe(self.renegotiate(request.body), loop).result()
+                    self.phone.answer(request, 200, headers='Content-Type: application/sdp\r\n', body=body)
                     self.tell('reinvite', body=request.body)
                 case 'BYE':
                     self.phone.answer(request, 200)
@@ -218,6 +233,10 @@ class Peer:
         self.phone.socket.close()
 
 
-if __name__ == '__main__':
-    asyncio.run(Peer(json.loads(sys.stdin.readline())).run())
+def main(kind: type[Peer]) -> None:
+    asyncio.run(kind(json.loads(sys.stdin.readline())).run())
     os._exit(0)             # the thread that reads SIP
+
+
+if __name__ == '__main__':
+    main(Peer)

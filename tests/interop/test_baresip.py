@@ -256,6 +256,20 @@ def test_encrypted(call, direct, encryption, ours, theirs, direction):
     call.check_heard()
 
 
+@pytest.mark.parametrize('direction', ['out', 'in'])
+def test_dtls(call, direct, encryption, direction):
+    """RTP and RTCP on ports of their own, with a handshake each."""
+    encryption('dtls_mandatory')
+    uri, our_uri = direct(mediaenc='dtls_srtp')
+    session = call.connect(direction, 'bonjour', uri if direction == 'out' else our_uri)
+    assert call.sdk.wait('RTPStreamDidEnableEncryption', session)
+    facts = call.sdk.facts(session, 'streams.0.encryption.type', 'streams.0.encryption.cipher')
+    assert facts['streams.0.encryption.type'] == 'SRTP/DTLS' and 'AES' in facts['streams.0.encryption.cipher']
+    call.talk(session)
+    call.hang_up(session)
+    call.check_heard()
+
+
 @pytest.mark.parametrize('ours', ['sdes_optional', 'opportunistic', None])
 @pytest.mark.parametrize('direction', ['out', 'in'])
 def test_not_encrypted(call, direct, encryption, ours, direction):

@@ -55,6 +55,7 @@ module aubridge.so
 module aufile.so
 module sndfile.so
 module srtp.so
+module dtls_srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so

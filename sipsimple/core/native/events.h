@@ -47,6 +47,7 @@ enum ss_event_kind {
     SS_EV_RTP_INIT = 300,               /* SS_T_RTP_TRANSPORT; status | error text */
     SS_EV_ICE_STATE,                    /* previous, new */
     SS_EV_ICE_DONE,                     /* status, duration us | report text, error text */
+    SS_EV_RTP_SECURE,                   /* 1 = DTLS has made keys, 0 = it has failed | suite, or error text */
     SS_EV_AUDIO_DTMF = 320,             /* SS_T_AUDIO_STREAM; digit character */
     SS_EV_AUDIO_TIMEOUT,
     SS_EV_WAVE_FINISHED = 340,          /* SS_T_WAVE_PLAYER; play number */

@@ -14,6 +14,7 @@
 #include <pjlib.h>
 #include <pjsip.h>
 
+#include "dtls_srtp.h"
 #include "engine.h"
 #include "events.h"
 #include "mixer.h"
@@ -193,6 +194,8 @@ static void negotiated(ss_rtp *self, const completion *done)
         check_sources(strans, PJ_FALSE);
     }
     ss_rtp_set_ice_state(self, done->status == PJ_SUCCESS ? SS_ICE_RUNNING : SS_ICE_FAILED);
+    if (self->dtls)
+        ss_dtls_srtp_path_ready(self->dtls);        /* also when it failed: by the addresses of the SDP, then */
     {
         int64_t nums[2] = { done->status, (int64_t)pj_elapsed_usec(&started, &done->when) };
         ss_blob blobs[2] = { { text.text, text.length }, { error, strlen(error) } };
@@ -508,4 +511,14 @@ void ss_ice_media_started(ss_rtp *self)
         ss_rtp_set_ice_state(self, SS_ICE_NEGOTIATION_START);
         ss_rtp_set_ice_state(self, SS_ICE_NEGOTIATING);
     }
+}
+
+int ss_ice_is_negotiating(ss_rtp *self)
+{
+    int result;
+
+    pthread_mutex_lock(&self->lock);
+    result = self->ice_state == SS_ICE_NEGOTIATION_START || self->ice_state == SS_ICE_NEGOTIATING;
+    pthread_mutex_unlock(&self->lock);
+    return result;
 }

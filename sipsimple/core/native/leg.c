@@ -284,13 +284,12 @@ static pj_status_t attach_to_top(ss_leg *leg)
 static pj_status_t leg_attach2(pjmedia_transport *transport, pjmedia_transport_attach_param *param)
 {
     ss_leg *leg = (ss_leg *)transport;
-    char suite[40];
     pj_status_t status;
 
     leg->top = ss_rtp_top(leg->rtp);
     leg->attached = *param;
     leg->sent_to = param->rem_addr;
-    leg->authenticated = ss_srtp_get_suite(leg->rtp, suite, sizeof suite);
+    leg->authenticated = ss_srtp_is_authentic(leg->rtp);
     leg->top_lock = leg->top->grp_lock;
     if (leg->top_lock)
         pj_grp_lock_add_ref(leg->top_lock);
@@ -469,28 +468,15 @@ pj_status_t ss_leg_enter_bridge(ss_leg *leg, unsigned volume_percent)
 
 pj_status_t ss_leg_rebind_sdp(ss_leg *leg, const pjmedia_sdp_session *remote, unsigned index)
 {
-    const pjmedia_sdp_media *media = remote->media[index];
-    const pjmedia_sdp_conn *connection = media->conn ? media->conn : remote->conn;
-    const pjmedia_sdp_attr *attribute = pjmedia_sdp_media_find_attr2(media, "rtcp", NULL);
-    pjmedia_sdp_rtcp_attr told;
+    int mux = pj_sockaddr_cmp(&leg->attached.rem_addr, &leg->attached.rem_rtcp) == 0;
     pj_sockaddr rtp, rtcp;
-    int family;
     pj_status_t status;
 
-    if (!connection || !media->desc.port)
+    if (!remote->media[index]->desc.port)
         return PJMEDIA_SDP_EMISSINGCONN;
-    family = pj_stricmp2(&connection->addr_type, "IP6") == 0 ? pj_AF_INET6() : pj_AF_INET();
-    status = pj_sockaddr_init(family, &rtp, &connection->addr, media->desc.port);
+    status = ss_sdp_remote_addresses(remote, index, mux && pjmedia_sdp_media_find_attr2(remote->media[index], "rtcp-mux", NULL), &rtp, &rtcp);
     if (status != PJ_SUCCESS)
-        return PJMEDIA_EINVALIDIP;
-    rtcp = rtp;
-    if (!pjmedia_sdp_media_find_attr2(media, "rtcp-mux", NULL) || pj_sockaddr_cmp(&leg->attached.rem_addr, &leg->attached.rem_rtcp) != 0)
-        pj_sockaddr_set_port(&rtcp, (pj_uint16_t)(media->desc.port + 1));
-    if (attribute && pjmedia_sdp_attr_get_rtcp(attribute, &told) == PJ_SUCCESS) {
-        if (told.addr.slen && pj_sockaddr_init(family, &rtcp, &told.addr, 0) != PJ_SUCCESS)
-            return PJMEDIA_EINVALIDIP;
-        pj_sockaddr_set_port(&rtcp, (pj_uint16_t)told.port);
-    }
+        return status;
     ss_leg_rebind(leg, &rtp, &rtcp);
     return PJ_SUCCESS;
 }

@@ -71,10 +71,36 @@ pjmedia_sdp_session *ss_sdp_wrap(pj_pool_t *pool, pjmedia_sdp_media *media, unsi
     return sdp;
 }
 
+pj_status_t ss_sdp_remote_addresses(const pjmedia_sdp_session *remote, unsigned index, int mux, pj_sockaddr *rtp, pj_sockaddr *rtcp)
+{
+    const pjmedia_sdp_media *media = remote->media[index];
+    const pjmedia_sdp_conn *connection = media->conn ? media->conn : remote->conn;
+    const pjmedia_sdp_attr *attribute = pjmedia_sdp_media_find_attr2(media, "rtcp", NULL);
+    pjmedia_sdp_rtcp_attr told;
+    int family;
+
+    if (!connection)
+        return PJMEDIA_SDP_EMISSINGCONN;
+    family = pj_stricmp2(&connection->addr_type, "IP6") == 0 ? pj_AF_INET6() : pj_AF_INET();
+    if (pj_sockaddr_init(family, rtp, &connection->addr, media->desc.port) != PJ_SUCCESS)
+        return PJMEDIA_EINVALIDIP;
+    *rtcp = *rtp;
+    if (mux)
+        return PJ_SUCCESS;
+    pj_sockaddr_set_port(rtcp, (pj_uint16_t)(media->desc.port + 1));
+    if (attribute && pjmedia_sdp_attr_get_rtcp(attribute, &told) == PJ_SUCCESS) {
+        if (told.addr.slen && pj_sockaddr_init(family, rtcp, &told.addr, 0) != PJ_SUCCESS)
+            return PJMEDIA_EINVALIDIP;
+        pj_sockaddr_set_port(rtcp, (pj_uint16_t)told.port);
+    }
+    return PJ_SUCCESS;
+}
+
 void ss_sdp_set_transport(pj_pool_t *pool, pjmedia_sdp_media *media, const pjmedia_sock_info *info)
 {
     static const char *const ours[] = {
-        "rtcp", "rtcp-mux", "candidate", "remote-candidates", "ice-ufrag", "ice-pwd", "ice-mismatch", "ice-options", "crypto" };
+        "rtcp", "rtcp-mux", "candidate", "remote-candidates", "ice-ufrag", "ice-pwd", "ice-mismatch", "ice-options", "crypto",
+        "setup", "fingerprint", "tls-id" };
     const pj_sockaddr *address = &info->rtp_addr_name;
     char text[SS_ADDRESS_SIZE];
     pjmedia_sdp_attr *attribute;

@@ -12,6 +12,7 @@
 
 #include <pjlib.h>
 
+#include "dtls_srtp.h"
 #include "engine.h"
 #include "events.h"
 #include "leg.h"
@@ -94,11 +95,9 @@ void ss_rtp_set_ice_state(ss_rtp *self, ss_ice_state state)
 void ss_rtp_close(ss_rtp *self)
 {
     ss_ice_stop_gathering(self);
-    if (self->srtp)
-        pjmedia_transport_close(self->srtp);        /* and its member */
-    else if (self->base)
-        pjmedia_transport_close(self->base);
-    self->srtp = self->base = NULL;
+    if (self->base)
+        pjmedia_transport_close(ss_rtp_top(self));  /* and its member */
+    self->dtls = self->srtp = self->base = NULL;
 }
 
 void ss_rtp_initialized(ss_rtp *self, pj_status_t status)
@@ -243,6 +242,11 @@ static pj_status_t create_udp(ss_rtp *self, pjmedia_transport **transport)
     return status;
 }
 
+static int uses_dtls(const ss_rtp *self)
+{
+    return self->params.encryption == SS_ENC_DTLS_OPTIONAL || self->params.encryption == SS_ENC_DTLS_MANDATORY;
+}
+
 pj_status_t ss_rtp_open(ss_rtp *self)
 {
     pj_status_t status;
@@ -250,7 +254,10 @@ pj_status_t ss_rtp_open(ss_rtp *self)
     if (!ss_media_endpoint())
         return PJ_EGONE;
     status = self->params.use_ice ? ss_ice_create(self, &self->base) : create_udp(self, &self->base);
-    if (status == PJ_SUCCESS && self->params.encryption != SS_ENC_NONE)
+    if (status == PJ_SUCCESS && uses_dtls(self))
+        status = ss_dtls_srtp_create(self->object.handle, self->base, self->params.encryption == SS_ENC_DTLS_MANDATORY,
+                                     self->params.dtls_limit_ms, &self->dtls);
+    else if (status == PJ_SUCCESS && self->params.encryption != SS_ENC_NONE)
         status = ss_srtp_create(self);
     if (status != PJ_SUCCESS)
         ss_rtp_close(self);
@@ -343,13 +350,20 @@ pj_status_t ss_rtp_set_init(ss_handle handle)
     return end(self, NULL, status);
 }
 
-/* ops held; from INIT only. */
+/* RTP and RTCP on one port (RFC 5761): when the peer offers it. We offer it with DTLS, where its peers want it. */
+static int wants_mux(const ss_rtp *self, const pjmedia_sdp_session *remote, unsigned index)
+{
+    return remote ? pjmedia_sdp_media_find_attr2(remote->media[index], "rtcp-mux", NULL) != NULL : uses_dtls(self);
+}
+
+/* ops held; from INIT only. ICE must know by then whether there will be one component or two; UDP sockets go by the addresses they are to send to. */
 static pj_status_t media_create(ss_rtp *self, pj_pool_t *pool, const pjmedia_sdp_session *remote, unsigned index)
 {
+    unsigned options = self->params.use_ice && wants_mux(self, remote, index) ? PJMEDIA_TPMED_RTCP_MUX : 0;
     pj_status_t status = ss_srtp_prepare(self, remote ? remote->media[index] : NULL);
 
     if (status == PJ_SUCCESS)
-        status = pjmedia_transport_media_create(ss_rtp_top(self), pool, 0, remote, index);
+        status = pjmedia_transport_media_create(ss_rtp_top(self), pool, options, remote, index);
     return status;
 }
 
@@ -413,6 +427,8 @@ pj_status_t ss_rtp_media_start(ss_rtp *self, pj_pool_t *pool, const pjmedia_sdp_
         return status;
     }
     ss_ice_media_started(self);
+    if (self->dtls && !ss_ice_is_negotiating(self))
+        ss_dtls_srtp_path_ready(self->dtls);
     return fire(self, IN_ESTABLISHED) == ILLEGAL ? PJ_EINVALIDOP : PJ_SUCCESS;
 }
 
@@ -443,6 +459,18 @@ void ss_rtp_media_stop(ss_rtp *self)
     pthread_mutex_unlock(&self->ops);
 }
 
+/* PJMEDIA takes one ICE component for a stream without RTCP, and says so (RFC 3556). */
+static void keep_reports(pjmedia_sdp_media *media)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < media->bandw_count; i++) {
+        if (pj_stricmp2(&media->bandw[i]->modifier, "RS") != 0 && pj_stricmp2(&media->bandw[i]->modifier, "RR") != 0)
+            media->bandw[kept++] = media->bandw[i];
+    }
+    media->bandw_count = kept;
+}
+
 pj_status_t ss_rtp_encode(ss_rtp *self, pj_pool_t *pool, pjmedia_sdp_session *local, const pjmedia_sdp_session *remote, unsigned index)
 {
     pjmedia_sock_info info;
@@ -457,6 +485,13 @@ pj_status_t ss_rtp_encode(ss_rtp *self, pj_pool_t *pool, pjmedia_sdp_session *lo
     ss_sdp_set_transport(pool, media, &info);
     media->desc.transport = pj_str("RTP/AVP");
     status = pjmedia_transport_encode_sdp(ss_rtp_top(self), pool, local, remote, index);
+    if (status == PJ_SUCCESS && !self->params.use_ice && wants_mux(self, remote, index)) {
+        if (remote)
+            pjmedia_sdp_attr_remove_all(&media->attr_count, media->attr, "rtcp");
+        pjmedia_sdp_attr_add(&media->attr_count, media->attr, pjmedia_sdp_attr_create(pool, "rtcp-mux", NULL));
+    }
+    if (status == PJ_SUCCESS && self->params.use_ice && wants_mux(self, remote, index))
+        keep_reports(media);
     if (status == PJ_SUCCESS && remote)
         status = ss_srtp_check_answer(self, media);
     return status;

@@ -1,5 +1,5 @@
 /*
- * RTP transports: a pair of UDP sockets or an ICE transport, with SRTP (SDES) around it when asked for.
+ * RTP transports: a pair of UDP sockets or an ICE transport, with SRTP (by SDES or by DTLS) around it when asked for.
  *
  * Two locks per transport. `ops` makes API calls follow one another and is held while PJMEDIA works; no callback takes it.
  * `lock` guards the few fields that callbacks change (state, ICE results) and is never held across a PJ call.
@@ -18,7 +18,9 @@ typedef enum ss_rtp_state {
     SS_RTP_NULL, SS_RTP_WAIT_STUN, SS_RTP_INIT, SS_RTP_LOCAL, SS_RTP_REMOTE, SS_RTP_ESTABLISHED, SS_RTP_INVALID, SS_RTP_STATES
 } ss_rtp_state;
 
-typedef enum ss_rtp_encryption { SS_ENC_NONE, SS_ENC_SDES_OPTIONAL, SS_ENC_SDES_MANDATORY } ss_rtp_encryption;
+typedef enum ss_rtp_encryption {
+    SS_ENC_NONE, SS_ENC_SDES_OPTIONAL, SS_ENC_SDES_MANDATORY, SS_ENC_DTLS_OPTIONAL, SS_ENC_DTLS_MANDATORY
+} ss_rtp_encryption;
 typedef enum ss_turn_transport { SS_TURN_UDP, SS_TURN_TCP, SS_TURN_TLS } ss_turn_transport;
 
 /* Names in _rtp_transport.pyx. */
@@ -40,6 +42,7 @@ typedef struct ss_rtp_params {
     const char *turn_tls_name;          /* whom the certificate of the TURN server must be for */
     const char *turn_ca_file;           /* trusted authorities, for ... */
     int turn_verify;
+    unsigned dtls_limit_ms;             /* for a handshake */
 } ss_rtp_params;
 
 #define SS_ADDRESS_SIZE (PJ_INET6_ADDRSTRLEN + 2)
@@ -80,7 +83,8 @@ typedef struct ss_rtp {
     ss_rtp_params params;
     pthread_mutex_t ops;
     pjmedia_transport *base;            /* ops: UDP or ICE */
-    pjmedia_transport *srtp;            /* ops: around base, or NULL */
+    pjmedia_transport *srtp;            /* ops: around base, or NULL; of SDES */
+    pjmedia_transport *dtls;            /* ops: the same of DTLS */
     ss_leg *leg;                        /* ops: borrowed, of the media that runs */
     pthread_mutex_t lock;
     ss_rtp_state state;                 /* lock */
@@ -98,7 +102,7 @@ typedef struct ss_rtp {
 
 static inline pjmedia_transport *ss_rtp_top(const ss_rtp *self)
 {
-    return self->srtp ? self->srtp : self->base;
+    return self->dtls ? self->dtls : self->srtp ? self->srtp : self->base;
 }
 
 /* Parsed SDPs, ops held. `initial` = this is set_ESTABLISHED, else new SDPs for media that run. */
@@ -129,6 +133,7 @@ void ss_ice_stop_gathering(ss_rtp *self);
 /* Around the start of media with new SDPs: do checks begin? ops held. */
 void ss_ice_media_starting(ss_rtp *self);
 void ss_ice_media_started(ss_rtp *self);
+int ss_ice_is_negotiating(ss_rtp *self);
 
 /* ---- srtp_cipher.c ---------------------------------------------------------------------------------------------- */
 /* libsrtp and its ciphers, once for each run of the media endpoint. Any thread. */
@@ -142,7 +147,9 @@ pj_status_t ss_srtp_prepare(ss_rtp *self, const pjmedia_sdp_media *remote);
 pj_status_t ss_srtp_check_answer(const ss_rtp *self, const pjmedia_sdp_media *local);
 /* Mandatory: running media without keys is an error. */
 pj_status_t ss_srtp_check_started(const ss_rtp *self);
-int ss_srtp_get_suite(const ss_rtp *self, char *buffer, size_t size);      /* 1 = active */
+int ss_srtp_get_suite(const ss_rtp *self, char *buffer, size_t size);      /* 1 = active; for DTLS as well */
+/* Whether only the peer can have sent what is received. */
+int ss_srtp_is_authentic(const ss_rtp *self);
 
 /* ---- media_sdp.c ------------------------------------------------------------------------------------------------- */
 /* The text is copied. `index` must name a stream: PJMEDIA_SDP_EMISSINGMEDIA. */
@@ -151,6 +158,8 @@ pj_status_t ss_sdp_parse(pj_pool_t *pool, const char *text, size_t length, unsig
 pj_status_t ss_sdp_print(const pjmedia_sdp_session *sdp, char **text, size_t *length);
 /* A session whose stream `index` is `media` and whose others are rejected ones. */
 pjmedia_sdp_session *ss_sdp_wrap(pj_pool_t *pool, pjmedia_sdp_media *media, unsigned index);
+/* Where the peer wants RTP and RTCP; `mux` = both on one port (RFC 5761). */
+pj_status_t ss_sdp_remote_addresses(const pjmedia_sdp_session *remote, unsigned index, int mux, pj_sockaddr *rtp, pj_sockaddr *rtcp);
 /* Connection, port and a=rtcp as the transport has them; what the transport wrote there before is removed. */
 void ss_sdp_set_transport(pj_pool_t *pool, pjmedia_sdp_media *media, const pjmedia_sock_info *info);
 /*

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "dtls_srtp.h"
 #include "mixer.h"
 
 static const char *const offered[] = { "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32" };
@@ -106,6 +107,8 @@ int ss_srtp_get_suite(const ss_rtp *self, char *buffer, size_t size)
     pjmedia_transport_info info;
     const pjmedia_srtp_info *srtp;
 
+    if (self->dtls)
+        return ss_dtls_srtp_get_suite(self->dtls, buffer, size);
     if (!self->srtp)
         return 0;
     pjmedia_transport_info_init(&info);
@@ -116,6 +119,13 @@ int ss_srtp_get_suite(const ss_rtp *self, char *buffer, size_t size)
         return 0;
     pj_ansi_snprintf(buffer, size, "%.*s", (int)srtp->tx_policy.name.slen, srtp->tx_policy.name.ptr);
     return 1;
+}
+
+int ss_srtp_is_authentic(const ss_rtp *self)
+{
+    char suite[40];
+
+    return self->dtls ? ss_dtls_srtp_is_authentic(self->dtls) : ss_srtp_get_suite(self, suite, sizeof suite);
 }
 
 pj_status_t ss_srtp_check_started(const ss_rtp *self)

@@ -245,8 +245,8 @@ class BaseSDPMediaStream(_SDPValue):
 
     @property
     def has_srtp(self) -> bool:
-        """Whether the stream offers SRTP: by its transport, or by SDES keys on a plain one."""
-        return 'SAVP' in self._transport.upper() or 'crypto' in self._attributes
+        """Whether the stream offers SRTP: by its transport, or by SDES keys or a fingerprint of DTLS on a plain one (RFC 8643)."""
+        return 'SAVP' in self._transport.upper() or 'crypto' in self._attributes or 'fingerprint' in self._attributes
 
 
 class SDPMediaStream(BaseSDPMediaStream):

@@ -26,7 +26,6 @@ __all__ = ['RTPStream', 'RTPStreamInput', 'RTPStreamState', 'TRANSITIONS']
 log = logging.getLogger('sipsimple.streams')
 
 DIRECTIONS = frozenset(('sendrecv', 'sendonly', 'recvonly', 'inactive'))
-_TRANSPORTS = frozenset(('RTP/AVP', 'RTP/SAVP'))
 
 
 class RTPStreamState(StrEnum):
@@ -129,6 +128,11 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         return state
 
     @property
+    def remote_sdp(self) -> Any:
+        """The peer's description in use; None before `start` and after the end."""
+        return self._remote_sdp
+
+    @property
     def on_hold(self) -> bool:
         """Whether either party has put the stream on hold."""
         return self.on_hold_by_local or self.on_hold_by_remote
@@ -146,12 +150,12 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         media = remote_sdp.media[stream_index]
         if media.media != cls.type:
             raise UnknownStreamError(f'not {cls.type}: {media.media}')
-        if media.transport not in _TRANSPORTS:
+        if media.transport not in encryption.TRANSPORTS:
             raise InvalidStreamError(f'unsupported transport: {media.transport}')
         codecs = {name.lower() for name in cls._codec_list(account)}
         if not any(codec.name.lower() in codecs for codec in media.codec_list):
             raise InvalidStreamError('no common codec')
-        encryption.for_offer(encryption.for_policy(account), media)
+        encryption.for_offer(encryption.for_policy(account), remote_sdp, stream_index)
         stream = cls(account)
         stream._incoming_sdp = remote_sdp
         stream._incoming_index = stream.index = stream_index
@@ -177,7 +181,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         try:
             policy = encryption.for_policy(self.account)
             if self._incoming_sdp is not None:
-                policy = encryption.for_offer(policy, self._incoming_sdp.media[self._incoming_index])
+                policy = encryption.for_offer(policy, self._incoming_sdp, self._incoming_index)
             self.encryption_wanted = policy
             self.encryption_policy = encryption.available(policy)
             self._use_ice = bool(self.account.nat_traversal.use_ice)
@@ -293,13 +297,13 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         """Return whether an offer for the running stream can be accepted: a codec and an encryption in common."""
         media = remote_sdp.media[stream_index]
         codecs = {name.lower() for name in self._codec_list(self.account)}
-        if media.transport not in _TRANSPORTS or not any(codec.name.lower() in codecs for codec in media.codec_list):
+        if media.transport not in encryption.TRANSPORTS or not any(codec.name.lower() in codecs for codec in media.codec_list):
             return False
         try:
-            encryption.for_offer(encryption.for_policy(self.account), media)
+            wanted = encryption.for_offer(encryption.for_policy(self.account), remote_sdp, stream_index)
         except InvalidStreamError:
             return False
-        return True
+        return encryption.can_change(self.encryption_policy, encryption.available(wanted), media.transport)
 
     def update(self, local_sdp: Any, remote_sdp: Any, stream_index: int) -> None:
         """Apply newly negotiated descriptions: another address of the peer, another codec, hold."""
@@ -319,6 +323,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             except (SIPCoreError, ValueError) as error:
                 self._fail('update', error)
                 return
+        self.encryption.media_updated()
         if rebuilt:
             self._media_started()
         if rebuilt or old_codec != self.codec:
@@ -623,6 +628,14 @@ class RTPStream(metaclass=MediaStreamRegistrar):
 
     def _proxy(self, name: str, notification: Notification) -> None:
         NotificationCenter().post_notification(f'{self.prefix}{name}', sender=self, data=notification.data)
+
+    def _NH_RTPTransportDTLSSecureOn(self, notification: Notification) -> None:
+        self.encryption.secure_on()
+
+    def _NH_RTPTransportDTLSNegotiationFailed(self, notification: Notification) -> None:
+        # There are no media, and there will be none: RFC 5763 section 5 has the session torn down.
+        self.encryption.negotiation_failed(notification.data.reason)
+        self._fail('encryption', notification.data.reason)
 
     def _NH_RTPTransportZRTPSecureOn(self, notification: Notification) -> None:
         self.encryption.secure_on()

@@ -1,12 +1,19 @@
-"""Encryption of RTP: what an account wants, what an offer allows, and what a stream has. RFC 4568 (SDES), RFC 6189 (ZRTP).
+"""Encryption of RTP: what an account wants, what an offer allows, and what a stream has.
+
+RFC 4568 (SDES), RFC 5763 and 5764 (DTLS), RFC 6189 (ZRTP), RFC 8643 (keys offered with RTP/AVP).
 
 | local policy     | offer made                        | incoming offer                                                    |
 |------------------|-----------------------------------|-------------------------------------------------------------------|
-| none             | RTP/AVP, no crypto                | RTP/SAVP refused                                                  |
-| sdes_optional    | RTP/AVP with crypto               | crypto used when present                                          |
+| none             | RTP/AVP, no crypto                | RTP/SAVP and UDP/TLS/RTP/SAVP refused                             |
+| sdes_optional    | RTP/AVP with crypto               | crypto used when present; UDP/TLS/RTP/SAVP refused                |
 | sdes_mandatory   | RTP/SAVP with crypto              | refused without crypto                                            |
-| zrtp             | RTP/AVP with zrtp-hash            | in-band ZRTP; RTP/SAVP refused                                    |
-| opportunistic    | RTP/AVP with crypto and zrtp-hash | zrtp-hash first, else crypto, else in-band ZRTP                   |
+| dtls_optional    | RTP/AVP with fingerprint          | fingerprint used when present; RTP/SAVP refused                   |
+| dtls_mandatory   | UDP/TLS/RTP/SAVP with fingerprint | refused without fingerprint                                       |
+| zrtp             | RTP/AVP with zrtp-hash            | in-band ZRTP; RTP/SAVP and UDP/TLS/RTP/SAVP refused               |
+| opportunistic    | RTP/AVP with crypto and zrtp-hash | zrtp-hash first, else fingerprint, else crypto, else in-band ZRTP |
+
+A stream keeps its kind of keys for as long as it lives. A later offer may take encryption away from a stream whose policy lets it, which is told by
+RTPStreamDidNotEnableEncryption; it is refused where encryption is mandatory, as are keys of another kind.
 """
 
 from __future__ import annotations
@@ -16,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 from sipsimple.streams.interfaces import InvalidStreamError
 
 if TYPE_CHECKING:
-    from sipsimple.core import FrozenSDPMediaStream
+    from sipsimple.core import FrozenSDPSession
     from sipsimple.streams.rtp.base import RTPStream
 
-__all__ = ['StreamEncryption', 'ZRTPEncryption', 'available', 'for_offer', 'for_policy']
+__all__ = ['StreamEncryption', 'TRANSPORTS', 'ZRTPEncryption', 'available', 'can_change', 'for_offer', 'for_policy']
 
-SECURE_TRANSPORTS = frozenset(('RTP/SAVP', 'RTP/SAVPF'))
+SDES_TRANSPORTS = frozenset(('RTP/SAVP',))
+DTLS_TRANSPORTS = frozenset(('UDP/TLS/RTP/SAVP', 'UDP/TLS/RTP/SAVPF'))
+TRANSPORTS = frozenset(('RTP/AVP',)) | SDES_TRANSPORTS | DTLS_TRANSPORTS
 
 
 def for_policy(account: Any) -> str | None:
@@ -38,39 +47,63 @@ def available(policy: str | None) -> str | None:
     return 'sdes_optional' if policy == 'opportunistic' else None
 
 
-def for_offer(policy: str | None, media: FrozenSDPMediaStream) -> str | None:
+def for_offer(policy: str | None, offer: FrozenSDPSession, index: int) -> str | None:
     """Return the `encryption` argument of `RTPTransport` for the answer to an offered media line.
 
     Raises:
         InvalidStreamError: the policy and the line exclude each other.
     """
-    secure = media.transport in SECURE_TRANSPORTS
-    has_crypto = 'crypto' in media.attributes
+    media = offer.media[index]
+    by_sdes, by_dtls = media.transport in SDES_TRANSPORTS, media.transport in DTLS_TRANSPORTS
+    has_crypto = 'crypto' in media.attributes and not by_dtls
+    has_fingerprint = ('fingerprint' in media.attributes or 'fingerprint' in offer.attributes) and not by_sdes
     has_zrtp = 'zrtp-hash' in media.attributes
-    if secure and not has_crypto:
+    if by_sdes and not has_crypto or by_dtls and not has_fingerprint:
         raise InvalidStreamError('secure RTP offered without keys')
+    secure = by_sdes or by_dtls
     match policy:
         case None:
             if secure:
                 raise InvalidStreamError('secure RTP offered, but encryption is off')
             return None
         case 'sdes_optional':
+            if by_dtls:
+                raise InvalidStreamError('DTLS offered, but the account uses SDES')
             return policy if has_crypto else None
+        case 'dtls_optional':
+            if by_sdes:
+                raise InvalidStreamError('SDES offered, but the account uses DTLS')
+            return policy if has_fingerprint else None
+        case 'dtls_mandatory':
+            if not has_fingerprint:
+                raise InvalidStreamError('encryption is mandatory, but no fingerprint was offered')
+            return policy
         case 'sdes_mandatory':
             if not has_crypto:
                 raise InvalidStreamError('encryption is mandatory, but no keys were offered')
             return policy
         case 'zrtp':
             if secure:
-                raise InvalidStreamError('SDES offered, but the account uses ZRTP')
+                raise InvalidStreamError('other keys offered, but the account uses ZRTP')
             return policy
         case 'opportunistic':
             if secure:
-                return 'sdes_mandatory'
-            if has_zrtp:
+                return 'dtls_mandatory' if by_dtls else 'sdes_mandatory'
+            if has_zrtp and available('zrtp') is not None:
                 return 'zrtp'
+            if has_fingerprint:
+                return 'dtls_optional'      # before SDES: its keys are in nobody's signalling
             return 'sdes_optional' if has_crypto else 'zrtp'
     raise InvalidStreamError(f'unknown encryption policy: {policy}')
+
+
+def can_change(current: str | None, wanted: str | None, transport: str) -> bool:
+    """Return whether a running stream can go on with what a later offer brings: `for_offer` of it and its transport. See the head of this module."""
+    if current is None:
+        return transport == 'RTP/AVP'       # the answer is plain, whatever keys there are beside it
+    if wanted is None:
+        return not current.endswith('_mandatory')
+    return current.partition('_')[0] == wanted.partition('_')[0]
 
 
 class ZRTPEncryption:
@@ -134,13 +167,18 @@ class StreamEncryption:
 
     @property
     def type(self) -> str | None:
-        """'SRTP/SDES' or 'ZRTP' while the media is encrypted, else None."""
+        """'SRTP/SDES', 'SRTP/DTLS' or 'ZRTP' while the media is encrypted, else None."""
         transport = self._stream.rtp_transport
         if transport is None:
             return None
         if getattr(transport, 'zrtp_active', False):
             return 'ZRTP'
-        return 'SRTP/SDES' if transport.srtp_active else None
+        if not transport.srtp_active:
+            return None
+        return 'SRTP/DTLS' if self._uses_dtls() else 'SRTP/SDES'
+
+    def _uses_dtls(self) -> bool:
+        return self._stream.encryption_policy in ('dtls_optional', 'dtls_mandatory')
 
     @property
     def active(self) -> bool:
@@ -153,7 +191,7 @@ class StreamEncryption:
         match self.type:
             case 'ZRTP':
                 cipher: str | None = self._stream.rtp_transport.zrtp_cipher
-            case 'SRTP/SDES':
+            case 'SRTP/SDES' | 'SRTP/DTLS':
                 cipher = self._stream.rtp_transport.srtp_cipher
             case _:
                 cipher = None
@@ -175,27 +213,42 @@ class StreamEncryption:
     # Called by the stream
 
     def media_started(self) -> None:
-        """The media runs: say whether it is encrypted with SDES; ZRTP tells later by itself."""
+        """The media runs: say whether it is encrypted with SDES; DTLS and ZRTP tell later by themselves."""
         if self.type == 'SRTP/SDES':
             self._announce(None)
-        elif self._stream.encryption_policy in ('sdes_optional', 'sdes_mandatory'):
+        elif self._stream.encryption_policy in ('sdes_optional', 'sdes_mandatory') or self._uses_dtls() and not self._peer_has_fingerprint():
             self._announce('Not supported by remote')
         elif self._stream.encryption_wanted is not None and self._stream.encryption_policy is None:
             self._announce('ZRTP is not available')
 
+    def media_updated(self) -> None:
+        """New descriptions hold: say when the peer has taken encryption away, or brought it back."""
+        if self._announced and self._stream.encryption_policy in ('sdes_optional', 'dtls_optional') and not self._may_be_active():
+            self._announce('No longer supported by remote')
+        elif not self._announced and self.type == 'SRTP/SDES':
+            self._announce(None)
+
+    def _may_be_active(self) -> bool:
+        return self._peer_has_fingerprint() if self._uses_dtls() else self.active
+
+    def _peer_has_fingerprint(self) -> bool:
+        sdp = self._stream.remote_sdp
+        return sdp is not None and ('fingerprint' in sdp.media[self._stream.index].attributes or 'fingerprint' in sdp.attributes)
+
     def _announce(self, problem: str | None) -> None:
         if problem is not None:
+            self._announced = False
             self._stream.post('RTPStreamDidNotEnableEncryption', reason=problem)
         elif not self._announced:
             self._announced = True
             self._stream.post('RTPStreamDidEnableEncryption')
 
     def secure_on(self) -> None:
-        """ZRTP has switched encryption on."""
+        """ZRTP or DTLS has switched encryption on."""
         self._announce(None)
 
     def negotiation_failed(self, reason: str) -> None:
-        """ZRTP did not get there; the stream goes on without."""
+        """ZRTP or DTLS did not get there. With ZRTP the stream goes on without."""
         self._announce(reason)
 
     def received_sas(self, sas: str, verified: bool) -> None:

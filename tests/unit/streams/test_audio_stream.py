@@ -79,6 +79,8 @@ def test_codec_names_compare_without_case(world):
 
 CRYPTO = ('crypto', '1 AES_CM_128_HMAC_SHA1_80 inline:' + 'A' * 40)
 ZRTP = ('zrtp-hash', '1.10 abc')
+FINGERPRINT = ('fingerprint', 'sha-256 AB')
+DTLS = 'UDP/TLS/RTP/SAVP'
 
 
 @pytest.mark.parametrize('policy, transport, extra, expected', [
@@ -92,19 +94,63 @@ ZRTP = ('zrtp-hash', '1.10 abc')
     ('sdes_mandatory', 'RTP/SAVP', [CRYPTO], 'sdes_mandatory'),
     ('zrtp', 'RTP/AVP', [], 'zrtp'),
     ('zrtp', 'RTP/SAVP', [CRYPTO], InvalidStreamError),
-    ('opportunistic', 'RTP/AVP', [ZRTP, CRYPTO], 'zrtp'),
+    ('opportunistic', 'RTP/AVP', [ZRTP, CRYPTO], 'sdes_optional'),      # there is no ZRTP
     ('opportunistic', 'RTP/AVP', [CRYPTO], 'sdes_optional'),
     ('opportunistic', 'RTP/AVP', [], 'zrtp'),
     ('opportunistic', 'RTP/SAVP', [CRYPTO], 'sdes_mandatory'),
     ('sdes_optional', 'RTP/SAVP', [], InvalidStreamError),
+    (None, 'RTP/AVP', [FINGERPRINT], None),
+    (None, DTLS, [FINGERPRINT], InvalidStreamError),
+    ('sdes_optional', 'RTP/AVP', [FINGERPRINT], None),
+    ('sdes_optional', DTLS, [FINGERPRINT], InvalidStreamError),
+    ('sdes_optional', DTLS, [FINGERPRINT, CRYPTO], InvalidStreamError),
+    ('sdes_mandatory', DTLS, [FINGERPRINT], InvalidStreamError),
+    ('zrtp', DTLS, [FINGERPRINT], InvalidStreamError),
+    ('dtls_optional', 'RTP/AVP', [], None),
+    ('dtls_optional', 'RTP/AVP', [CRYPTO], None),
+    ('dtls_optional', 'RTP/AVP', [FINGERPRINT], 'dtls_optional'),
+    ('dtls_optional', 'RTP/SAVP', [CRYPTO], InvalidStreamError),
+    ('dtls_optional', 'RTP/SAVP', [FINGERPRINT], InvalidStreamError),
+    ('dtls_optional', DTLS, [FINGERPRINT], 'dtls_optional'),
+    ('dtls_optional', DTLS, [], InvalidStreamError),
+    ('dtls_mandatory', 'RTP/AVP', [], InvalidStreamError),
+    ('dtls_mandatory', 'RTP/AVP', [CRYPTO], InvalidStreamError),
+    ('dtls_mandatory', 'RTP/SAVP', [CRYPTO], InvalidStreamError),
+    ('dtls_mandatory', 'RTP/AVP', [FINGERPRINT], 'dtls_mandatory'),
+    ('dtls_mandatory', DTLS, [FINGERPRINT], 'dtls_mandatory'),
+    ('dtls_mandatory', f'{DTLS}F', [FINGERPRINT], 'dtls_mandatory'),
+    ('opportunistic', DTLS, [FINGERPRINT], 'dtls_mandatory'),
+    ('opportunistic', 'RTP/AVP', [CRYPTO, FINGERPRINT], 'dtls_optional'),
+    ('opportunistic', 'RTP/SAVP', [CRYPTO, FINGERPRINT], 'sdes_mandatory'),
 ])
 def test_encryption_of_an_answer(world, policy, transport, extra, expected):
-    media = world.describe(transport=transport, extra=extra).media[0]
+    offer = world.describe(transport=transport, extra=extra)
     if isinstance(expected, type):
         with pytest.raises(expected):
-            encryption.for_offer(policy, media)
+            encryption.for_offer(policy, offer, 0)
     else:
-        assert encryption.for_offer(policy, media) == expected
+        assert encryption.for_offer(policy, offer, 0) == expected
+
+
+def test_fingerprint_of_the_session_counts_for_its_lines(world):
+    offer = world.describe(transport=DTLS)
+    with pytest.raises(InvalidStreamError):
+        encryption.for_offer('dtls_mandatory', offer, 0)
+    offer = SDPSession.new(offer)
+    offer.attributes.append(SDPAttribute(*FINGERPRINT))
+    assert encryption.for_offer('dtls_mandatory', offer, 0) == 'dtls_mandatory'
+
+
+@pytest.mark.parametrize('current, wanted, transport, possible', [
+    (None, None, 'RTP/AVP', True), (None, 'sdes_optional', 'RTP/AVP', True), (None, 'sdes_optional', 'RTP/SAVP', False),
+    (None, 'dtls_mandatory', DTLS, False),
+    ('sdes_optional', 'sdes_optional', 'RTP/AVP', True), ('sdes_optional', 'sdes_mandatory', 'RTP/SAVP', True), ('sdes_optional', None, 'RTP/AVP', True),
+    ('sdes_optional', 'dtls_optional', 'RTP/AVP', False), ('sdes_mandatory', None, 'RTP/AVP', False), ('sdes_mandatory', 'dtls_mandatory', DTLS, False),
+    ('dtls_optional', 'dtls_optional', 'RTP/AVP', True), ('dtls_optional', None, 'RTP/AVP', True), ('dtls_optional', 'sdes_optional', 'RTP/AVP', False),
+    ('dtls_mandatory', None, 'RTP/AVP', False), ('dtls_mandatory', 'dtls_mandatory', DTLS, True),
+])
+def test_a_stream_keeps_its_kind_of_keys(current, wanted, transport, possible):
+    assert encryption.can_change(current, wanted, transport) == possible
 
 
 def test_encryption_of_an_offer(world):
