@@ -235,10 +235,17 @@ class SessionBase:
         self._resume(None)
 
     def _resume(self, event: Event | None) -> None:
-        procedure = self._procedure
-        assert procedure is not None
+        assert self._procedure is not None
+        self._step(self._procedure.send, event)
+
+    def _interrupt(self, error: Exception) -> None:
+        """Raise an error where the procedure waits."""
+        assert self._procedure is not None
+        self._step(self._procedure.throw, error)
+
+    def _step(self, go_on: Callable[[Any], None], argument: Any) -> None:
         try:
-            procedure.send(event)           # type: ignore[arg-type]
+            go_on(argument)
         except StopIteration:
             self._procedure = None
             self._run(self._settle)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import ContactHeader, PublicGRUU, SIPCoreError, SIPURI, sip_status_messages
-from sipsimple.session import description, ending, streamset
+from sipsimple.session import description, ending, place, streamset
 from sipsimple.session.establish import established, settings, uses_gruu
 from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, StreamFailed
 from sipsimple.streams import MediaStreamRegistry, UnknownStreamError
@@ -71,6 +71,7 @@ async def run_accept(session: Session, streams: list[Any], is_focus: bool, extra
             invitation.send_response(200, contact_header=_contact(session, is_focus), sdp=sdp, extra_headers=extra_headers)
         except SIPCoreError as error:
             raise Failure(f'SIP core error: {error}', 500, sip_status_messages[500]) from error
+        place.told(session)
         ending.answered(session, 200, reason)
         deadline = session._deadline(session.media_stream_timeout)
         # Streams start with the negotiation, which for our own offer in the 200 comes only with the ACK.
@@ -109,7 +110,8 @@ def _contact(session: Session, is_focus: bool) -> ContactHeader | None:
     """Return the contact for the 200; None leaves the one made from the request."""
     invitation = session._invitation
     assert invitation is not None
-    default = invitation.local_contact_header
+    moved = place.present_contact(session)          # the address that was called may not be ours any more
+    default = moved or invitation.local_contact_header
     try:
         if not uses_gruu(session.account):
             raise KeyError
@@ -119,7 +121,7 @@ def _contact(session: Session, is_focus: bool) -> ContactHeader | None:
             return None
         uri = SIPURI.new(default.uri)
         # The URI of the request need not name the transport it came over, but the ACK has to come back over the same.
-        if not is_focus and (uri.secure or uri.transport == invitation.transport):
+        if not is_focus and moved is None and (uri.secure or uri.transport == invitation.transport):
             return None
         if not uri.secure:
             uri.transport = invitation.transport or 'udp'

@@ -6,7 +6,9 @@ re-INVITE is sent for that. The sockets need not be changed: those of the media 
 
 The same re-INVITE brings a dialog onto another connection, where the peer reaches us by that of our registration only and it was lost.
 
-What comes of it:
+An INVITE of ours that nobody has answered yet is given up, with a CANCEL; one of the peer's is answered with the new contact.
+
+What comes of the re-INVITE:
 
 - it is accepted: the session goes on;
 - there is no network: the session waits for one, that is the next NetworkConditionsDidChange;
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from sipsimple.session.base import SessionBase
     from sipsimple.session.session import Session
 
-__all__ = ['CHANGED', 'LOST', 'REGISTERED', 'heard', 'is_due', 'run_move', 'uses_connection']
+__all__ = ['CHANGED', 'CUT_OFF', 'LOST', 'REGISTERED', 'heard', 'is_cut_off', 'is_due', 'run_move', 'uses_connection']
 
 log = logging.getLogger('sipsimple.session')
 
@@ -37,6 +39,8 @@ log = logging.getLogger('sipsimple.session')
 CHANGED = 'the network is another one'
 LOST = 'the connection of the dialog is lost'
 REGISTERED = 'the account is registered again'
+
+CUT_OFF = 'our address changed before the call was answered'
 
 TRIES = 5
 FIRST_WAIT = 2.0            # seconds to the second try, each time twice as long
@@ -123,6 +127,13 @@ def _failed(session: Session, moved: bool, reason: str, passing: bool) -> None:
 def _retry(session: Session, seconds: float) -> None:
     session._move_wanted = True
     session._move_timer = session.scheduler.call_later(seconds, session._inbox.put, Event(Kind.NETWORK))
+
+
+def is_cut_off(session: Session) -> bool:
+    """Return whether an INVITE of ours waits for an answer that cannot come: it would go where the INVITE came from (RFC 3261 §18.2.2)."""
+    invitation = session._invitation
+    return session.state is SessionState.OUTGOING and not session._answered and session._move_wanted \
+        and invitation is not None and invitation.state in ('outgoing', 'early') and place.new_place(session) is not None
 
 
 def is_due(session: Session) -> bool:

@@ -11,7 +11,7 @@ from sipsimple.session import description
 if TYPE_CHECKING:
     from sipsimple.session.base import SessionBase
 
-__all__ = ['enter', 'new_place', 'refresh', 'told']
+__all__ = ['enter', 'new_place', 'present_contact', 'refresh', 'told']
 
 
 def _next_hop(session: SessionBase) -> str | None:
@@ -37,9 +37,12 @@ def _present_place(session: SessionBase) -> str | None:
 
 
 def enter(session: SessionBase, address: str | None = None) -> None:
-    """The dialog begins, or the session has started: note where we are, unless what the peer knows is known to be out of date."""
-    if not session._move_wanted:
-        session._place = address or _present_place(session)
+    """Note where we are: at the given address, which goes out with an INVITE, or where the session has started, unless what the peer knows may be out of
+    date."""
+    if address is not None:
+        session._place = address
+    elif not session._move_wanted:
+        session._place = _present_place(session)
 
 
 def new_place(session: SessionBase) -> str | None:
@@ -48,6 +51,12 @@ def new_place(session: SessionBase) -> str | None:
         return None
     present = _present_place(session)
     return present if present != session._place else None
+
+
+def present_contact(session: SessionBase) -> ContactHeader | None:
+    """Return the contact for what is about to be sent; None if that of the dialog is still right."""
+    place = session._place_sent = new_place(session)
+    return _moved_contact(session, place) if place is not None else None
 
 
 def refresh(session: SessionBase, sdp: SDPSession) -> ContactHeader | None:

@@ -11,7 +11,7 @@ from sipsimple.session import active, ending, establish, hold, network, place, p
 from sipsimple.session.base import SessionBase, log
 from sipsimple.session.focus import ConferenceHandler
 from sipsimple.session.incoming import proposed_streams, run_accept
-from sipsimple.session.inputs import Disconnected, EndRequested, Event, Kind
+from sipsimple.session.inputs import Disconnected, EndRequested, Event, Failure, Kind
 from sipsimple.session.outgoing import ConnectRequest, forbidden_headers, run_connect
 from sipsimple.session.states import IllegalDirectionError, IllegalStateError, Input, SessionState
 from sipsimple.session.transfer import TransferHandler, TransferInfo, TransferInput, transfer_headers
@@ -499,6 +499,8 @@ class Session(SessionBase):
                 network.heard(self, event.data)
                 if self._procedure is None:
                     self._settle()
+                elif network.is_cut_off(self):
+                    self._interrupt(Failure(network.CUT_OFF))
             case Kind.MESSAGE:
                 data = event.data
                 self._post('SIPSessionGotMessage', method=data.method, request_uri=data.request_uri, headers=data.headers, body=data.body)

@@ -104,7 +104,7 @@ class Rig:
 
     def user(self, name: str, host: Host, transport: str = 'udp', **values: Any) -> SDK:
         """The same with an account, registered at Kamailio by that transport."""
-        sdk = self.sdk(name, host)
+        sdk = self.sdk(name, host, settings=values.pop('settings', {}))
         sdk.account(f'{name}@lab.test', {'sip.outbound_proxy': f'{SERVER};transport={transport}', 'enabled': True, **values})
         sdk.wait('SIPAccountRegistrationDidSucceed', f'{name}@lab.test')
         return sdk

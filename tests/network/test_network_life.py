@@ -190,3 +190,25 @@ def test_other_name_servers(rig: Rig) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+def test_another_address_while_it_rings(rig: Rig) -> None:
+    """An answer to Alice's call would not find her any more: she gives it up. A call that rings at hers can be answered."""
+    alice, bob = rig.user('alice', rig.client), rig.user('bob', rig.server)
+    for sdk in (alice, bob):
+        sdk.do('answer', steps=['send_ring_indication'])
+    for caller, callee, session in ((alice, 'bob', 'out'), (bob, 'alice', 'call')):
+        caller.do('connect', session=session, account=f'{caller.name}@lab.test', uri=f'sip:{callee}@lab.test', route=[SERVER, 5060, 'udp'])
+        caller.wait('SIPSessionGotRingIndication', session)
+    rig.move()
+    failed = alice.wait('SIPSessionDidFail', 'out')
+    assert (failed.originator, failed.failure_reason) == ('local', 'our address changed before the call was answered')
+    assert bob.wait('SIPSessionDidFail', 'in1').code == 487
+    alice.wait('NetworkConditionsDidChange')
+    alice.do('accept', session='in1')
+    alice.wait('SIPSessionDidStart', 'in1', unless='SIPSessionDidFail')
+    bob.wait('SIPSessionDidStart', 'call', unless='SIPSessionDidFail')
+    hears(bob, 'call')
+    hears(alice, 'in1')
+    bob.call('call', 'end')
+    alice.wait('SIPSessionDidEnd', 'in1', originator='remote')

@@ -144,11 +144,39 @@ def test_while_it_rings(world, here):
     invitation = world.invitation
     invitation.local_contact_header = frozen(ContactHeader(SIPURI(OLD, user='me', port=5070)))
     invitation.peer_rings()
-    here.address = NEW
     changed()
     assert invitation.methods == ['INVITE']
-    invitation.peer_answers()
-    assert invitation.methods == ['INVITE', 're-INVITE'] and invitation.last('re-INVITE').contact_header.uri.host == NEW
+    here.address = NEW
+    changed()
+    assert invitation.methods == ['INVITE', 'CANCEL']
+    assert world.recorder.one('SIPSessionDidFail').failure_reason == 'our address changed before the call was answered'
+    world.recorder.events.clear()
+
+
+def test_before_and_between_the_routes(world, here):
+    """The first route fails after the change, and the next is tried with the new contact: there is nothing to tell afterwards."""
+    stream = world.Stream(script='slow-init')
+    session = world.outgoing(stream, routes=[world.route(5060), world.route(5062)])
+    here.address = NEW
+    changed()                           # nothing was sent yet
+    assert session.state == 'outgoing' and not world.invitations
+    stream.post('MediaStreamDidInitialize')
+    world.invitations[0].gone('local', 408, 'Request Timeout', 'timeout')
+    world.invitation.local_contact_header = frozen(ContactHeader(SIPURI(NEW, user='me', port=5070)))
+    world.invitation.peer_answers()
+    assert session.state == 'connected' and world.invitation.methods == ['INVITE']
+
+
+def test_while_it_rings_here(world, here):
+    invitation, session = world.incoming()
+    invitation.local_contact_header = frozen(ContactHeader(SIPURI(OLD, user='me', port=5070)))
+    here.address = NEW
+    changed()
+    assert session.state == 'incoming'
+    session.accept(session.proposed_streams)
+    assert invitation.last(200).contact_header.uri.host == NEW and invitation.last(200).sdp.connection.address == NEW
+    invitation.change('connected')
+    assert session.state == 'connected' and invitation.methods == [200]
 
 
 def test_glare(world, here):
