@@ -167,12 +167,9 @@ _RESERVED = frozenset("%:/?#[]@!$&'()*+,;=")
 
 def _unescape(match: re.Match[str], keep: frozenset[str] = _RESERVED) -> str:
     """The characters of escapes; what is no UTF-8, a control character, or means something else when it is not escaped stays."""
-    escaped = match[0]
-    try:
-        text = bytes.fromhex(escaped.replace('%', '')).decode('utf-8')
-    except UnicodeDecodeError:
-        return escaped
-    return ''.join(f'%{ord(character):02X}' if character < ' ' or character == '\x7f' or character in keep else character for character in text)
+    text = bytes.fromhex(match[0].replace('%', '')).decode('utf-8', 'surrogateescape')
+    return ''.join(f'%{ord(character) & 0xff:02X}' if character in keep or character < ' ' or character == '\x7f' or '\udc80' <= character <= '\udcff'
+                   else character for character in text)
 
 
 def _unescape_all(match: re.Match[str]) -> str:

@@ -74,7 +74,9 @@ PLACES = ['sipsimple.application.SIPApplication', 'sipsimple.core.Route', 'sipsi
           'sipsimple.core.Referral', 'sipsimple.core.AudioMixer', 'sipsimple.core.AudioTransport', 'sipsimple.core.RTPTransport',
           'sipsimple.core.WaveFile', 'sipsimple.core.RecordingWaveFile', 'sipsimple.core.FrozenSDPSession', 'sipsimple.core.SDPMediaStream',
           'msrplib.protocol.MSRPData', 'sipsimple.payloads.pidf.PIDF', 'sipsimple.payloads.conference.Conference', 'sipsimple.payloads.iscomposing.IsComposingDocument',
-          'sipsimple.payloads.cpim.CPIMMessage', 'sipsimple.payloads.cpim.ChatMessage', 'sipsimple.payloads.cpim.CPIMIdentity', 'sipsimple.payloads.cpim.ChatIdentity']
+          'sipsimple.payloads.cpim.CPIMMessage', 'sipsimple.payloads.cpim.ChatMessage', 'sipsimple.payloads.cpim.CPIMIdentity', 'sipsimple.payloads.cpim.ChatIdentity',
+          'sipsimple.payloads.dialoginfo.DialogInfo', 'sipsimple.payloads.messagesummary.MessageSummary', 'sipsimple.payloads.watcherinfo.WatcherList',
+          'sipsimple.payloads.rlsnotify.Resource']
 LATER = ['sipsimple.streams.ChatStream', 'sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream', 'sipsimple.streams.MSRPStreamBase',
          'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager']
 

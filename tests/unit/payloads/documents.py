@@ -12,12 +12,13 @@ from sipsimple.payloads import XMLElement, XMLListElement
 
 DATA = Path(__file__).parent / 'data'
 
-# First word of the file's name -> module and document type.
+# First word of the file's name, which is also the module -> document type.
 TYPES = {
-    'conference': ('conference', 'ConferenceDocument'),
-    'imdn': ('imdn', 'IMDNDocument'),
-    'iscomposing': ('iscomposing', 'IsComposingDocument'),
-    'pidf': ('pidf', 'PIDFDocument'),
+    'commonpolicy': 'CommonPolicyDocument', 'conference': 'ConferenceDocument', 'dialoginfo': 'DialogInfoDocument', 'dialogrules': 'DialogRulesDocument',
+    'directory': 'XCAPDirectoryDocument', 'imdn': 'IMDNDocument', 'iscomposing': 'IsComposingDocument', 'pidf': 'PIDFDocument',
+    'prescontent': 'PresenceContentDocument', 'presrules': 'PresRulesDocument', 'rcsfthttp': 'FTHTTPDocument', 'resourcelists': 'ResourceListsDocument',
+    'rlmi': 'RLMIDocument', 'rlsservices': 'RLSServicesDocument', 'watcherinfo': 'WatcherInfoDocument', 'xcapcaps': 'XCAPCapabilitiesDocument',
+    'xcapdiff': 'XCAPDiffDocument',
 }
 
 
@@ -27,10 +28,10 @@ def names() -> list[str]:
 
 def load(name: str) -> tuple[type, bytes]:
     """The document type and the text of a file."""
-    for extension in ('caps', 'cipid', 'rpid'):     # they add to the classes of pidf
+    for extension in ('addressbook', 'caps', 'cipid', 'omapolicy', 'rpid'):     # they add to the classes of others
         importlib.import_module(f'sipsimple.payloads.{extension}')
-    module, document = TYPES[name.partition('-')[0].removesuffix('.xml')]
-    return getattr(importlib.import_module(f'sipsimple.payloads.{module}'), document), (DATA / name).read_bytes()
+    module = name.partition('-')[0]
+    return getattr(importlib.import_module(f'sipsimple.payloads.{module}'), TYPES[module]), (DATA / name).read_bytes()
 
 
 def canonical(document: bytes, exclusive: bool = False) -> bytes:

@@ -12,7 +12,7 @@ NAMES = names()
 
 
 def test_every_type_has_a_document():
-    assert {name.partition('-')[0].removesuffix('.xml') for name in NAMES} == set(TYPES)
+    assert {name.partition('-')[0] for name in NAMES} == set(TYPES)
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -87,9 +87,12 @@ def test_what_is_damaged_is_refused_or_read(name):
     read = 0
     for _ in range(150):
         data = bytearray(text)
-        for _ in range(dice.randint(1, 3)):
+        gentle = dice.random() < 0.5
+        for _ in range(1 if gentle else dice.randint(1, 3)):
             place = dice.randrange(len(data))
-            if dice.random() < 0.5:
+            if gentle:
+                data[place] = dice.choice(b'aZ0 -.')
+            elif dice.random() < 0.5:
                 data[place] = dice.randrange(256)
             else:
                 data[place:place + dice.randint(0, 8)] = dice.choice(words)
