@@ -159,6 +159,9 @@ class Keyword(str):
 
 
 _ESCAPES = re.compile(r'(?:%[0-9A-Fa-f]{2})+')
+# Reserved and unreserved characters of RFC 3986 besides letters and digits; a percent sign that begins an escape is one.
+_URI_CHARACTERS = "%:/?#[]@!$&'()*+,;=-._~"
+_NOT_URI = re.compile(rf'[^A-Za-z0-9{re.escape(_URI_CHARACTERS)}]|%(?![0-9A-Fa-f]{{2}})')
 _STRAY_PERCENT = re.compile(r'%(?![0-9A-Fa-f]{2})')
 # Written by programs that escape everything: even the colon of the scheme.
 _WHOLLY_ESCAPED = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*%3[Aa]')
@@ -195,8 +198,9 @@ class AnyURI(str):
         return cls(text.strip())
 
     def __xmlbuild__(self) -> str:
-        # Reserved and unreserved characters of RFC 3986; a percent sign that begins an escape is one.
-        return quote(_STRAY_PERCENT.sub('%25', self), safe="%:/?#[]@!$&'()*+,;=-._~")
+        if _NOT_URI.search(self) is None:
+            return str(self)
+        return quote(_STRAY_PERCENT.sub('%25', self), safe=_URI_CHARACTERS)
 
 
 class SIPURI(AnyURI):

@@ -54,6 +54,7 @@ class XMLAttribute:
         self.onset = onset
         self.ondel = ondel
         self.parse, self.build = converters(type)
+        self.plain = type is str
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
@@ -64,19 +65,21 @@ class XMLAttribute:
         if value is None:
             self.__delete__(obj)
             return
-        if self.type is not object and type(value) is not self.type:
+        if type(value) is not self.type:
             value = self.type(value)
-        if obj._values.get(self.name) == value and self.name in obj._values:
+        values = obj._values
+        if self.name in values and values[self.name] == value:
             return
-        obj.element.set(self.xmlname, self.build(value))
-        obj._values[self.name] = value
+        obj.element.set(self.xmlname, value if self.plain else self.build(value))
+        values[self.name] = value
         obj._dirty = obj._changed = True
         if self.onset is not None:
             self.onset(obj, self, value)
 
     def __delete__(self, obj: Any) -> None:
-        if obj._values.pop(self.name, None) is None:
+        if self.name not in obj._values:
             return
+        del obj._values[self.name]
         obj.element.attrib.pop(self.xmlname, None)
         obj._dirty = obj._changed = True
         if self.ondel is not None:

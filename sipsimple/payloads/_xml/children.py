@@ -49,6 +49,22 @@ class XMLElementChild(Child):
         obj._children[self.name] = child
         return child
 
+    def put(self, obj: XMLElement, child: XMLElement | None) -> None:
+        qname = self.type.qname
+        nodes = obj._nodes
+        if nodes is None:
+            nodes = obj._child_nodes()
+        if qname in nodes:
+            for node in obj.element.findall(qname):
+                obj._remove_node(node)
+            del nodes[qname]
+        if child is not None:
+            child = child._free()
+            node = nodes[qname] = child.element
+            obj._insert_node(node)
+        obj._children[self.name] = child
+        obj._dirty = obj._changed = True
+
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
             return self

@@ -122,6 +122,7 @@ class XMLElementType(type):
         cls._xml_attributes = attributes
         cls._xml_children = children
         cls._xml_id = ids[0] if ids else None
+        cls._xml_id_name = ids[0].name if ids else None
         cls._xml_reads = tuple((item.name, item.xmlname, None if item.type is str else item.parse, item.required) for item in attributes.values())
         cls._xml_musts = tuple(item.name for item in attributes.values() if item.required)
         cls._xml_needs = tuple(child for child in children.values() if child.required)
@@ -281,19 +282,23 @@ class XMLElement(metaclass=XMLElementType):
         """Put a node where the order of the children wants it; False when that is not the end."""
         element = self.element
         order = self._xml_children_order
-        if not order or not len(element):
-            element.append(node)
-            return True
-        other = order.get(None, len(order))
-        rank = order.get(node.tag, other)
-        before = element[-1]
-        if order.get(before.tag, other) <= rank:
-            element.append(node)
-            return True
-        while before is not None and order.get(before.tag, other) > rank:
-            before = before.getprevious()
-        element.insert(0 if before is None else element.index(before) + 1, node)
-        return False
+        if order:
+            other = order.get(None, len(order))
+            rank = order.get(node.tag, other)
+            skipped = False
+            for before in element.iterchildren(reversed=True):
+                if order.get(before.tag, other) <= rank:
+                    if skipped:
+                        before.addnext(node)
+                        return False
+                    break
+                skipped = True
+            else:
+                if skipped:
+                    element.insert(0, node)
+                    return False
+        element.append(node)
+        return True
 
     def _remove_node(self, node: Any) -> None:
         """Take a node out; the blanks behind it go with it."""

@@ -42,6 +42,7 @@ class XMLListElement(XMLElement):
     _xml_item_kinds: ClassVar[dict[str, type[XMLElement]]] = {}
     _xml_item_markers: ClassVar[tuple[type, ...]] = ()
     _xml_item_classes: ClassVar[tuple[Any, ...]] = ()
+    _xml_decodes: ClassVar[bool] = False
 
     _items: dict[Any, XMLElement] | None        # node -> item
     _index: dict[tuple[type, Any], XMLElement]
@@ -52,6 +53,7 @@ class XMLListElement(XMLElement):
         super().__init_subclass__(**kw)
         cls._xml_item_markers = tuple(kind for kind in cls._xml_item_types if not issubclass(kind, XMLElement))
         cls._xml_item_classes = tuple(kind for kind in cls._xml_item_types if issubclass(kind, XMLElement))
+        cls._xml_decodes = cls._decode_item is not XMLListElement._decode_item
         # The class itself may be one of its items, see `_add_item_type`.
         cls._xml_item_kinds = {kind.qname: kind for kind in cls._xml_item_classes}
 
@@ -118,10 +120,11 @@ class XMLListElement(XMLElement):
                     item = kind.from_element(node, document)
                 except ValidationError:
                     continue
-                identity = kind._xml_id
+                identity = kind._xml_id_name
                 if identity is not None:
-                    key = (kind, item._values.get(identity.name))
-                    if key[1] is not None:
+                    value = item._values.get(identity)
+                    if value is not None:
+                        key = (kind, value)
                         if key in index:
                             self._hidden.setdefault(key, []).append(node)
                             continue
@@ -231,13 +234,14 @@ class XMLListElement(XMLElement):
                 self._remove_element(item)
 
     def __iter__(self) -> Iterator[Any]:
-        for item in list(self._elements()):
-            shown = self._decode_item(item)
-            if shown is not None:
-                yield shown
+        items = list(self._elements())
+        if not self._xml_decodes:
+            return iter(items)
+        shown = (self._decode_item(item) for item in items)
+        return iter([item for item in shown if item is not None])
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return sum(1 for _ in self) if self._xml_decodes else len(self._load())
 
     def __bool__(self) -> bool:
         """True, as for any element: an empty list is there."""

@@ -24,6 +24,8 @@ _ENCODINGS = {'utf-8', 'us-ascii', 'ascii', 'iso-8859-1', 'latin-1', 'iso-8859-1
 
 _DECLARED = re.compile(rb'''<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']''')
 _DOCTYPE = re.compile(rb'(?:\s*+(?><\?.*?\?>|<!--.*?-->))*+\s*+<!DOCTYPE', re.DOTALL)
+# So many attributes, none of which can have a `<` in it, are at least so long.
+_LONG_TAG = re.compile(rb'<[^<]{%d}' % (5 * MAX_ATTRIBUTES))
 _MANY_ATTRIBUTES = re.compile(
     rb'''<[^\s<>!?/=]++(?:\s++[^\s<>=/]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+')){%d}''' % (MAX_ATTRIBUTES + 1))
 
@@ -89,7 +91,7 @@ def read(document: Any, max_size: int, max_tags: int, max_depth: int) -> Any:
         raise ParserError(f'the document has more than {max_tags} tags')
     if _DOCTYPE.match(data):
         raise ParserError('the document has a document type declaration')
-    if data.count(b'=') > MAX_ATTRIBUTES and _MANY_ATTRIBUTES.search(data):
+    if _LONG_TAG.search(data) and _MANY_ATTRIBUTES.search(data):
         raise ParserError(f'an element of the document has more than {MAX_ATTRIBUTES} attributes')
     try:
         root = etree.fromstring(data, _parsers.parser)

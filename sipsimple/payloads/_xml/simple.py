@@ -72,7 +72,8 @@ class XMLSimpleElement(XMLElement):
         node.text = None if self._value is None else type(self)._xml_value_convert[1](self._value)
 
     def _parse_content(self) -> None:
-        text = text_of(self.element)
+        element = self.element
+        text = text_of(element) if len(element) else element.text or ''
         if self._xml_value_type is str:
             self._value = text
             return
