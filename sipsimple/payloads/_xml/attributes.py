@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['XMLAttribute', 'XMLElementID', 'converters']
+__all__ = ['XMLAttribute', 'XMLElementID', 'converters', 'representable']
+
+
+_NOT_XML = re.compile('[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]')
+
+
+def representable(text: str) -> str:
+    """The text, with U+FFFD for each character that XML does not have; what others say may have some."""
+    return _NOT_XML.sub('\ufffd', text)
 
 
 def _parse_bool(text: str) -> bool:
@@ -40,7 +49,7 @@ class XMLAttribute:
         test_equal: whether it takes part in comparison.
         onset, ondel: called as onset(obj, descriptor, value) and ondel(obj, descriptor) after a change.
 
-    Setting None removes the attribute; a value that `type` refuses raises its ValueError or TypeError.
+    Setting None removes the attribute; a value that `type` refuses raises its ValueError or TypeError. Characters that XML does not have become U+FFFD in text.
     """
 
     def __init__(self, name: str, xmlname: str | None = None, type: Any = str, default: Any = None, required: bool = False, test_equal: bool = True,
@@ -70,7 +79,14 @@ class XMLAttribute:
         values = obj._values
         if self.name in values and values[self.name] == value:
             return
-        obj.element.set(self.xmlname, value if self.plain else self.build(value))
+        if self.plain:
+            try:
+                obj.element.set(self.xmlname, value)
+            except ValueError:
+                value = representable(value)
+                obj.element.set(self.xmlname, value)
+        else:
+            obj.element.set(self.xmlname, self.build(value))
         values[self.name] = value
         obj._dirty = obj._changed = True
         if self.onset is not None:

@@ -126,6 +126,7 @@ class XMLElementType(type):
         cls._xml_reads = tuple((item.name, item.xmlname, None if item.type is str else item.parse, item.required) for item in attributes.values())
         cls._xml_musts = tuple(item.name for item in attributes.values() if item.required)
         cls._xml_needs = tuple(child for child in children.values() if child.required)
+        cls._xml_has_content = cls._parse_content is not XMLElement._parse_content if cls.__mro__[1] is not object else False     # type: ignore[attr-defined]
         cls._xml_checks = 'check_validity' in {name for kind in cls.__mro__[:-1] if not vars(kind).get('_xml_is_base') for name in vars(kind)}
         cls._xml_compares = (tuple((name, item.default) for name, item in attributes.items() if item.test_equal),
                              tuple(item for item in children.values() if item.test_equal))
@@ -154,9 +155,9 @@ class XMLElement(metaclass=XMLElementType):
     _document: Any
     _values: dict[str, Any]
     _children: dict[str, XMLElement | None]
-    _nodes: dict[str, Any] | None
-    _dirty: bool
-    _changed: bool
+    _nodes: dict[str, Any] | None = None
+    _dirty: bool = False
+    _changed: bool = False
 
     def __init__(self) -> None:
         kind = type(self)
@@ -181,8 +182,6 @@ class XMLElement(metaclass=XMLElementType):
         self._document = xml_document if xml_document is not None else cls._xml_document
         self._values = values = {}
         self._children = {}
-        self._nodes = None
-        self._dirty = self._changed = False
         for name, xmlname, parse, required in cls._xml_reads:
             text = element.get(xmlname)
             if text is not None:
@@ -195,7 +194,8 @@ class XMLElement(metaclass=XMLElementType):
                     raise ValidationError(f'attribute {xmlname} of {cls._xml_tag}: {error}') from error
             elif required:
                 raise ValidationError(f'attribute {xmlname} of {cls._xml_tag} is missing')
-        self._parse_content()
+        if cls._xml_has_content:
+            self._parse_content()
         for child in cls._xml_needs:
             if child.get(self) is None:
                 raise ValidationError(f'{child.name} of {cls._xml_tag} is missing or not valid')
@@ -277,6 +277,17 @@ class XMLElement(metaclass=XMLElementType):
         node = deepcopy(self.element)
         node.tail = None
         return node
+
+    def __copy__(self) -> Self:
+        clone = type(self).from_element(self._copied_node(), self._document)
+        clone._dirty, clone._changed = self.__dirty__, self._is_changed()
+        return clone
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), etree.tostring(self._copied_node()), self._document, self.__dirty__, self._is_changed())
 
     def _insert_node(self, node: Any) -> bool:
         """Put a node where the order of the children wants it; False when that is not the end."""
@@ -376,6 +387,13 @@ class XMLElement(metaclass=XMLElementType):
             raise ValueError(f'{cls.__name__} has no extension {name}')
         delattr(cls, name)
         cls._xml_compile()
+
+
+def _restored(kind: type[XMLElement], text: bytes, document: Any, dirty: bool, changed: bool) -> XMLElement:
+    """The element of a pickle."""
+    element = kind.from_element(etree.fromstring(text, etree.XMLParser(resolve_entities=False, no_network=True)), document)
+    element._dirty, element._changed = dirty, changed
+    return element
 
 
 class XMLRootElement(XMLElement):

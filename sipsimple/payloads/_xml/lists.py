@@ -44,7 +44,7 @@ class XMLListElement(XMLElement):
     _xml_item_classes: ClassVar[tuple[Any, ...]] = ()
     _xml_decodes: ClassVar[bool] = False
 
-    _items: dict[Any, XMLElement] | None        # node -> item
+    _items: dict[Any, XMLElement] | None = None     # node -> item
     _index: dict[tuple[type, Any], XMLElement]
     _hidden: dict[tuple[type, Any], list[Any]]  # nodes with the id of an item before them
     _sorted: bool
@@ -69,9 +69,6 @@ class XMLListElement(XMLElement):
         self._index = {}
         self._hidden = {}
         self._sorted = True
-
-    def _parse_content(self) -> None:
-        self._items = None
 
     # What items look like from outside; derived classes may show something else than the elements.
 

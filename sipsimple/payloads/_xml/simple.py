@@ -6,7 +6,7 @@ import decimal
 from typing import Any, ClassVar
 
 from sipsimple.payloads import datatypes
-from sipsimple.payloads._xml.attributes import XMLAttribute, converters
+from sipsimple.payloads._xml.attributes import XMLAttribute, converters, representable
 from sipsimple.payloads._xml.elements import XMLElement, text_of
 from sipsimple.payloads._xml.errors import ValidationError
 
@@ -69,7 +69,13 @@ class XMLSimpleElement(XMLElement):
         node = self.element
         for child in list(node):        # comments
             node.remove(child)
-        node.text = None if self._value is None else type(self)._xml_value_convert[1](self._value)
+        text: Any = None if self._value is None else type(self)._xml_value_convert[1](self._value)
+        try:
+            node.text = text
+        except ValueError:
+            if self._xml_value_type is not str:
+                raise
+            node.text = self._value = representable(text)
 
     def _parse_content(self) -> None:
         element = self.element
@@ -123,7 +129,7 @@ class XMLSimpleElement(XMLElement):
 
 
 class XMLStringElement(XMLSimpleElement):
-    """Text."""
+    """Text. Characters that XML does not have become U+FFFD."""
 
     _xml_is_base = True
     _xml_value_type = str

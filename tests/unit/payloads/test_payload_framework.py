@@ -1,7 +1,10 @@
 """What the payloads are declared with: documents, elements, attributes, children, lists, values, and the limits of what is read."""
 
+import copy
+import importlib
 import io
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -9,10 +12,12 @@ import threading
 import time
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from lxml import etree
 
+import sipsimple.payloads
 from sipsimple.payloads import (
     All,
     BuilderError,
@@ -55,6 +60,7 @@ from sipsimple.payloads import (
     datatypes,
     parse_qname,
 )
+from sipsimple.payloads.conference import FileResource
 from sipsimple.payloads.iscomposing import IsComposingDocument
 from sipsimple.payloads.resourcelists import ResourceListsDocument
 
@@ -424,6 +430,28 @@ def test_comments_in_values():
     assert b'>two<' in Zoo([animal]).toxml()
 
 
+def test_characters_that_xml_does_not_have():
+    animal = Animal('a', 'x\0\x07\ud800y\ufffe\t')
+    animal.colour = 'r\x1bed'
+    entry = FileResource('a\0b', 'h', 1, 's', 'o')
+    assert animal.name == 'x\ufffd\ufffd\ufffdy\ufffd\t' and animal.colour == 'r\ufffded' and entry.name == 'a\ufffdb'
+    assert Zoo.parse(Zoo([animal]).toxml()) == Zoo([animal])
+    with pytest.raises(ValueError):
+        Animal('a\0', 'x')
+
+
+def test_copies():
+    root = zoo('<animal id="a"><name>x</name></animal><keeper id="1"/>')
+    for made in (copy.copy(root), copy.deepcopy(root), pickle.loads(pickle.dumps(root))):
+        assert made == root and not made.__dirty__
+        made[Animal, 'a'].name = 'y'
+        assert made != root and made.__dirty__ and root[Animal, 'a'].name == 'x'
+        again = copy.deepcopy(made)
+        assert again == made and again.__dirty__ and b'>y<' in again.toxml()
+        restored = pickle.loads(pickle.dumps(made[Animal, 'a']))
+        assert restored == made[Animal, 'a'] and restored.element.tail is None
+
+
 def test_empty_elements():
     assert Hay() == Hay() and bool(Hay()) and hash(Hay()) == hash(Hay())
     with pytest.raises(TypeError):
@@ -493,6 +521,27 @@ def test_schemas(tmp_path):
     finally:
         XMLDocument.schema_path = path
     assert IsComposingDocument.parse(text)
+
+
+def test_every_schema_is_used_and_part_of_packages():
+    """Each file is named by a document type, or by another schema; and the pattern of pyproject.toml finds it."""
+    folder = XMLDocument.schema_path
+    files = {path.name for path in folder.iterdir()}
+    used = set()
+    for kind in every_document():
+        used |= {file for _, file in kind._own_namespaces.values() if file}
+        assert kind._schema is not None or not kind._own_namespaces or kind.__module__ == __name__
+    imported = {name for path in folder.glob('*.xsd') for name in re.findall('schemaLocation="([^"]*)"', path.read_text(encoding='utf-8'))}
+    assert used <= files and files == used | imported and all(name.endswith('.xsd') for name in files)
+
+
+def every_document():
+    for path in Path(sipsimple.payloads.__file__).parent.glob('[!_]*.py'):
+        importlib.import_module(f'sipsimple.payloads.{path.stem}')
+    kinds = [XMLDocument]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    return [kind for kind in kinds if kind.__module__.startswith('sipsimple.')]
 
 
 # Limits
