@@ -117,6 +117,19 @@ def test_invalid_children_are_skipped():
     assert list(pidf) == [] and b'id="b"' not in pidf.toxml() and b'id="a"' in pidf.toxml()
 
 
+def test_documents_in_another_order_are_read():
+    """As an old server writes them: the note first, a person with an element of PIDF, the contact before the status."""
+    pidf = PIDF.parse('<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:pp="urn:ietf:params:xml:ns:pidf:data-model" xmlns:ep="urn:ietf:params:xml:ns:pidf:rpid" entity="sip:a@b">'
+                      '<pp:person id="p"><pp:note>n</pp:note><status><ep:activities><ep:away/></ep:activities></status><ep:activities><ep:busy/></ep:activities></pp:person>'
+                      '<note>Ready</note><tuple id="a"><status/></tuple><tuple id="t"><contact>sip:a@b</contact><timestamp>2026-01-01T00:00:00Z</timestamp>'
+                      '<status><ep:x/><basic>open</basic></status></tuple></presence>')
+    [service], [person] = pidf.services, pidf.persons
+    assert service.status.basic == 'open' and service.contact == 'sip:a@b' and list(pidf.notes) == ['Ready'] and list(person.activities) == ['busy'] and list(person.notes) == ['n']
+    person.notes.add('m')
+    service.notes.add('s')
+    assert PIDF.parse(pidf.toxml()) == pidf
+
+
 def test_rich_presence_is_read():
     pidf = parsed('pidf-rpid.xml')
     [person], [device] = pidf.persons, pidf.devices
