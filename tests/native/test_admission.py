@@ -135,3 +135,47 @@ def test_merged_request(peer, seen):
     again = Incoming(peer, seen, call_id='forked', branch='z9hG4bK-three', cseq=2)
     again.invitation.send_response(603)
     assert peer.expect(603)
+
+
+# ---- inside a dialog -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize('method', ['INVITE', 'UPDATE', 'MESSAGE', 'OPTIONS', 'REFER'])
+def test_unknown_extensions_inside_a_dialog(peer, seen, method):
+    """Nobody is asked, and the dialog goes on."""
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog(method, cseq=1, headers='Require: telepathy\r\nRequire: timer\r\nRefer-To: <sip:a@example.com>\r\n' + SDP_HEADERS,
+                             body=audio_sdp(5000, version=2)))
+    answer = peer.receive()
+    assert answer.code == 420 and values(answer, 'unsupported') == ['telepathy']
+    if method == 'INVITE':
+        peer.send(call.in_dialog('ACK', cseq=1))
+    peer.send(call.in_dialog('INVITE', cseq=2, headers=SDP_HEADERS, body=audio_sdp(5000, version=2)))
+    call.state('connected', sub_state='received_proposal')
+    call.invitation.send_response(488)
+    assert peer.expect(488)
+    call.state('connected', sub_state='normal')
+    call.end()
+
+
+@pytest.mark.parametrize('headers, code, told', [
+    ('Content-Type: text/plain\r\n', 415, ('accept', ['application/sdp'])),
+    ('Content-Type: application/sdp\r\nContent-Encoding: gzip\r\n', 415, ('accept-encoding', ['identity'])),
+    ('Content-Type: application/sdp\r\nAccept: text/plain\r\n', 406, ('accept', [])),
+])
+@pytest.mark.parametrize('method', ['INVITE', 'UPDATE'])
+def test_bodies_inside_a_dialog_that_we_cannot_use(peer, seen, method, headers, code, told):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog(method, cseq=1, headers=headers, body=audio_sdp(5000, version=2)))
+    answer = peer.receive()
+    assert answer.code == code and values(answer, told[0]) == told[1]
+    if method == 'INVITE':
+        peer.send(call.in_dialog('ACK', cseq=1))
+    call.end()
+
+
+def test_hanging_up_is_never_refused(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    peer.send(call.in_dialog('BYE', cseq=1, headers='Require: telepathy\r\n'))
+    assert peer.expect(200)
+    assert call.state('disconnected').originator == 'remote'

@@ -1,6 +1,9 @@
 /*
- * What is looked at before a request outside dialogs is processed, in the order of RFC 3261 section 8.2. A check that fails has sent the answer.
+ * What is looked at before a request is processed, in the order of RFC 3261 section 8.2. A check that fails has sent the answer.
  * Thread: worker.
+ *
+ * Requests outside dialogs are checked when nothing else has taken them, those inside before their dialog sees them: PJSIP checks neither extensions nor
+ * bodies there.
  */
 #include "engine.h"
 
@@ -47,7 +50,7 @@ int ss_admit(pjsip_rx_data *rdata, int detect_loops)
     return knows_extensions(rdata);
 }
 
-/* ---- the body of an INVITE ------------------------------------------------------------------------------------- */
+/* ---- the body of an INVITE or UPDATE ------------------------------------------------------------------------------------- */
 
 static const pj_str_t *header_value(const pjsip_msg *msg, const char *long_name, const char *compact)
 {
@@ -110,10 +113,56 @@ int ss_admit_invite(pjsip_rx_data *rdata)
         return 0;
     }
     if (!pjsip_rdata_get_sdp_info(rdata)->body.ptr) {
-        /* PJSIP refuses what it does not know; but this one need not be understood (section 8.2.3). */
+        /* What need not be understood is left alone (section 8.2.3). */
         value = header_value(msg, "Content-Disposition", NULL);
-        if (value && pj_stristr(value, &optional))
-            msg->body = NULL;
+        if (!value || !pj_stristr(value, &optional)) {
+            refuse_with(rdata, PJSIP_SC_UNSUPPORTED_MEDIA_TYPE, "Accept", "application/sdp");
+            return 0;
+        }
+        msg->body = NULL;
     }
     return 1;
+}
+
+/* ---- requests inside dialogs ----------------------------------------------------------------------------------- */
+
+/*
+ * Methods whose extensions are checked there. Not BYE, which nobody should be kept from, nor NOTIFY, whose extensions (RFC 4662) are a matter of its
+ * subscription.
+ */
+static int is_checked(const pjsip_method *method)
+{
+    static const char *const names[] = { "INVITE", "UPDATE", "REFER", "MESSAGE", "OPTIONS" };
+
+    for (unsigned i = 0; i < PJ_ARRAY_SIZE(names); i++) {
+        if (pj_strcmp2(&method->name, names[i]) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* callback: pjsip module rx | thread: worker | gil: no | locks: none | lifetime: the Engine's */
+static pj_bool_t on_rx_request(pjsip_rx_data *rdata)
+{
+    const pjsip_method *method = &rdata->msg_info.msg->line.req.method;
+    const pj_str_t update = { "UPDATE", 6 };
+
+    if (!rdata->msg_info.to->tag.slen || !is_checked(method))
+        return PJ_FALSE;
+    if (!knows_extensions(rdata))
+        return PJ_TRUE;
+    return (method->id == PJSIP_INVITE_METHOD || pj_strcmp(&method->name, &update) == 0) && !ss_admit_invite(rdata);
+}
+
+static pjsip_module module = {
+    .name = { "mod-admission", 13 },
+    .id = -1,
+    .priority = PJSIP_MOD_PRIORITY_TRANSPORT_LAYER + 2,         /* behind the check for malformed ones */
+    .on_rx_request = &on_rx_request,
+};
+
+pj_status_t ss_admission_start(void)
+{
+    module.id = -1;
+    return pjsip_endpt_register_module(ss_endpoint(), &module);
 }

@@ -41,10 +41,12 @@ static pj_status_t init_ua(pjsip_endpoint *endpt)
     return ss_ua_start();
 }
 
-static pj_status_t init_malformed(pjsip_endpoint *endpt)
+static pj_status_t init_checks(pjsip_endpoint *endpt)
 {
+    pj_status_t status = ss_malformed_start();
+
     (void)endpt;
-    return ss_malformed_start();
+    return status == PJ_SUCCESS ? ss_admission_start() : status;
 }
 
 static pj_status_t init_transports(pjsip_endpoint *endpt)
@@ -71,7 +73,7 @@ static const struct { const char *name; init_function *function; } steps[] = {
     { "media", &init_media },
     { "request handling", &init_ua },
     { "event dialogs", &ss_event_dialog_init },
-    { "checks of messages", &init_malformed },
+    { "checks of messages", &init_checks },
     { "transports", &init_transports },
     { "worker thread", &init_worker },
 };

@@ -73,6 +73,7 @@ void ss_log_start(int level);
 void ss_log_set_level(int level);
 
 /* ---- admission.c: is a request outside dialogs one that we can take? 0: it was answered ----------------------- */
+pj_status_t ss_admission_start(void);   /* checks those inside dialogs */
 int ss_admit(pjsip_rx_data *rdata, int detect_loops);
 int ss_admit_invite(pjsip_rx_data *rdata);
 
