@@ -218,13 +218,13 @@ class Agent:
         return [str(route) for route in DNSLookup().lookup_sip_proxy(SIPURI.parse(uri), transports, **arguments).result(LIMIT)]
 
     def do_connect(self, session: str, account: str, uri: str, route: list[Any] | None = None, via: str | None = None, headers: dict[str, str] | None = None,
-                   streams: int = 1, **arguments: Any) -> None:
-        """Call a URI: over `route` (address, port, transport), or where DNS says that `via` (or the URI) is."""
+                   streams: int = 1, routes: list[Any] | None = None, **arguments: Any) -> None:
+        """Call a URI: over `route` (address, port, transport) or several `routes`, or where DNS says that `via` (or the URI) is."""
         local = self.find(account)
-        routes = [Route(*route)] if route else DNSLookup().lookup_sip_proxy(
+        ways = [Route(*item) for item in routes or [route] if item] or DNSLookup().lookup_sip_proxy(
             SIPURI.parse(via or uri), list(SIPSimpleSettings().sip.transport_list)).result(LIMIT)
         self.objects[session] = new = Session(local)
-        new.connect(ToHeader(SIPURI.parse(uri)), routes, [AudioStream(local) for _ in range(streams)], extra_headers=[Header(*item) for item in (headers or {}).items()], **arguments)
+        new.connect(ToHeader(SIPURI.parse(uri)), ways, [AudioStream(local) for _ in range(streams)], extra_headers=[Header(*item) for item in (headers or {}).items()], **arguments)
 
     def do_message(self, account: str, uri: str, via: str, text: str) -> None:
         """Send a MESSAGE outside of dialogs."""

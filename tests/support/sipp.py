@@ -21,7 +21,8 @@ from xml.sax.saxutils import quoteattr
 from tests.support.programs import environment, free_ports, is_bound
 from tests.support.require import require
 
-__all__ = ['FORMATS', 'Sipp', 'ack', 'ack_failure', 'ack_within', 'cancel', 'invite', 'pause', 'receive', 'receive_first', 'receive_invite', 'register', 'reply', 'reply_late',
+__all__ = ['FORMATS', 'Sipp', 'ack', 'ack_failure', 'ack_within', 'cancel', 'invite', 'pause', 'receive', 'receive_authorized', 'receive_first', 'receive_invite',
+           'receive_within', 'register', 'reply', 'reply_late',
            'reply_within', 'request', 'sdp', 'send']
 
 LIMIT = 30.0
@@ -50,6 +51,10 @@ def send(text: str, retransmit: bool = False, **attributes: str) -> str:
     return f'<send{" retrans=" + quoteattr("500") if retransmit else ""}{more}><![CDATA[\n\n{text}\n]]></send>'
 
 
+def _via(again: int = 0) -> str:
+    return VIA.replace('[branch]', f'[branch-{again}]') if again else VIA
+
+
 def _body(text: str | None, content_type: str = 'application/sdp') -> str:
     return 'Content-Length: 0\n\n' if text is None else f'Content-Type: {content_type}\nContent-Length: [len]\n\n{text}'
 
@@ -63,7 +68,7 @@ def reply(code: int, reason: str = 'Test', sdp: str | None = None, headers: str 
 
 
 def reply_late(code: int, reason: str = 'Test', sdp: str | None = None, headers: str = '') -> str:
-    """Answer the INVITE of `receive_invite`, after other requests have come."""
+    """Answer the last request of `receive_first` or `receive_within`, after others have come."""
     return send(f'SIP/2.0 {code} {reason}\nVia: [$via_value]\nFrom: [$from_value]\nTo: [$to_value];tag=sipp[call_number]\n[last_Call-ID:]\n'
                 f'CSeq: [$cseq_value]\n{CONTACT}{headers}{_body(sdp)}')
 
@@ -93,21 +98,28 @@ def pause(seconds: float) -> str:
 
 
 def request(method: str, cseq: int, sdp: str | None = None, headers: str = '', uri: str | None = None, caller: str = CALLER,
-            content_type: str = 'application/sdp') -> str:
-    """A request in the dialog: of a call that we made to `uri`, or (None) that came to us, by `receive_first`."""
+            content_type: str = 'application/sdp', again: int = 0) -> str:
+    """A request in the dialog: of a call that we made to `uri`, or (None) that came to us, by `receive_first`. With `again` it is that of so many
+    steps before, sent once more."""
     if uri is None:
         parties = 'From: [$to_value];tag=sipp[call_number]\nTo: [$from_value]'
     else:
         parties = f'From: <sip:{caller}>;tag=sipp[call_number]\nTo: <{uri}>[peer_tag_param]'
-    return send(f'{method} [next_url] SIP/2.0\n{VIA}[routes]\n{parties}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nMax-Forwards: 70\n'
+    return send(f'{method} [next_url] SIP/2.0\n{_via(again)}[routes]\n{parties}\nCall-ID: [call_id]\nCSeq: {cseq} {method}\nMax-Forwards: 70\n'
                 f'{CONTACT}{headers}{_body(sdp, content_type)}', retransmit=method != 'ACK')
+
+
+def _with_actions(step: str, actions: str) -> str:
+    return step.replace('<action>', f'<action>{actions}') if '<action>' in step else step.replace('/>', f'><action>{actions}</action></recv>')
+
+
+def _remembered(*headers: str) -> str:
+    return ''.join(f'<ereg regexp=".*" search_in="hdr" header="{header}:" assign_to="{header.lower()}_value"/>' for header in headers)
 
 
 def receive_first(method: str, checks: Mapping[str, str] | None = None) -> str:
     """Expect a request that begins a dialog and remember what requests of ours in it, and late answers, need."""
-    step = receive(method, checks=checks, rrs='true')
-    actions = ''.join(f'<ereg regexp=".*" search_in="hdr" header="{header}:" assign_to="{header.lower()}_value"/>' for header in ('From', 'To', 'Via', 'CSeq'))
-    return step.replace('<action>', f'<action>{actions}') if '<action>' in step else step.replace('/>', f'><action>{actions}</action></recv>')
+    return _with_actions(receive(method, checks=checks, rrs='true'), _remembered('From', 'To', 'Via', 'CSeq'))
 
 
 def receive_invite(checks: Mapping[str, str] | None = None) -> str:
@@ -115,15 +127,29 @@ def receive_invite(checks: Mapping[str, str] | None = None) -> str:
     return receive_first('INVITE', checks)
 
 
-def invite(uri: str, sdp: str | None, caller: str = CALLER, cseq: int = 1, headers: str = '') -> str:
-    """The first INVITE of a call that we make."""
-    return send(f'INVITE {uri} SIP/2.0\n{VIA}From: <sip:{caller}>;tag=sipp[call_number]\nTo: <{uri}>\nCall-ID: [call_id]\nCSeq: {cseq} INVITE\n'
+def receive_within(method: str, checks: Mapping[str, str] | None = None) -> str:
+    """Expect a request in the dialog of `receive_first`, to be answered by `reply_late`."""
+    return _with_actions(receive(method, checks=checks), _remembered('Via', 'CSeq'))
+
+
+def receive_authorized(method: str, username: str, password: str, checks: Mapping[str, str] | None = None) -> str:
+    """Expect a request whose first credentials are right, which sipp computes itself."""
+    number = next(_variables)
+    action = f'<verifyauth assign_to="v{number}" username={quoteattr(username)} password={quoteattr(password)}/>'
+    # Not right: the end of the scenario is a request that nobody sends.
+    return (f'{_with_actions(receive(method, checks=checks, rrs="true"), action)}\n<nop next="right{number}" test="v{number}"/>\n'
+            f'<recv request="{method}" timeout="1"/>\n<label id="right{number}"/>')
+
+
+def invite(uri: str, sdp: str | None, caller: str = CALLER, cseq: int = 1, headers: str = '', again: int = 0) -> str:
+    """The first INVITE of a call that we make. With `again` it is that of so many steps before, sent once more."""
+    return send(f'INVITE {uri} SIP/2.0\n{_via(again)}From: <sip:{caller}>;tag=sipp[call_number]\nTo: <{uri}>\nCall-ID: [call_id]\nCSeq: {cseq} INVITE\n'
                 f'Max-Forwards: 70\nUser-Agent: sipp\n{CONTACT}{headers}{_body(sdp)}', retransmit=True)
 
 
-def ack(uri: str, caller: str = CALLER, cseq: int = 1, sdp: str | None = None) -> str:
+def ack(uri: str, caller: str = CALLER, cseq: int = 1, sdp: str | None = None, again: int = 0) -> str:
     """The ACK of a 2xx to the INVITE of a call that we made."""
-    return request('ACK', cseq, sdp, uri=uri, caller=caller)
+    return request('ACK', cseq, sdp, uri=uri, caller=caller, again=again)
 
 
 def ack_failure(uri: str, caller: str = CALLER, cseq: int = 1) -> str:
@@ -164,6 +190,7 @@ class Sipp:
         target: "host:port" of whom it calls; None: it waits for a call.
         transport: 'udp' or 'tcp'.
         port: None for any.
+        retransmissions: send again what is not answered, and take nothing for the same message twice.
 
     Attributes:
         port: SIP port; media_port: of the RTP that is echoed.
@@ -171,7 +198,8 @@ class Sipp:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, folder: Path, steps: Iterable[str], target: str | None = None, transport: str = 'udp', port: int | None = None) -> None:
+    def __init__(self, folder: Path, steps: Iterable[str], target: str | None = None, transport: str = 'udp', port: int | None = None,
+                 retransmissions: bool = True) -> None:
         require('sipp')
         number = next(self._numbers)
         self.folder = folder / f'sipp-{number}'
@@ -185,7 +213,7 @@ class Sipp:
         command = ['sipp', '-sf', 'scenario.xml', '-i', '127.0.0.1', '-p', str(self.port), '-mi', '127.0.0.1', '-mp', str(self.media_port), '-m', '1',
                    '-nostdin', '-rtp_echo', '-t', 't1' if transport == 'tcp' else 'u1',
                    '-timeout', str(round(LIMIT)), '-timeout_error', '-trace_msg', '-message_file',
-                   'messages', '-trace_err', '-error_file', 'errors', '-cid_str', f'{number}-%u-%p@%s', *([target] if target else [])]
+                   'messages', '-trace_err', '-error_file', 'errors', '-cid_str', f'{number}-%u-%p@%s', *([] if retransmissions else ['-nr']), *([target] if target else [])]
         self._output = open(self.folder / 'output', 'wb')       # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=self._output,
                                          stderr=subprocess.STDOUT, env=environment())
