@@ -207,3 +207,27 @@ def test_credentials_of_another_realm_are_not_given(peer, seen):
     call.answer(407, headers=challenges('realm="elsewhere", nonce="1"', proxy=True))
     peer.expect('ACK')
     assert call.state('disconnected').code == 407
+
+
+@pytest.mark.parametrize('ours', [False, True])
+def test_realm_that_is_not_ours_in_mid_call(peer, seen, ours):
+    """A re-INVITE is challenged for a realm without credentials, alone or beside one that has some: the call goes on, and can be hung up."""
+    call = Outgoing(peer, seen, credentials=Credentials('alice', 'secret', realm='home')).connect()
+    call.invitation.send_reinvite()
+    request = peer.expect('INVITE')
+    items = ['realm="elsewhere", nonce="1"', *(['realm="home", nonce="2"'] if ours else [])]
+    peer.answer(request, 407, headers=challenges(*items, proxy=True))
+    peer.expect('ACK')
+    if ours:
+        request = peer.expect('INVITE')
+        assert given(request, PROXY) == {'home': ('2', None)}
+        peer.answer(request, 407, headers=challenges('realm="elsewhere", nonce="3"', proxy=True))
+        peer.expect('ACK')
+    call.state('connected', sub_state='normal', code=407)
+    call.invitation.send_reinvite()
+    request = peer.expect('INVITE')
+    assert given(request, PROXY) == ({'home': ('2', None)} if ours else {})
+    peer.answer(request, 200, headers=SDP_HEADERS, body=audio_sdp(5000, version=2))
+    peer.expect('ACK')
+    call.state('connected', sub_state='normal', code=200)
+    call.end()
