@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import lab as module
 from tests.support.lab import Lab, LabError, lab_script, missing_requirements, require
+from tests.support.programs import free_ports
 
 
 def processes(folder: Path) -> list[int]:
@@ -21,6 +22,12 @@ def alive(pid: int) -> bool:
         return Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
     except OSError:
         return False
+
+
+def test_ports_are_not_given_twice():
+    """A program binds some of them only when it gets to it."""
+    ports = [first + number for first in (free_ports(4) for _ in range(200)) for number in range(4)]
+    assert len(set(ports)) == len(ports)
 
 
 def test_no_lab_is_a_skip(monkeypatch, tmp_path):

@@ -8,6 +8,7 @@ import random
 import socket
 import sys
 import wave
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,16 +24,22 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != 'LD_PRELOAD'}
 
 
+_given: deque[int] = deque(maxlen=1000)         # ports handed out lately, which need not be bound yet
+
+
 def free_ports(count: int = 1) -> int:
-    """The first of `count` ports in a row on 127.0.0.1 that nobody uses, neither UDP nor TCP."""
-    for _ in range(200):
+    """The first of `count` ports in a row on 127.0.0.1 that nobody uses, neither UDP nor TCP. None of them is given again soon."""
+    for _ in range(1000):
         first = random.randrange(20000, 32000, 2)
+        if not set(_given).isdisjoint(range(first, first + count)):
+            continue
         sockets: list[socket.socket] = []
         try:
             for port in range(first, first + count):
                 for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                     sockets.append(socket.socket(socket.AF_INET, kind))
                     sockets[-1].bind(('127.0.0.1', port))
+            _given.extend(range(first, first + count))
             return first
         except OSError:
             continue
