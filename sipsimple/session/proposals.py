@@ -255,7 +255,7 @@ async def _send_answer(session: Session, offer: FrozenSDPSession | None, streams
     else:
         sdp = description.next_answer(session._local_sdp, offer, streams)
     try:
-        invitation.send_response(200, contact_header=place.refresh(session, sdp), sdp=sdp)
+        invitation.send_response(200, contact_header=place.refresh(session, sdp, for_offer=offer is None), sdp=sdp)
         place.told(session)
     except SIPCoreError:
         if invitation.state == 'connected' and invitation.sub_state == 'normal':

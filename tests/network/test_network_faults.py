@@ -1,7 +1,8 @@
 """Many calls, and something breaks: packets are lost, the proxy dies, a connection is cut, the address changes. All of them are to come out of it.
 
 Small by default, with timers of transactions a tenth of those of RFC 3261. With SIPSIMPLE_FULL_LOAD=1 in the environment 200 calls go over the link that
-loses packets, with the timers of RFC 3261.
+loses packets, with the timers of RFC 3261; and calls that something else has happened to go on for a minute, with session timers, registrations and
+transactions that are renewed or end ten times as fast as usual, or faster.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Pair:
         for sdk in (self.alice, self.bob):
             if fast:
                 sdk.do('evaluate', expression='importlib.import_module("sipsimple.core._endpoint").set_sip_timers(50, 400, 500, 3200)')
+                sdk.do('evaluate', expression='importlib.import_module("sipsimple.core._invitation").set_session_timer(20, 2)')
             sdk.do('answer', steps=['accept'])
         self.fresh = {sdk.name: self.held(sdk) for sdk in (self.alice, self.bob)}
         self.count = 0
@@ -89,6 +91,14 @@ class Pair:
             before = sdk.do('evaluate', expression=expression)
             until(lambda sdk=sdk, before=before: all(new > old for new, old in zip(sdk.do('evaluate', expression=expression), before, strict=True)),
                   f'{sdk.name} does not hear everybody')
+
+    def go_on(self) -> None:
+        """Ten minutes' worth of timers, in the full run."""
+        if FULL:
+            self.alice.do('sleep', seconds=55)
+            self.all_hear()
+            for sdk in (self.alice, self.bob):
+                assert sdk.do('evaluate', expression='{session.state for session in agent.session_manager.sessions}') == ['connected']
 
     def end(self, sdk: SDK) -> None:
         """One side ends all calls."""
@@ -157,6 +167,7 @@ def test_the_proxy_dies(rig: Rig, transport: str) -> None:
         done = len([event for event in gone if event.method == 'INVITE'])
         until(lambda: len([event for event in pair.alice.events('SIPSessionDidProcessTransaction')
                            if event.method == 'INVITE' and event.originator == 'local']) >= done, 'the dialogs are not moved')
+    pair.go_on()
     pair.end(pair.bob)
     pair.check()
 
@@ -174,6 +185,7 @@ def test_a_connection_is_cut(tmp_path: Path) -> None:
         pair.alice.wait('SIPAccountRegistrationDidSucceed', ALICE, timeout=LIMIT)
         until(lambda: len(moves(pair)) == before + CALLS, lambda: f'{len(moves(pair)) - before} dialogs are moved', LIMIT)
         assert rig.link.counts['reset']
+        pair.go_on()
         pair.end(pair.bob)
         pair.check()
 
@@ -189,6 +201,7 @@ def test_the_address_changes(rig: Rig, transport: str) -> None:
     addresses = pair.bob.do('evaluate', expression='{session.streams[0].remote_rtp_address_sdp for session in agent.session_manager.sessions}')
     assert addresses == [ELSEWHERE] and CLIENT != ELSEWHERE
     pair.all_hear()
+    pair.go_on()
     pair.end(pair.bob)
     pair.check()
 

@@ -212,3 +212,31 @@ def test_another_address_while_it_rings(rig: Rig) -> None:
     hears(alice, 'in1')
     bob.call('call', 'end')
     alice.wait('SIPSessionDidEnd', 'in1', originator='remote')
+
+
+@pytest.mark.parametrize('mover', ['caller', 'callee'])
+def test_another_address_with_ice(rig: Rig, mover: str) -> None:
+    """What ICE has found is not true any more: the media go on without it, at the new address."""
+    both = {'nat_traversal.use_ice': True}
+    alice, bob = rig.user('alice', rig.client, **both), rig.user('bob', rig.server, **both)
+    alice.transport = bob.transport = 'udp'
+    first, second = (alice, bob) if mover == 'caller' else (bob, alice)
+    call(first, second, second.name)
+    mine, yours = ('call', 'in1') if mover == 'caller' else ('in1', 'call')
+    alice.do('wait_for', target=f'{mine}/streams.0', name='ice_active', value=True)
+    hears(bob, yours)
+    alice.mark()
+    rig.move()
+    alice.wait('SIPSessionDidProcessTransaction', mine, originator='local', method='INVITE', code=200, unless='SIPSessionDidEnd')
+    invite = requests(alice, 'INVITE', received=False)[-1]
+    assert 'a=candidate' not in invite and CLIENT not in invite.partition('c=IN')[2]
+    alice.do('wait_for', target=f'{mine}/streams.0', name='ice_active', value=False)
+    bob.do('wait_for', target=f'{yours}/streams.0', name='ice_active', value=False)
+    assert alice.get(f'{mine}/streams.0', 'local_rtp_address') == ELSEWHERE == bob.get(f'{yours}/streams.0', 'remote_rtp_address')
+    hears(bob, yours)
+    hears(alice, mine)
+    alice.call(mine, 'hold')
+    alice.wait('SIPSessionDidChangeHoldState', mine, on_hold=True)
+    assert 'a=candidate' not in requests(alice, 'INVITE', received=False)[-1]
+    alice.call(mine, 'end')
+    bob.wait('SIPSessionDidEnd', yours, originator='remote')

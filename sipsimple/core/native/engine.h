@@ -39,8 +39,8 @@ void ss_transports_closed(void);        /* forget what the endpoint destroyed */
 
 /* ---- network.c ------------------------------------------------------------------------------------------------ */
 
-/* Fill in the address of this host when `address` has none: the one of the default route, or loopback. Asks no resolver. */
-void ss_own_address(int family, pj_sockaddr *address);
+/* Fill in the address of this host when `address` has none: of the default route, of an interface, or loopback; 0 for this one. Asks no resolver. */
+int ss_own_address(int family, pj_sockaddr *address);
 /* From the callback that tells of the states of connections. */
 void ss_connection_made(pjsip_transport *transport);
 void ss_connection_ended(const pjsip_transport *transport);

@@ -10,14 +10,48 @@
 
 /* ---- addresses ------------------------------------------------------------------------------------------------ */
 
-void ss_own_address(int family, pj_sockaddr *address)
+static const unsigned char loopback6[16] = { [15] = 1 };
+
+static int is_loopback(const pj_sockaddr *address)
 {
-    static const unsigned char loopback6[16] = { [15] = 1 };
+    if (address->addr.sa_family == pj_AF_INET6())
+        return memcmp(pj_sockaddr_get_addr(address), loopback6, sizeof loopback6) == 0;
+    return (pj_ntohl(address->ipv4.sin_addr.s_addr) >> 24) == 127;
+}
+
+static int is_link_local(const pj_sockaddr *address)
+{
+    const unsigned char *bytes = pj_sockaddr_get_addr(address);
+
+    return address->addr.sa_family == pj_AF_INET6() ? bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80 : bytes[0] == 169 && bytes[1] == 254;
+}
+
+/* The address of an interface, on a network that has no way to others. */
+static int first_address(int family, pj_sockaddr *address)
+{
+    pj_sockaddr found[16];
+    unsigned count = PJ_ARRAY_SIZE(found);
+
+    if (pj_enum_ip_interface(family, &count, found) != PJ_SUCCESS)
+        return 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_loopback(&found[i]) && !is_link_local(&found[i])) {
+            *address = found[i];
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int ss_own_address(int family, pj_sockaddr *address)
+{
     pj_sockaddr own;
+    int found = 1;
 
     if (pj_sockaddr_has_addr(address))
-        return;
-    if (pj_getdefaultipinterface(family, &own) != PJ_SUCCESS || !pj_sockaddr_has_addr(&own)) {
+        return 1;
+    if ((pj_getdefaultipinterface(family, &own) != PJ_SUCCESS || !pj_sockaddr_has_addr(&own)) && !first_address(family, &own)) {
+        found = 0;
         pj_sockaddr_init(family, &own, NULL, 0);
         if (family == pj_AF_INET6())
             memcpy(pj_sockaddr_get_addr(&own), loopback6, sizeof loopback6);
@@ -25,6 +59,7 @@ void ss_own_address(int family, pj_sockaddr *address)
             own.ipv4.sin_addr.s_addr = pj_htonl(0x7f000001);
     }
     pj_sockaddr_copy_addr(address, &own);
+    return found;
 }
 
 /* Whether a socket can have it: that asks the kernel about this one address, in place of listing them all. */
@@ -96,15 +131,6 @@ void ss_connections_forget(void)
         free(connections);
     }
     pthread_mutex_unlock(&lock);
-}
-
-static int is_loopback(const pj_sockaddr *address)
-{
-    static const unsigned char loopback6[16] = { [15] = 1 };
-
-    if (address->addr.sa_family == pj_AF_INET6())
-        return memcmp(pj_sockaddr_get_addr(address), loopback6, sizeof loopback6) == 0;
-    return (pj_ntohl(address->ipv4.sin_addr.s_addr) >> 24) == 127;
 }
 
 unsigned ss_connections_close(int every)

@@ -127,10 +127,11 @@ static void close_udp(pjsip_transport *transport)
 static void publish_udp(pjsip_transport *transport)
 {
     char text[PJ_INET6_ADDRSTRLEN], *copy;
+    pj_sockaddr own = transport->local_addr;
     pj_str_t name = own_name(&transport->local_addr, text);
 
-    if (pj_strcmp(&name, &transport->local_name.host) == 0)
-        return;
+    if (!ss_own_address(own.addr.sa_family, &own) || pj_strcmp(&name, &transport->local_name.host) == 0)
+        return;                         /* without a network the old one is as good as any */
     copy = pj_pool_zalloc(transport->pool, sizeof text);        /* whole: the old length with the new text stays inside */
     memcpy(copy, name.ptr, (size_t)name.slen);
     transport->local_name.host.ptr = copy;

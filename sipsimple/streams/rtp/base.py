@@ -112,6 +112,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._remote_sdp: Any = None
         self._last_remote: tuple[str | None, int | None] = (None, None)       # where the peer wanted the media, once the stream has ended
         self._use_ice = False
+        self._ice_left = False                  # our addresses are others than ICE knows
         self._stun_servers: list[ice.Server | None] = []        # those to try yet; None: without
         self._turn_server: ice.TURNServer | None = None
         self._hold_wish: bool | None = None     # hold() or unhold() was called, and the peer does not know yet
@@ -236,7 +237,10 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         if self.state not in (RTPStreamState.INITIALIZED, RTPStreamState.WAIT_ICE, RTPStreamState.ESTABLISHED):
             raise RuntimeError(f'there is no local media in the state {self.state}')
         if for_offer:
-            return self.media_transport.get_local_media(index=self.index or 0, direction=self._offer_direction())
+            media = self.media_transport.get_local_media(index=self.index or 0, direction=self._offer_direction())
+            if self._ice_left:
+                ice.leave(media)
+            return media
         offer = self._offer_to_answer()
         direction = self._answer_direction(offer)
         media = self.media_transport.get_local_media(remote_sdp=offer, index=self.index, direction=direction)
@@ -332,6 +336,16 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             self.post(f'{self.prefix}DidChangeRTPParameters', change='remote_peer_rebind', old_remote_address=before[0], old_remote_port=before[1],
                       new_remote_address=after[0], new_remote_port=after[1])
         self._check_hold()
+
+    def leave_ice(self) -> bool:
+        """Our addresses have changed, and the candidates that ICE has gathered with them: offer to go on without it.
+
+        Returns:
+            True: the next offer has to have this stream's line made anew.
+        """
+        had_ice = self._use_ice and not self._ice_left
+        self._ice_left = self._use_ice
+        return had_ice
 
     def reset(self, stream_index: int) -> None:
         """Get ready to make a new full offer for the running stream."""

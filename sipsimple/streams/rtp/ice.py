@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
-__all__ = ['Servers', 'TURNServer', 'find_servers', 'offer_has_ice', 'reoffer_needed']
+from sipsimple.core import SDPAttribute
+
+__all__ = ['Servers', 'TURNServer', 'find_servers', 'leave', 'offer_has_ice', 'reoffer_needed']
 
 log = logging.getLogger('sipsimple.streams')
 
@@ -117,6 +119,24 @@ def _look_up(service: str, host: str, port: int | None) -> list[Server]:
     except Exception as error:
         log.info('no %s server for %s: %s', service.upper(), host, error)
         return []
+
+
+ATTRIBUTES = frozenset(('candidate', 'remote-candidates', 'ice-ufrag', 'ice-pwd', 'ice-options', 'ice-mismatch', 'ice-lite', 'rtcp'))
+
+
+def leave(media: Any) -> None:
+    """Make a media line of ours one without ICE: with the ports of our own sockets, which are those of the host candidates (RFC 8839 §5.1)."""
+    ports: dict[str, int] = {}
+    for attribute in media.attributes:
+        words = attribute.value.split() if attribute.name == 'candidate' else []
+        if len(words) > 7 and words[7] == 'host':
+            ports.setdefault(words[1], int(words[5]))
+    media.attributes = [attribute for attribute in media.attributes if attribute.name not in ATTRIBUTES]
+    media.connection = None
+    if '1' in ports:
+        media.port = ports['1']
+    if '2' in ports:
+        media.attributes.append(SDPAttribute('rtcp', str(ports['2'])))
 
 
 def reoffer_needed(transport: Any, local_sdp: Any, remote_sdp: Any, index: int) -> bool:

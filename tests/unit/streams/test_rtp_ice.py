@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sipsimple.core import Route
+from sipsimple.core import Route, SDPAttribute, SDPConnection, SDPMediaStream
 from sipsimple.streams.rtp import ice
 
 
@@ -84,3 +84,22 @@ def test_turn_server(lookups, servers, turn, expected, asked):
 
 def test_password_is_not_printed():
     assert 'secret' not in repr(relay('192.0.2.1', 3478)) and relay('192.0.2.1', 3478).arguments['turn_password'] == 'secret'
+
+
+def test_a_line_without_ice():
+    """The ports are those of the sockets of this host, whatever a NAT or a relay made of them."""
+    candidates = ['1 1 UDP 1 192.0.2.1 50000 typ relay raddr 0.0.0.0 rport 9', '2 1 UDP 9 10.0.0.1 4000 typ host', '2 2 UDP 8 10.0.0.1 4001 typ host',
+                  '3 1 UDP 9 10.9.0.1 4000 typ host', 'cut short']
+    media = SDPMediaStream('audio', 50000, 'RTP/AVP', formats=['0'], connection=SDPConnection('192.0.2.1'), attributes=[
+        SDPAttribute('rtpmap', '0 PCMU/8000'), SDPAttribute('rtcp', '50001 IN IP4 192.0.2.1'), SDPAttribute('ice-ufrag', 'a'), SDPAttribute('ice-pwd', 'b'),
+        *(SDPAttribute('candidate', text) for text in candidates), SDPAttribute('sendrecv', '')])
+    ice.leave(media)
+    assert (media.port, media.connection) == (4000, None)
+    assert [(attribute.name, attribute.value) for attribute in media.attributes] == [('rtpmap', '0 PCMU/8000'), ('sendrecv', ''), ('rtcp', '4001')]
+    assert not media.has_ice_attributes and not media.has_ice_candidates
+
+
+def test_a_line_without_candidates_of_this_host_keeps_its_port():
+    media = SDPMediaStream('audio', 50000, 'RTP/AVP', formats=['0'], connection=SDPConnection('192.0.2.1'), attributes=[SDPAttribute('ice-ufrag', 'a')])
+    ice.leave(media)
+    assert (media.port, media.connection, list(media.attributes)) == (50000, None, [])
