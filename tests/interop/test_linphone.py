@@ -113,7 +113,7 @@ class Call(NamedTuple):
         theirs = hear(heard, OUR_NOTES + THEIR_NOTES + THIRD_NOTES)
         assert set(theirs) == {frequency for frequency, _ in notes} and len(theirs) >= 3, theirs
         [ours] = stop()
-        assert ours == [frequency for frequency, _ in OUR_NOTES], ours
+        assert [note for note, _ in itertools.groupby(ours)] == [frequency for frequency, _ in OUR_NOTES], ours
 
     def held_sound(self, session, music=False):
         """What is heard while somebody holds: of us nothing, of linphone nothing or, when it is who holds, what it plays to those who wait."""
@@ -322,6 +322,17 @@ def test_both_hold(call):
     call.held(session, 'remote', False)
     call.peer.wait('Media streams established')
     call.talk(session)
+    call.hang_up(session)
+
+
+def test_both_hold_at_once(call):
+    """We get there, at once or after a 491. Linphone does not try again after one, and is silent from then on, so nobody listens here."""
+    session = call.connect()
+    call.sdk.call(session, 'hold')
+    call.peer.hold()
+    for on_hold in (True, False):
+        call.sdk.wait('SIPSessionDidChangeHoldState', session, unless='SIPSessionHadProposalFailure', originator='local', on_hold=on_hold)
+        call.sdk.call(session, 'unhold')
     call.hang_up(session)
 
 

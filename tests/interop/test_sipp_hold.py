@@ -467,6 +467,21 @@ def test_they_refuse_all_of_a_call(call):
         peer.finish()
 
 
+def test_messages_in_the_call(call):
+    """Both ways, also while it is held."""
+    theirs = request('MESSAGE', 1, headers='Content-Type: text/plain\nContent-Length: [len]\n\nhello').replace('Content-Length: 0\n\n', '')
+    steps = [*called(), *reinvited('a=sendonly', lines((FIRST, 'recvonly'), version=2)), theirs, receive(200), receive('MESSAGE', checks={'': 'hello yourself'}),
+             reply_within(200), *BYE]
+    with call.peer(steps) as peer:
+        call.connect(peer)
+        call.sdk.call('out', 'hold')
+        held(call, 'out', 'local', True)
+        message = call.sdk.wait('SIPSessionGotMessage', 'out')
+        assert (message.method, message.body.strip()) == ('MESSAGE', 'hello')
+        call.sdk.call('out', 'send_message', 'text/plain', 'hello yourself')
+        call.hang_up(peer)
+
+
 # ---- what changes nothing ----------------------------------------------------------------------------------------
 
 

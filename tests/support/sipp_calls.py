@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +67,7 @@ class Call(NamedTuple):
             self.sdk.call(f'{session}/streams.{stream}', 'send_dtmf', digit)
             assert self.sdk.wait('AudioStreamGotDTMF', session).digit == digit
         self.sdk.do('stop_record', recorder='recorder')
-        notes = hear(heard, self.notes)
+        notes = [note for note, _ in groupby(hear(heard, self.notes))]         # a busy machine may tear one in two
         assert notes == [frequency for frequency, _ in self.notes], f'heard {notes}'
 
     def hang_up(self, peer: Sipp, session: str = 'out') -> None:
