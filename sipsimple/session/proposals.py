@@ -10,7 +10,7 @@ from sipsimple.core import SIPCoreError, WarningHeader
 from sipsimple.session import description, ending, hold, place, reinvite, streamset
 from sipsimple.session.establish import settings
 from sipsimple.session.incoming import proposed_streams
-from sipsimple.session.inputs import DeadlineExpired, Event, Failure, Kind, PeerProposes, ProposalCancelled, StreamFailed
+from sipsimple.session.inputs import DeadlineExpired, Event, Failure, Kind, ProposalCancelled, StreamFailed
 from sipsimple.session.states import Input, SessionState
 
 if TYPE_CHECKING:
@@ -141,24 +141,9 @@ async def _remove_lines(session: Session) -> None:
             raise reinvite.OutOfStep('timeout')
         if outcome.code != 491:
             break
-        await _stand_back(session, reinvite.glare_delay(session))
+        await reinvite.stand_back(session)
     if outcome.accepted:
         reinvite.apply(session)
-
-
-async def _stand_back(session: Session, seconds: float) -> None:
-    """Wait after a glare, until the peer comes with what it tried to send at the same time; what we want then goes with the answer."""
-    deadline = session._deadline(seconds)
-    try:
-        while True:
-            try:
-                await session._wait(deadline, peer_first=True)
-            except ProposalCancelled:
-                continue
-            except (DeadlineExpired, PeerProposes):
-                break
-    finally:
-        deadline.cancel()
 
 
 # Proposals of the peer

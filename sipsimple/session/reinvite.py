@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sipsimple.core import SIPCoreError
 from sipsimple.session import description, place, streamset
-from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, ProposalCancelled
+from sipsimple.session.inputs import DeadlineExpired, Failure, Kind, PeerProposes, ProposalCancelled
 from sipsimple.session.states import Input
 
 if TYPE_CHECKING:
     from sipsimple.core import Invitation, SDPSession
     from sipsimple.session.base import SessionBase
 
-__all__ = ['OutOfStep', 'Outcome', 'PeerFirst', 'apply', 'finish', 'glare_delay', 'reoffer', 'send', 'final_response']
+__all__ = ['OutOfStep', 'Outcome', 'PeerFirst', 'apply', 'finish', 'glare_delay', 'reoffer', 'send', 'stand_back', 'final_response']
 
 
 class PeerFirst(Exception):
@@ -41,6 +41,21 @@ class Outcome(NamedTuple):
 def glare_delay(session: SessionBase) -> float:
     """Return the seconds to wait after a 491: RFC 3261 §14.1."""
     return random.randrange(2100, 4001, 10) / 1000 if session.direction == 'outgoing' else random.randrange(0, 2001, 10) / 1000
+
+
+async def stand_back(session: SessionBase) -> None:
+    """Wait after a glare, until the peer comes with what it tried to send at the same time; what we want then goes with the answer."""
+    deadline = session._deadline(glare_delay(session))
+    try:
+        while True:
+            try:
+                await session._wait(deadline, peer_first=True)
+            except ProposalCancelled:
+                continue
+            except (DeadlineExpired, PeerProposes):
+                break
+    finally:
+        deadline.cancel()
 
 
 def send(session: SessionBase, sdp: SDPSession) -> None:
@@ -148,8 +163,12 @@ async def reoffer(session: SessionBase, streams: list[Any]) -> Outcome | None:
     session._advance(Input.REOFFER)
     outcome = None
     try:
-        send(session, description.next_offer(session._local_sdp, streams, session.streams))
-        outcome = await final_response(session, session.short_reinvite_timeout)
+        for is_second in (False, True):
+            send(session, description.next_offer(session._local_sdp, streams, session.streams))
+            outcome = await final_response(session, session.short_reinvite_timeout)
+            if outcome.code != 491 or is_second:
+                break
+            await stand_back(session)
     except (PeerFirst, SIPCoreError):
         pass
     if outcome is not None and outcome.accepted:

@@ -519,6 +519,30 @@ def test_peer_is_faster_than_the_result_of_ice(world):
     assert world.recorder.names[-2:] == ['DidStart', 'DidProcessTransaction']
 
 
+@pytest.mark.parametrize('peer', ['waits', 'comes', 'refuses again'])
+def test_result_of_ice_meets_glare(world, peer):
+    """It is offered once more (RFC 3261 section 14.1), unless the peer comes first: then our answer tells it."""
+    stream = world.Stream()
+    stream.ice_reoffer_needed = True
+    session = world.outgoing(stream)
+    invitation = world.invitation
+    invitation.peer_answers()
+    invitation.peer_answers_reinvite(491, 'Request Pending')
+    assert session.state == 'sending_proposal' and 'DidStart' not in world.recorder.names
+    if peer == 'comes':
+        invitation.peer_offers(world.sdp('audio', port=40000))
+        assert invitation.methods == ['INVITE', 're-INVITE', 200]
+    else:
+        world.advance(2)
+        assert invitation.methods == ['INVITE', 're-INVITE']
+        world.advance(2.1)
+        assert invitation.methods == ['INVITE', 're-INVITE', 're-INVITE']
+        invitation.peer_answers_reinvite(*((200,) if peer == 'waits' else (491, 'Request Pending')))
+    assert session.state == 'connected' and 'DidStart' in world.recorder.names
+    world.advance(5)
+    assert invitation.methods.count('re-INVITE') == (1 if peer == 'comes' else 2)
+
+
 def test_end_while_the_result_of_ice_is_offered(world):
     stream = world.Stream()
     stream.ice_reoffer_needed = True
