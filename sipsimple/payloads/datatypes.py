@@ -195,7 +195,8 @@ class AnyURI(str):
 
     @classmethod
     def __xmlparse__(cls, text: str) -> Self:
-        return cls(text.strip())
+        # The short way for most of them; derived classes look closer.
+        return cls(text.strip()) if cls is not AnyURI or '%' in text else str.__new__(cls, text.strip())
 
     def __xmlbuild__(self) -> str:
         if _NOT_URI.search(self) is None:

@@ -77,18 +77,19 @@ class XMLElementChild(Child):
             return
         if not isinstance(value, self.type):
             value = self.type(value)
-        if self.get(obj) is value:
+        if obj._children.get(self.name) is value:
             return
         self.put(obj, value)
         if self.onset is not None:
             self.onset(obj, self, value)
 
     def __delete__(self, obj: Any) -> None:
-        if self.get(obj) is None:
-            return
-        self.put(obj, None)
-        if self.ondel is not None:
-            self.ondel(obj, self)
+        nodes = obj._nodes
+        if self.type.qname in (obj._child_nodes() if nodes is None else nodes):
+            valid = self.get(obj) is not None
+            self.put(obj, None)
+            if valid and self.ondel is not None:
+                self.ondel(obj, self)
 
 
 class _Choice(Child):
