@@ -389,8 +389,8 @@ class Privacy(_Noted, _Timed, PersonExtension):
 
     @property
     def unknown(self) -> bool:
-        """Whether nothing is known to be private."""
-        return all(child.get(self) is None for child in type(self)._xml_children.values() if child.name != '_unknown')
+        """Whether nothing is known to be private, here or in a vocabulary that nobody registered."""
+        return all(node.tag in (RPIDNote.qname, _PrivacyUnknown.qname) or not isinstance(node.tag, str) for node in self.element)
 
     def to_element(self) -> Any:
         if self._is_changed():

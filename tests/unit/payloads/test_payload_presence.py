@@ -194,6 +194,9 @@ def test_rich_presence_is_written():
     assert third.privacy.unknown and b'rpid:unknown' in again.toxml() and third.place_is.text is None and third.place_type.value == Other('Keller', 'de')
     person.privacy.text = True
     assert b'rpid:unknown' not in again.toxml()
+    [person] = PIDF.parse(again.toxml().replace(b'<rpid:text/>', b'<x:smell xmlns:x="urn:x"/>')).persons
+    person.privacy.notes.add('n')
+    assert not person.privacy.unknown and b'rpid:unknown' not in PIDF('sip:a@b', [person]).toxml()
 
 
 def test_unknown_stands_alone():
