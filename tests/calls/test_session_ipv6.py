@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from tests.support.dns_server import ScriptedServer, answer
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind(('::1', 0))
-    except OSError:
-        return False
-    return True
-
+from tests.support.sip_peer import has_ipv6
 
 pytestmark = pytest.mark.skipif(not has_ipv6(), reason='this machine has no IPv6 loopback address (::1)')
 

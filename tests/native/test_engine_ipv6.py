@@ -1,23 +1,13 @@
 """SIP over IPv6."""
 
 import re
-import socket
 
 import pytest
 
 from sipsimple.core import ContactHeader, FromHeader, Invitation, RouteHeader, SDPSession, SIPURI, ToHeader
 from tests.support.engine import Seen, running_engine
 from tests.support.sip_calls import SDP_HEADERS
-from tests.support.sip_peer import StreamPeer, UDPPeer, audio_sdp
-
-
-def has_ipv6():
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(('::1', 0))
-    except OSError:
-        return False
-    return True
+from tests.support.sip_peer import StreamPeer, UDPPeer, audio_sdp, has_ipv6
 
 
 @pytest.fixture

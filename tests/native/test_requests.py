@@ -193,6 +193,15 @@ def test_parameters_of_from_and_to_go_out(peer, seen):
     seen.wait('SIPRequestDidEnd', sender=request)
 
 
+def test_same_branch_of_two_senders(peer, seen):
+    """Two requests, not one that comes again (RFC 3261 section 17.2.3)."""
+    for text in ('one', 'two'):
+        request = peer.request('MESSAGE', headers='Content-Type: text/plain\r\n', body=text, branch='z9hG4bK1')
+        peer.send(request.replace(f'/UDP 127.0.0.1:{peer.port}', f'/UDP {text}.example.com'))
+        assert seen.wait('SIPEngineGotMessage').data.body == text.encode()
+        assert peer.expect(200).get('via').startswith(f'SIP/2.0/UDP {text}.example.com')
+
+
 def test_challenge_is_answered_once(peer, seen):
     request = make_request(peer, credentials=Credentials('alice', 'wrong'))
     request.send()

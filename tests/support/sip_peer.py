@@ -212,6 +212,16 @@ class StreamPeer(Peer):
             self._received += data
 
 
+def has_ipv6() -> bool:
+    """Whether there is an IPv6 loopback address."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(('::1', 0))
+    except OSError:
+        return False
+    return True
+
+
 def tag_of(header: str | None) -> str:
     """The tag parameter of a From or To value."""
     found = re.search(r';tag=([^;,\s]+)', header or '')

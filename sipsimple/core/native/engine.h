@@ -80,6 +80,9 @@ int ss_admit_invite(pjsip_rx_data *rdata);
 /* ---- malformed.c: counts and refuses messages that are not whole ---------------------------------------------- */
 pj_status_t ss_malformed_start(void);
 
+/* ---- unparsed.c: answers requests that PJSIP's parser gives up on ----------------------------------------------- */
+void ss_unparsed_answer(pjsip_rx_data *rdata, const char *text, size_t size);
+
 /* ---- message.c: small helpers on messages -------------------------------------------------------------------- */
 
 /* Header fields that come down from Python: name, body, name, body ... */

@@ -3,7 +3,29 @@
 
 #include <string.h>
 
+#include <pj/ctype.h>
+
 #include "events.h"
+
+/* The user part of an address, escaped as it must be (RFC 3261 section 25.1); empty when it does not fit. */
+static const char *escaped_user(const pj_str_t *user, char *buffer, size_t size)
+{
+    size_t used = 0;
+
+    for (pj_ssize_t i = 0; i < user->slen; i++) {
+        unsigned char byte = (unsigned char)user->ptr[i];
+        int plain = byte < 0x80 && (pj_isalnum(byte) || (byte && strchr("-_.!~*'()&=+$,;?/", byte)));
+
+        if (used + 4 > size)
+            return "";
+        if (plain)
+            buffer[used++] = (char)byte;
+        else
+            used += (size_t)pj_ansi_snprintf(buffer + used, size - used, "%%%02X", byte);
+    }
+    buffer[used] = '\0';
+    return buffer;
+}
 
 /*
  * Default contact: the request URI when its host is an address and it names the transport the request came over, else where the
@@ -37,16 +59,15 @@ pj_str_t ss_default_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
         }
     }
     {
-        char local[PJ_INET6_ADDRSTRLEN + 10];
-        const pj_str_t *user = sip ? &sip->user : NULL;
+        char local[PJ_INET6_ADDRSTRLEN + 10], escaped[256];
+        const char *user = sip ? escaped_user(&sip->user, escaped, sizeof escaped) : "";
 
         if (pj_sockaddr_has_addr(&transport->local_addr))
             pj_sockaddr_print(&transport->local_addr, local, sizeof local, 3);
         else
-            pj_ansi_snprintf(local, sizeof local, "%.*s:%d", (int)transport->local_name.host.slen,
-                             transport->local_name.host.ptr, transport->local_name.port);
-        length = pj_ansi_snprintf(buffer, size, "<sip:%.*s%s%s%s%s>", user && user->slen < 200 ? (int)user->slen : 0,
-                                  user && user->slen ? user->ptr : "", user && user->slen ? "@" : "", local,
+            pj_ansi_snprintf(local, sizeof local, pj_strchr(&transport->local_name.host, ':') ? "[%.*s]:%d" : "%.*s:%d",
+                             (int)transport->local_name.host.slen, transport->local_name.host.ptr, transport->local_name.port);
+        length = pj_ansi_snprintf(buffer, size, "<sip:%s%s%s%s%s>", user, *user ? "@" : "", local,
                                   pj_ansi_stricmp(type, "udp") == 0 ? "" : ";transport=",
                                   pj_ansi_stricmp(type, "udp") == 0 ? "" : type);
         contact.slen = length > 0 && (size_t)length < size ? length : 0;

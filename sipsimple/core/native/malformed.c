@@ -12,11 +12,26 @@
 
 #define MAX_SDP_SIZE (SS_INV_SDP_SIZE - 1024)    /* printed anew it may be longer: lines that say what was understood without them */
 
+/* Nobody knows where the next message on this connection begins. */
+static void end_stream(pjsip_rx_data *rdata)
+{
+    if (!(rdata->tp_info.transport->flag & PJSIP_TRANSPORT_DATAGRAM))
+        pjsip_transport_shutdown(rdata->tp_info.transport);
+}
+
 /* callback: pjsip_tpmgr dropped data | thread: worker | gil: no | locks: none | lifetime: the Engine's */
 static void on_dropped(pjsip_tp_dropped_data *dropped)
 {
-    if (dropped->status != PJ_EIGNORED)         /* line breaks that keep a connection alive */
-        SS_COUNT(malformed);
+    pjsip_rx_data *rdata = dropped->rdata;
+
+    if (dropped->status == PJ_EIGNORED)         /* line breaks that keep a connection alive */
+        return;
+    SS_COUNT(malformed);
+    if (!rdata || dropped->status == PJSIP_ERXOVERFLOW || dropped->status == PJSIP_EINVALIDSTATUS)
+        return;
+    ss_unparsed_answer(rdata, dropped->data, dropped->len);
+    if (dropped->status != PJSIP_EINVALIDMSG && !rdata->msg_info.msg)
+        end_stream(rdata);
 }
 
 /* Where the body begins in a message of `size` bytes; NULL when its header does not end. */
@@ -67,6 +82,38 @@ static int has_right_cseq(const pjsip_rx_data *rdata)
 {
     return rdata->msg_info.msg->type != PJSIP_REQUEST_MSG
            || pjsip_method_cmp(&rdata->msg_info.msg->line.req.method, &rdata->msg_info.cseq->method) == 0;
+}
+
+/* RFC 3261 section 7.3.1: these have one value. `framing`: whether one of those that come again tells the size. */
+static int has_single_headers(const pjsip_rx_data *rdata, int *framing)
+{
+    static const pjsip_hdr_e single[] = { PJSIP_H_CALL_ID, PJSIP_H_CONTENT_LENGTH, PJSIP_H_CONTENT_TYPE, PJSIP_H_CSEQ, PJSIP_H_FROM, PJSIP_H_MAX_FORWARDS, PJSIP_H_TO };
+    const pjsip_msg *msg = rdata->msg_info.msg;
+    unsigned counts[PJ_ARRAY_SIZE(single)] = { 0 };
+    int good = 1;
+
+    *framing = 0;
+    for (const pjsip_hdr *header = msg->hdr.next; header != &msg->hdr; header = header->next) {
+        for (unsigned i = 0; i < PJ_ARRAY_SIZE(single); i++) {
+            if (header->type != single[i] || ++counts[i] == 1)
+                continue;
+            good = 0;
+            *framing |= single[i] == PJSIP_H_CONTENT_LENGTH;
+        }
+    }
+    return good || msg->type != PJSIP_REQUEST_MSG;
+}
+
+/* RFC 3261 section 19.1.1: the address of a request has no headers of its own. */
+static int has_right_address(const pjsip_rx_data *rdata)
+{
+    const pjsip_msg *msg = rdata->msg_info.msg;
+    const pjsip_sip_uri *uri;
+
+    if (msg->type != PJSIP_REQUEST_MSG || (!PJSIP_URI_SCHEME_IS_SIP(msg->line.req.uri) && !PJSIP_URI_SCHEME_IS_SIPS(msg->line.req.uri)))
+        return 1;
+    uri = (const pjsip_sip_uri *)pjsip_uri_get_uri(msg->line.req.uri);
+    return pj_list_empty(&uri->header_param);
 }
 
 static unsigned count_words(const char *text, size_t length)
@@ -178,8 +225,9 @@ static int refuse_offer(pjsip_rx_data *rdata)
 static pj_bool_t on_rx(pjsip_rx_data *rdata)
 {
     const pjsip_msg *msg = rdata->msg_info.msg;
+    int framing = 0;
 
-    if (is_whole(rdata) && has_right_cseq(rdata)) {
+    if (is_whole(rdata) && has_right_cseq(rdata) && has_right_address(rdata) && has_single_headers(rdata, &framing)) {
         if (has_bad_sdp(rdata)) {
             SS_COUNT(malformed_sdp);
             if (refuse_offer(rdata))
@@ -190,6 +238,8 @@ static pj_bool_t on_rx(pjsip_rx_data *rdata)
     SS_COUNT(malformed);
     if (msg->type == PJSIP_REQUEST_MSG && msg->line.req.method.id != PJSIP_ACK_METHOD)
         ss_ua_respond(rdata, 400, NULL);
+    if (framing)
+        end_stream(rdata);
     return PJ_TRUE;
 }
 
