@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -473,6 +474,31 @@ def test_codecs(mixer: AudioMixer, tmp_path: Path, codec: str, rate: int) -> Non
         assert pair.hears(pair.b, pair.a, tmp_path / 'ba.wav') > 0.8
         pair.a.send_dtmf('8')
         assert pair.inbox.wait('RTPAudioStreamGotDTMF', pair.b).data.digit == '8'
+
+
+def test_longer_frames(mixer: AudioMixer, tmp_path: Path) -> None:
+    """A peer that puts more and more of Opus in a packet is heard all the time."""
+    codec = packets.OpusCodec()
+    with RTPPeer(mixer, formats='96', attributes='a=rtpmap:96 opus/48000/2\r\n', codecs=['opus'], offers=True) as peer:
+        assert peer.stream.codec == 'opus' and peer.stream.slot is not None
+        sequence = timestamp = 0
+        for length in (20, 40, 60, 120):
+            size = codec.rate * length // 1000
+            samples = packets.tone(1000, 0.84, codec.rate)
+            recorder = RecordingWaveFile(mixer, str(tmp_path / f'{length}.wav'))
+            recorder.start()
+            assert recorder.slot is not None
+            mixer.connect_slots(peer.stream.slot, recorder.slot)
+            when = time.monotonic()
+            for start in range(0, len(samples) - size + 1, size):
+                peer.send(RTP(96, sequence, timestamp, codec.encode(samples[start:start + size])))
+                sequence, timestamp = sequence + 1, timestamp + size
+                when += length / 1000
+                time.sleep(max(0.0, when - time.monotonic()))
+            recorder.stop()
+            recorded, rate = read_samples(tmp_path / f'{length}.wav')
+            part = middle(recorded, rate)
+            assert share(part, rate, 1000) > 0.8, length
 
 
 def test_volume(mixer: AudioMixer) -> None:
