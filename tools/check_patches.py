@@ -143,6 +143,9 @@ def run_tests(file: str, expression: str, tree: Tree, core: Path) -> tuple[bool,
                    'PYTHONPATH': os.pathsep.join(path)}
     command = [sys.executable, '-m', 'pytest', '-q', '-p', 'check_patches', '-p', 'no:cacheprovider', file, *(['-k', expression] if expression else [])]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    missing = re.search(r'undefined symbol: \w+', done.stdout + done.stderr)
+    if missing and done.returncode > 1:
+        return True, f'the core does not load: {missing[0]}'        # of a function that the patch adds
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     # A negative code: an assert ended the test process itself.
     return done.returncode in (1, -6, -11), lines[-1] if done.returncode >= 0 and lines else f'ended by signal {-done.returncode}'
