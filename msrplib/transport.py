@@ -94,6 +94,7 @@ class MSRPTransport(Protocol):
         self._unbound: Callable[[bytes], object] | None = None
         self._tracers = Tracer(), Tracer()
         self._flushing = False
+        self._receiving = False
         self._crowded = False               # reading is paused because events wait
         self._binding: Deferred[None] | None = None
         self._limit: Any = None
@@ -172,7 +173,12 @@ class MSRPTransport(Protocol):
         if self.logger.log_traffic:
             for text in self._tracers[0].feed(data):
                 self.logger.received_chunk(text, self)
-        self._dispatch(self.endpoint.receive(data, self._reactor.seconds()))
+        # What handlers send meanwhile is written in one go.
+        self._receiving = True
+        try:
+            self._dispatch(self.endpoint.receive(data, self._reactor.seconds()))
+        finally:
+            self._receiving = False
         self.flush()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -212,7 +218,7 @@ class MSRPTransport(Protocol):
 
     def flush(self) -> None:
         """Write what the endpoint has to write, as far as the socket takes it. To be called after anything was given to the endpoint."""
-        if self._flushing or self.lost is not None:
+        if self._flushing or self._receiving or self.lost is not None:
             return
         self._flushing = True
         endpoint, seconds = self.endpoint, self._reactor.seconds
