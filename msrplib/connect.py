@@ -44,7 +44,7 @@ from msrplib.transport import MSRPTransport
 from msrplib.uri import DEFAULT_PORT, URI, ConnectInfo, local_address, parse_path
 
 __all__ = ['ConnectBase', 'DirectAcceptor', 'DirectConnector', 'MSRPRelaySettings', 'MSRPServer', 'RELAY_CHUNK_SIZE', 'RelayConnection', 'TIMEOUT',
-           'lookup_relay']
+           'chunk_size_for', 'lookup_relay']
 
 TIMEOUT = 30.0              # seconds for each step
 RELAY_CHUNK_SIZE = 10_000   # bytes of the body of a chunk that relays are known to pass on
@@ -66,13 +66,18 @@ def _connect(reactor: Any, uri: ConnectInfo, name: str, protocol: MSRPTransport,
     return connected
 
 
+def chunk_size_for(chunk_size: int, path: Sequence[URI]) -> int:
+    """The size of chunks that goes over a path to the peer: there are relays on it if it has several URIs."""
+    return chunk_size if len(path) == 1 else min(chunk_size, RELAY_CHUNK_SIZE)
+
+
 class ConnectBase:
     """What all ways to connect have in common.
 
     Args:
         logger: see `msrplib.trafficlog`.
         use_sessmatch: compare only session ids (RFC 6714).
-        chunk_size: bytes in the body of a chunk.
+        chunk_size: bytes in the body of a chunk; fewer when the peer is behind a relay.
         timeout: seconds for each step.
     Attributes:
         local_uri: ours, once prepared.
@@ -188,6 +193,7 @@ class DirectConnector(ConnectBase):
             raise MSRPSessionError('prepare() comes first')
         self.remote_uri = first = path[0].copy(credentials=self.local_uri.credentials)
         transport = self._make(self.local_uri)
+        transport.endpoint.sender.chunk_size = chunk_size_for(self.chunk_size, path)
         yield self._limited(_connect(self._reactor, first, first.host, transport, self.timeout), MSRPConnectTimeout)
         self.transport = transport
         yield self._limited(transport.bind(path), MSRPBindSessionTimeout)
@@ -355,7 +361,7 @@ class MSRPServer:
         endpoint = transport.endpoint
         endpoint.local_uri = transport.local_uri = expected.uri
         endpoint.sender.from_path = str(expected.uri)
-        endpoint.sender.chunk_size = self.chunk_size
+        endpoint.sender.chunk_size = chunk_size_for(self.chunk_size, expected.path)
         endpoint.sessmatch = self.use_sessmatch
 
         def bound(ignored: None) -> None:

@@ -31,6 +31,7 @@ __all__ = ['Endpoint', 'Event', 'Input', 'MAX_PENDING', 'MessageAborted', 'Messa
            'PeerFailed', 'ReportReceived', 'RequestAnswered', 'RequestReceived', 'State', 'TRANSITIONS', 'EmptySend', 'ChunkReceived']
 
 MAX_PENDING = 1024          # chunks of ours without an answer before we wait for some
+MAX_LENIENT = 4096          # chunks of ours that are answered only if they fail, and that are remembered for that
 MAX_UNREPORTED = 16384      # messages of ours whose reports are awaited; there is no time limit for reports
 MAX_BODY = 65536            # bytes of the body of a request that is not SEND
 
@@ -245,6 +246,7 @@ class Endpoint:
         self.parser = Parser(limits)
         self.reassembler = Reassembler(self._accepted, reassembly)
         self.transactions: Transactions[SentChunk | _Request] = Transactions(timeout)
+        self._lenient: Transactions[SentChunk] = Transactions(timeout)      # with Failure-Report: partial
         self.sender = Sender(from_path=str(local_uri), chunk_size=chunk_size, began=self._chunk_began, ended=self._chunk_ended,
                              may_begin=lambda: len(self.transactions) < max_pending)
         self._accept = accept
@@ -291,9 +293,12 @@ class Endpoint:
 
         Raises:
             MSRPSessionError: the session is not connected.
+            ValueError: it was sent before.
         """
         if self.state is not State.CONNECTED:
             raise MSRPSessionError('the session is not connected')
+        if message.finished or message.message_id in self._messages:
+            raise ValueError('a message is sent once')
         self._messages[message.message_id] = message
         if len(self._messages) > MAX_UNREPORTED:
             oldest = next(iter(self._messages.values()))
@@ -350,7 +355,10 @@ class Endpoint:
         if self._arm:
             for identity in self._arm:
                 self.transactions.arm(identity, now)
+                self._lenient.arm(identity, now)
             self._arm.clear()
+            while len(self._lenient) > MAX_LENIENT and (oldest := self._lenient.drop()) is not None:
+                self._was_fine(oldest.message)
         return buffers
 
     def events(self) -> list[Event]:
@@ -359,23 +367,31 @@ class Endpoint:
         return events
 
     def _chunk_began(self, chunk: SentChunk) -> None:
-        if chunk.message.failure_report != 'no':
+        wanted = chunk.message.failure_report
+        if wanted == 'yes':
             chunk.message.unanswered += 1
             self.transactions.begin(chunk.transaction_id, chunk)
+        elif wanted == 'partial':
+            self._lenient.begin(chunk.transaction_id, chunk)
 
     def _chunk_ended(self, chunk: SentChunk, flag: str) -> None:
         self._arm.append(chunk.transaction_id)
         message = chunk.message
         if flag == COMPLETE:
             # Without an answer to a `partial` one, no news is good news.
-            awaited = message.failure_report == 'yes' and message.unanswered > 0
+            awaited = message.unanswered > 0
             self._events.append(MessageSent(message, not awaited))
-            if not awaited and message.success_report != 'yes' and message.failure_report == 'no':
-                self._messages.pop(message.message_id, None)
+            if not awaited and message.failure_report != 'partial':
+                self._was_fine(message)
         elif flag == ABORTED and message.failed is not None and message.message_id in self._messages:
             # Its source did not give what was announced.
             del self._messages[message.message_id]
             self._events.append(MessageFailed(message, 0, 'The source of the message failed', None))
+
+    def _was_fine(self, message: OutgoingMessage) -> None:
+        """Nothing can come any more but reports: forget a message without."""
+        if message.finished and message.success_report != 'yes':
+            self._messages.pop(message.message_id, None)
 
     def _fail(self, message: OutgoingMessage, code: int, comment: str, chunk: MSRPData | None) -> None:
         """The end of a message of ours, once."""
@@ -588,30 +604,33 @@ class Endpoint:
             self._events.append(MessageDelivered(message, chunk))
 
     def _response(self, chunk: MSRPData) -> None:
+        code = chunk.code or 0
+        lenient = self._lenient.answer(chunk.transaction_id)
+        if lenient is not None:
+            if code != 200:
+                self._fail(lenient.message, code, chunk.comment or '', chunk)
+            return
         found = self.transactions.answer(chunk.transaction_id)
         if found is None:
             return          # late, or for a chunk that wanted no answer
-        code = chunk.code or 0
         if isinstance(found, _Request):
             self._events.append(RequestAnswered(found.context, code, chunk.comment or '', chunk))
             return
         message = found.message
         message.unanswered -= 1
-        if code == 200:
-            if message.finished and not message.unanswered and message.failed is None:
-                if message.failure_report == 'yes':
-                    self._events.append(MessageSent(message, True))
-                if message.success_report != 'yes':
-                    self._messages.pop(message.message_id, None)
-        else:
+        if code != 200:
             self._fail(message, code, chunk.comment or '', chunk)
+        elif message.finished and not message.unanswered and message.failed is None:
+            self._events.append(MessageSent(message, True))
+            self._was_fine(message)
 
     # Time and the end
 
     @property
     def deadline(self) -> float | None:
         """When `tick` is to be called."""
-        return self.transactions.deadline
+        first, second = self.transactions.deadline, self._lenient.deadline
+        return first if second is None else second if first is None else min(first, second)
 
     def tick(self, now: float) -> list[Event]:
         """The time is `now`: what was not answered in time fails."""
@@ -619,18 +638,21 @@ class Endpoint:
             if isinstance(item, _Request):
                 self._events.append(RequestAnswered(item.context, 408, 'Request Timeout', None))
                 continue
-            message = item.message
-            message.unanswered -= 1
-            if message.failure_report == 'yes':
-                self._fail(message, 408, 'Request Timeout', None)
-            elif message.finished and not message.unanswered and message.success_report != 'yes':
-                self._messages.pop(message.message_id, None)
+            item.message.unanswered -= 1
+            self._fail(item.message, 408, 'Request Timeout', None)
+        for chunk in self._lenient.expire(now):
+            self._was_fine(chunk.message)
         return self.events()
 
     @property
     def quiet(self) -> bool:
         """Nothing is queued, and no answer is awaited."""
         return self.sender.idle and not len(self.transactions)
+
+    @property
+    def settled(self) -> bool:
+        """The same, and all reports have come."""
+        return self.quiet and not any(message.success_report == 'yes' for message in self._messages.values())
 
     def closed(self, reason: str = 'The connection was closed') -> list[Event]:
         """The connection is gone: everything that was not confirmed has failed."""
@@ -640,8 +662,12 @@ class Endpoint:
         for item in self.transactions.clear():
             if isinstance(item, _Request):
                 self._events.append(RequestAnswered(item.context, 408, reason, None))
+        self._lenient.clear()
         for message in list(self._messages.values()):
+            if message.finished and message.success_report != 'yes' and message.failure_report == 'partial':
+                continue        # it was written, and nobody has complained
             self._fail(message, 0, reason, None)
+        self._messages.clear()
         for incoming in list(self.reassembler.messages.values()):
             self.reassembler.remove(incoming)
             self._events.append(MessageAborted(incoming, None))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509 import Certificate
 from OpenSSL import SSL, crypto
 from twisted.internet import ssl as _twisted_ssl
@@ -15,7 +19,8 @@ from zope.interface import implementer
 
 from msrplib.errors import MSRPError
 
-__all__ = ['TLSError', 'X509Credentials', 'certificate_fingerprint', 'client_creator', 'normalize_fingerprint', 'server_context']
+__all__ = ['TLSError', 'X509Credentials', 'certificate_fingerprint', 'client_creator', 'normalize_fingerprint', 'self_signed_certificate',
+           'server_context']
 
 # Twisted's has no annotations.
 ssl: Any = _twisted_ssl
@@ -57,6 +62,18 @@ def _read(source: str | Path | bytes) -> bytes:
         return source if isinstance(source, bytes) else Path(source).read_bytes()
     except OSError as error:
         raise TLSError(str(error)) from None
+
+
+@lru_cache(maxsize=1)
+def self_signed_certificate() -> bytes:
+    """A certificate of this process for nobody in particular, with its key, in PEM: good for fingerprints, as RFC 8122 section 3.3 has it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, 'MSRP')])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - datetime.timedelta(days=1),
+                                          now + datetime.timedelta(days=365)).sign(key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 class X509Credentials:

@@ -56,6 +56,10 @@ class Transactions(Generic[T]):
             expired.append(value)
         return expired
 
+    def drop(self) -> T | None:
+        """Take the one that would expire first."""
+        return self._armed.pop(next(iter(self._armed)))[1] if self._armed else None
+
     def clear(self) -> list[T]:
         """Take all, because the connection is gone."""
         values = [*self._open.values(), *(value for _, value in self._armed.values())]

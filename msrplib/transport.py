@@ -42,6 +42,7 @@ __all__ = ['MSRPTransport', 'WRITE_SIZE', 'message_data']
 WRITE_SIZE = 1 << 18        # bytes given to the socket at once
 WAITING = 256               # events without a handler, after which nothing more is read
 CLOSE_LIMIT = 10.0          # seconds for closing in good order, before the connection is dropped
+REPORT_LIMIT = 1.0          # seconds of that for answers and reports to what was written
 _INTERRUPTIBLE = 2048
 
 
@@ -98,6 +99,7 @@ class MSRPTransport(Protocol):
         self._crowded = False               # reading is paused because events wait
         self._binding: Deferred[None] | None = None
         self._limit: Any = None
+        self._awaiting = False              # all is written, and answers or reports are missing
 
     # Addresses
 
@@ -240,9 +242,13 @@ class MSRPTransport(Protocol):
         self._flushing = False
         self._dispatch(endpoint.events())
         self._arm()
-        if endpoint.state is State.FLUSHING and endpoint.quiet:
-            endpoint.fire(Input.FLUSHED)
-            self._close()
+        if endpoint.state is State.FLUSHING and endpoint.sender.idle:
+            if endpoint.settled:
+                self._flushed()
+            elif not self._awaiting:
+                self._awaiting = True
+                assert self._limit is not None
+                self._limit.reset(REPORT_LIMIT)
 
     @property
     def congested(self) -> bool:
@@ -501,8 +507,7 @@ class MSRPTransport(Protocol):
         if wait:
             self.flush()
         elif endpoint.state is State.FLUSHING:
-            endpoint.fire(Input.FLUSHED)
-            self._close()
+            self._flushed()
         return deferred
 
     def _close(self) -> None:
@@ -514,9 +519,21 @@ class MSRPTransport(Protocol):
             transport.resumeProducing()
         transport.loseConnection()
 
+    def _flushed(self) -> None:
+        self.endpoint.fire(Input.FLUSHED)
+        if self._awaiting and self._limit is not None:
+            self._limit.reset(CLOSE_LIMIT)
+        self._close()
+
     def _give_up(self) -> None:
+        """Whatever is still missing has not come in time."""
         self._limit = None
-        self.abort()
+        if self._awaiting and self.endpoint.state is State.FLUSHING:
+            self._awaiting = False
+            self._limit = self._reactor.callLater(CLOSE_LIMIT, self._give_up)
+            self._flushed()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """Close the connection at once."""

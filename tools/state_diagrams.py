@@ -27,6 +27,7 @@ MACHINES = {
     'transfer': ('sipsimple.session.transfer', 'TRANSFER_TRANSITIONS'),
     'participant': ('sipsimple.session.participants', 'PARTICIPANT_TRANSITIONS'),
     'stream': ('sipsimple.streams.rtp.base', 'TRANSITIONS'),
+    'msrp-stream': ('sipsimple.streams.msrp.base', 'TRANSITIONS'),
     'registration': ('sipsimple.account.registration', 'TRANSITIONS'),
     'event-subscriber': ('sipsimple.account.subscriber', 'TRANSITIONS'),
     'invitation': ('sipsimple.core.invitation_state', 'TRANSITIONS'),

@@ -57,8 +57,13 @@ class BonjourAccount(AccountLife, SettingsObject):
 
     @property
     def tls_credentials(self) -> Any:
-        """Certificates for MSRP connections; they come with the MSRP streams."""
-        raise NotImplementedError('tls_credentials comes with the MSRP streams')
+        """Certificates for MSRP connections, an `msrplib.tls.X509Credentials`, made of the present settings.
+
+        Raises:
+            msrplib.tls.TLSError: a file of theirs cannot be used.
+        """
+        from sipsimple.account.tls import tls_credentials
+        return tls_credentials()
 
     @property
     def registered(self) -> bool:

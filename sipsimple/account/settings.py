@@ -114,7 +114,8 @@ class NATTraversalSettings(SettingsGroup):
         stun_server_list: None finds them in DNS (SRV of the account's domain, RFC 8489 §8.1).
         turn_server: relay for media (RFC 8656); None for none.
         turn_username, turn_password: its credentials.
-        msrp_relay, use_msrp_relay_for_outbound: relay for MSRP (RFC 4976), which is not there yet.
+        msrp_relay: relay for MSRP (RFC 4976); None finds it in DNS (SRV of the account's domain) when one is needed.
+        use_msrp_relay_for_outbound: use the relay also for sessions we start.
     """
 
     use_ice = Setting(type=bool, default=False)
@@ -138,10 +139,11 @@ class MessageSummarySettings(SettingsGroup):
 
 
 class MSRPSettings(SettingsGroup):
-    """MSRP connections (RFC 4975); without effect as long as there are no MSRP streams.
+    """MSRP connections (RFC 4975).
 
     Attributes:
-        connection_model: 'relay', or 'acm' for RFC 6135.
+        transport: 'tls' or 'tcp'.
+        connection_model: what to do when we cannot connect to the peer: 'relay', be reached through our relay, or 'acm', let it connect to us (RFC 6135).
     """
 
     transport = Setting(type=MSRPTransport, default=MSRPTransport('tls'))
@@ -177,7 +179,7 @@ class TLSSettings(SettingsGroup):
 
 
 class BonjourMSRPSettings(SettingsGroup):
-    """MSRP connections without a relay; without effect as long as there are no MSRP streams."""
+    """MSRP connections, without a relay."""
 
     transport = Setting(type=MSRPTransport, default=MSRPTransport('tls'))
 

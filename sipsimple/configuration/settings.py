@@ -104,7 +104,7 @@ class LogsSettings(SettingsGroup):
         pjsip_level: 0 (nothing) to 5; counts only with `trace_pjsip`.
         trace_sip: post SIPEngineSIPTrace for each SIP message.
         trace_pjsip: post SIPEngineLog for each line of PJSIP's log.
-        trace_msrp: without effect as long as there are no MSRP streams.
+        trace_msrp: post what goes over MSRP connections.
     """
 
     pjsip_level = Setting(type=PJSIPLogLevel, default=PJSIPLogLevel(5))

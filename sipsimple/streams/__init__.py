@@ -12,17 +12,18 @@ from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, Strea
 from sipsimple.streams.registry import MediaStreamRegistrar, MediaStreamRegistry
 
 if TYPE_CHECKING:
+    from sipsimple.streams.msrp.base import MSRPStreamBase as MSRPStreamBase
+    from sipsimple.streams.msrp.chat import ChatStream as ChatStream
     from sipsimple.streams.rtp.audio import AudioStream as AudioStream
 
-__all__ = ['AudioStream', 'IMediaStream', 'InvalidStreamError', 'MediaStreamRegistrar', 'MediaStreamRegistry', 'StreamError', 'UnknownStreamError']
+__all__ = ['AudioStream', 'ChatStream', 'IMediaStream', 'InvalidStreamError', 'MSRPStreamBase', 'MediaStreamRegistrar', 'MediaStreamRegistry', 'StreamError',
+           'UnknownStreamError']
 
 # Where each class is, and at the same time the modules that register the SDK's own types.
 _MODULES = {
     'AudioStream': 'sipsimple.streams.rtp.audio',
     'MSRPStreamBase': 'sipsimple.streams.msrp',
     'ChatStream': 'sipsimple.streams.msrp',
-    'FileTransferStream': 'sipsimple.streams.msrp',
-    'DesktopSharingStream': 'sipsimple.streams.msrp',
 }
 
 

@@ -13,6 +13,7 @@ from msrplib.connect import DirectAcceptor, DirectConnector, MSRPRelaySettings, 
 from msrplib.endpoint import MessageFailed, MessageReceived
 from msrplib.errors import MSRPNoSuchSessionError, MSRPRelayAuthError
 from msrplib.tls import X509Credentials
+from tests.calls.test_session_chat import Chat
 from tests.support.lab import Lab, lab_fixture
 from tests.support.msrp import Side, in_reactor, local
 
@@ -65,7 +66,7 @@ def talk(left, right):
 def test_we_are_behind_a_relay_and_the_peer_connects_to_it(relay_lab, use_tls):
     def run():
         ours = RelayConnection(settings(relay_lab, 'alice', use_tls), 'passive')
-        left, right = yield from meet(ours, DirectConnector(chunk_size=10_000), uri(relay_lab, use_tls), uri(relay_lab, use_tls))
+        left, right = yield from meet(ours, DirectConnector(), uri(relay_lab, use_tls), uri(relay_lab, use_tls))
         assert len(right.transport.full_local_path) == 2 and ours.remote_endpoint.startswith('tls:' if use_tls else 'tcp:')
         yield from talk(left, right)
         yield ours.cleanup()
@@ -76,7 +77,7 @@ def test_we_are_behind_a_relay_and_the_peer_connects_to_it(relay_lab, use_tls):
 def test_we_are_behind_a_relay_and_it_connects_to_the_peer(relay_lab, use_tls):
     def run():
         ours = RelayConnection(settings(relay_lab, 'bob', use_tls), 'active')
-        peer = DirectAcceptor(chunk_size=10_000)
+        peer = DirectAcceptor()
         left, right = yield from meet(peer, ours, uri(relay_lab, use_tls), uri(relay_lab, use_tls))
         yield from talk(left, right)
         yield ours.cleanup()
@@ -128,3 +129,29 @@ def test_a_session_the_relay_does_not_know(relay_lab):
             yield peer.complete([path[0].copy(session_id='unknown'), path[1]])
         yield ours.cleanup()
     in_reactor(run)
+
+
+@pytest.fixture(scope='module')
+def chats():
+    chat = Chat()
+    yield chat
+    chat.stop()
+
+
+@pytest.mark.parametrize('outbound', [True, False], ids=['caller behind it', 'callee behind it'])
+@TLS
+def test_chats_of_accounts_behind_a_relay(relay_lab, chats, use_tls, outbound):
+    """Whoever has to be reached is reached through the relay: the caller if it wants that, else the callee."""
+    chats.reset()
+    chats.settings(transport='tls' if use_tls else 'tcp', model='relay', relay=['127.0.0.1', relay_lab.port('MSRPS' if use_tls else 'MSRP')],
+                   outbound=outbound, username='alice', password='alice-pw', ca_list=str(relay_lab.certs / 'ca.pem'))
+    chats.connected()
+    for one, other, session in ((chats.caller, chats.callee, 's'), (chats.callee, chats.caller, 'in1')):
+        identity = one.do('send', session=session, content='through the relay')['id']
+        assert other.wait('ChatStreamGotMessage')['message']['content'] == 'through the relay'
+        assert one.wait('ChatStreamDidDeliverMessage')['message_id'] == identity
+    long = chats.caller.do('big', session='s', size=300_000)['id']
+    assert chats.caller.wait('ChatStreamDidDeliverMessage')['message_id'] == long
+    assert len(chats.callee.wait('ChatStreamGotMessage')['message']['content']) == 300_000
+    role = chats.caller.do('get', args=['s', 'streams.0.local_role'])['streams.0.local_role']
+    assert role == ('passive' if outbound else 'active')

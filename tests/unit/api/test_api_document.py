@@ -38,6 +38,16 @@ DOCUMENT = {
         ('type priority hold_supported on_hold_by_local on_hold_by_remote on_hold sample_rate codec srtp_active ice_active local_rtp_address local_rtp_port '
         'remote_rtp_address_sdp remote_rtp_port_sdp remote_rtp_address_received remote_rtp_port_received local_rtp_candidate_type '
         'remote_rtp_candidate_type recording_filename bridge mixer consumer_slot producer_slot')),
+    'sipsimple.streams.MSRPStreamBase': (
+        ['get_local_media(self, for_offer)', 'initialize(self, session, direction)', 'start(self, local_sdp, remote_sdp, stream_index)',
+         'validate_update(self, remote_sdp, stream_index)', 'update(self, local_sdp, remote_sdp, stream_index)', 'hold(self)', 'unhold(self)',
+         'deactivate(self)', 'end(self)'],
+        'type priority media_type accept_types accept_wrapped_types use_msrp_session hold_supported on_hold_by_local on_hold_by_remote on_hold'),
+    'sipsimple.streams.msrp.ChatStream': (
+        ["__init__(self, account, direction='sendrecv')", 'new_from_sdp(cls, account, remote_sdp, stream_index)',
+         ("send_message(self, content, content_type='text/plain', recipients=None, courtesy_recipients=None, subject=None, timestamp=None, required=None, "
+          'additional_headers=None)'), 'send_composing_indication(self, state, refresh, last_active=None, recipients=None)', 'set_local_nickname(self, nickname)'],
+        'type priority media_type accept_types accept_wrapped_types use_msrp_session'),
     'sipsimple.lookup.DNSManager': (['__init__(self)', 'start(self)', 'stop(self)'], ''),
     'sipsimple.lookup.DNSLookup': (
         ['__init__(self)', 'lookup_service(self, uri, service, timeout=3.0, lifetime=15.0)',
@@ -77,8 +87,7 @@ PLACES = ['sipsimple.application.SIPApplication', 'sipsimple.core.Route', 'sipsi
           'sipsimple.payloads.cpim.CPIMMessage', 'sipsimple.payloads.cpim.ChatMessage', 'sipsimple.payloads.cpim.CPIMIdentity', 'sipsimple.payloads.cpim.ChatIdentity',
           'sipsimple.payloads.dialoginfo.DialogInfo', 'sipsimple.payloads.messagesummary.MessageSummary', 'sipsimple.payloads.watcherinfo.WatcherList',
           'sipsimple.payloads.rlsnotify.Resource']
-LATER = ['sipsimple.streams.ChatStream', 'sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream', 'sipsimple.streams.MSRPStreamBase',
-         'sipsimple.streams.msrp.ChatStream', 'sipsimple.addressbook.AddressbookManager']
+LATER = ['sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream', 'sipsimple.addressbook.AddressbookManager']
 
 
 def find(path):

@@ -385,6 +385,18 @@ def test_a_session_ends_in_good_order():
     in_reactor(run)
 
 
+def test_a_session_does_not_wait_long_for_reports():
+    """They may come while it ends; if they do not, it ends all the same."""
+    def run():
+        for reports in (True, False):
+            left, _ = yield from connect(automatic_reports=reports)
+            message = OutgoingMessage('a/b', b'hello', failure_report='partial', success_report='yes')
+            left.session.send(message)
+            yield left.session.shutdown()
+            assert message.delivered is reports and (left.of(MessageFailed) == []) is reports
+    in_reactor(run)
+
+
 def test_a_lost_connection_is_told():
     def run():
         left, right = yield from connect()

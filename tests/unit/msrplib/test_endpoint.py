@@ -283,6 +283,36 @@ def test_without_an_answer(failure):
     assert made.receive(response(written[0].transaction_id, 415), 131) == [] and made.quiet
 
 
+def test_those_who_answer_only_failures_are_not_waited_for():
+    """However many are sent, the next one goes out, and little is remembered of them."""
+    made = endpoint(max_pending=2)
+    messages = [OutgoingMessage('a/b', b'x', failure_report='partial', message_id=f'message{number}') for number in range(6000)]
+    for message in messages:
+        made.send(message)
+    written = parse(b''.join(made.take(1 << 24, now=0)))
+    assert len(written) == 6000 and len(made._lenient) == 4096 == len(made._messages) and made.quiet and made.settled
+    told = made.receive(response(written[0].transaction_id, 413) + response(written[-1].transaction_id, 413), 1)
+    assert [(event.message, event.code) for event in told if isinstance(event, MessageFailed)] == [(messages[-1], 413)]
+    assert [event for event in made.closed() if isinstance(event, MessageFailed)] == []
+    made = endpoint()
+    with pytest.raises(ValueError):
+        made.send(messages[0])
+    made.send(OutgoingMessage('a/b', b'x', failure_report='partial'))
+    made.take(1000, now=0)
+    made.events()
+    assert made.deadline == 30 and made.tick(30) == [] and not made._messages and made.deadline is None
+
+
+def test_settled_is_when_the_reports_are_there():
+    made = endpoint()
+    message = OutgoingMessage('a/b', b'hello', failure_report='no', success_report='yes')
+    made.send(message)
+    made.take(1000, 0)
+    assert made.quiet and not made.settled
+    made.receive(report(message.message_id, 200), 0)
+    assert made.settled
+
+
 def test_the_time_runs_from_the_end_of_a_chunk():
     made = endpoint()
     made.send(OutgoingMessage('a/b', b'x' * 1_000_000))
