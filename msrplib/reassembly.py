@@ -160,7 +160,7 @@ class Reassembler:
                     raise
             self.messages[message_id] = message
         elif declared.total is not None:
-            if message.total not in (None, declared.total):
+            if message.total not in (None, declared.total) or message.received.end > declared.total:
                 self.refuse(message, 400)
                 raise MSRPBadRequest('Another Total')
             message.total = declared.total

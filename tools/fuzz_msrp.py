@@ -5,14 +5,16 @@
     python tools/fuzz_msrp.py [--seconds 1800] [--corpus FOLDER]    # guided by coverage, with atheris
     python tools/fuzz_msrp.py --plain                               # mutations at random; also when atheris is not installed
 
-What is wrong ends the run with a traceback and leaves the input in the folder. Wrong is: any exception, more memory held than the limits allow, other
-events when the same bytes come in pieces, a message told complete whose bytes have not come, an answer to an answer.
+What is wrong ends the run with a traceback and leaves the input in the folder; `keep` is for those that the tests are to try again. Wrong is: any
+exception, more memory held than the limits allow, other events when the same bytes come in pieces, a message told complete whose bytes have not come,
+an answer to an answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import lzma
 import random
 import sys
 import time
@@ -48,6 +50,7 @@ from msrplib.uri import URI
 from tests.support.mutation import Mutator
 from tests.unit.msrplib.rfc_examples import EXAMPLES
 
+KEPT = ROOT / 'tests' / 'unit' / 'msrplib' / 'fuzz_inputs.xz'
 MINE = URI('bob.example.com', False, port=8888, session_id='9di4eae923wzd')
 THEIRS = URI('alicepc.example.com', False, port=7777, session_id='iau39soe2843z')
 
@@ -105,10 +108,26 @@ def check(data: bytes) -> None:
     end.closed()
 
 
+def kept() -> list[bytes]:
+    """Inputs of earlier runs that were worth keeping: what atheris found to reach other code, and what was wrong once."""
+    data = lzma.decompress(KEPT.read_bytes())
+    found, position = [], 0
+    while position < len(data):
+        size = int.from_bytes(data[position:position + 4], 'big')
+        found.append(data[position + 4:position + 4 + size])
+        position += 4 + size
+    return found
+
+
+def keep(inputs: list[bytes]) -> None:
+    """Keep these inputs."""
+    KEPT.write_bytes(lzma.compress(b''.join(len(data).to_bytes(4, 'big') + data for data in inputs), preset=9))
+
+
 def seeds() -> list[bytes]:
-    """What to begin with: the examples of the specification, one by one and together, and chunks that belong together."""
+    """What to begin with: the examples of the specification, one by one and together, chunks that belong together, and what was kept."""
     several = EXAMPLES['first chunk'] + EXAMPLES['second chunk']
-    return [*EXAMPLES.values(), several, EXAMPLES['second chunk'] + EXAMPLES['first chunk'], b''.join(EXAMPLES.values())]
+    return [*EXAMPLES.values(), several, EXAMPLES['second chunk'] + EXAMPLES['first chunk'], b''.join(EXAMPLES.values()), *kept()]
 
 
 def plain(seconds: float, folder: Path, seed: int) -> None:

@@ -553,6 +553,10 @@ def test_a_total_may_not_change_nor_be_exceeded():
         made = endpoint()
         made.receive(send(byte_range='2-*/8', body=b'abc', flag='+') + second, 0)
         assert [code for _, code in answers(made)] == [200, 400] and not made.reassembler.messages
+    # Told only when more has come already.
+    made = endpoint()
+    told = made.receive(send(body=b'x' * 20, flag='+') + send(byte_range='1-*/8', body=b'abcdefgh', flag='+'), 0)
+    assert [code for _, code in answers(made)] == [200, 400] and not [event for event in told if isinstance(event, MessageReceived)]
 
 
 def test_memory_is_bounded():
