@@ -221,3 +221,21 @@ def test_the_traffic(chat):
     assert any(item['direction'] == 'incoming' and ' REPORT\r\n' in item['data'] for item in traced)
     for process in (chat.caller, chat.callee):
         process.do('set', args=['settings'], **{'logs.trace_msrp': False})
+
+
+def test_who_is_killed_has_not_got_it():
+    """A process that is killed in the middle of a message has not reported it, so it is not told to be delivered."""
+    chat = Chat()
+    try:
+        chat.connected()
+        chat.caller.do('send', session='s', content='before')
+        chat.caller.wait('ChatStreamDidDeliverMessage')
+        chat.callee.pause()             # it takes nothing any more
+        identity = chat.caller.do('big', session='s', size=30_000_000)['id']
+        chat.callee.kill()
+        failed = chat.caller.wait('ChatStreamDidNotDeliverMessage')
+        assert (failed['message_id'], failed['code']) == (identity, 0)
+        assert [name for name, _, _ in chat.caller.events if name == 'ChatStreamDidDeliverMessage'] == ['ChatStreamDidDeliverMessage']
+    finally:
+        chat.caller.kill()
+        chat.callee.kill()
