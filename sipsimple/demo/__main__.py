@@ -31,7 +31,7 @@ examples:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options; exits with 2 on bad ones, as argparse does."""
-    parser = argparse.ArgumentParser(prog='demo', description='Make a SIP call with audio and check what arrives.', epilog=EPILOG,
+    parser = argparse.ArgumentParser(prog='demo', description='Make a SIP call with audio and chat, and check what arrives.', epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--codec', metavar='NAME', action='append', help='the only audio codec to use, such as opus, G722, PCMU, PCMA; may be repeated')
     parser.add_argument('--srtp', choices=('off', 'optional', 'mandatory'), help='encryption of the audio (default: used when the other side has it too)')

@@ -47,7 +47,8 @@ class Agent:
         self.name: str = configuration['name']
         self.account: Any = None
         self.session: Any = None
-        self.stream: Any = None
+        self.stream: Any = None         # the audio
+        self.chat: Any = None
         self.player: Any = None
         self.processor = ProcessorWait()
         self.ended = threading.Event()
@@ -139,7 +140,7 @@ class Agent:
         from sipsimple.core import Route, SIPURI, ToHeader
         from sipsimple.lookup import DNSLookup
         from sipsimple.session import Session
-        from sipsimple.streams import AudioStream
+        from sipsimple.streams import AudioStream, ChatStream
         uri = SIPURI.parse(target)
         if address is not None:
             routes = [Route(address, port, transport)]
@@ -148,11 +149,17 @@ class Agent:
             hop = uri if proxy is None else SIPURI(host=proxy.host, port=proxy.port, parameters={'transport': proxy.transport})
             routes = DNSLookup().lookup_sip_proxy(hop, self.configuration['transports']).result(30)
         self.session = Session(self.account)
-        self.session.connect(ToHeader(uri), routes, [AudioStream(self.account)])
+        # Between neighbours, one may connect to the other; through an account, that takes a relay.
+        streams = [AudioStream(self.account), ChatStream(self.account)] if self.configuration['local'] else [AudioStream(self.account)]
+        self.session.connect(ToHeader(uri), routes, streams)
 
     def do_answer(self) -> None:
-        """Accept the audio of the incoming session."""
-        self.session.accept([stream for stream in self.session.proposed_streams if stream.type == 'audio'])
+        """Accept the audio of the incoming session, and the chat."""
+        self.session.accept([stream for stream in self.session.proposed_streams if stream.type in ('audio', 'chat')])
+
+    def do_write(self, text: str) -> None:
+        """Send a text; "delivered" follows when the peer has reported that it has it."""
+        self.chat.send_message(text)
 
     def do_play(self, filename: str) -> None:
         """Say a .wav file to the peer; "played" follows."""
@@ -246,7 +253,8 @@ class Agent:
         self.tell('ringing')
 
     def _NH_SIPSessionDidStart(self, notification: Notification) -> None:
-        self.stream = notification.data.streams[0]
+        by_type = {stream.type: stream for stream in notification.data.streams}
+        self.stream, self.chat = by_type['audio'], by_type.get('chat')
         self.processor.start()
         self.tell('connected', peer=str(self.session.remote_identity.uri), user_agent=self.session.remote_user_agent, transport=self.session.transport)
 
@@ -260,6 +268,16 @@ class Agent:
 
     def _NH_AudioStreamGotDTMF(self, notification: Notification) -> None:
         self.tell('dtmf', digit=notification.data.digit)
+
+    def _NH_ChatStreamGotMessage(self, notification: Notification) -> None:
+        message = notification.data.message
+        self.tell('message', text=message.content, sender=str(message.sender.uri))
+
+    def _NH_ChatStreamDidDeliverMessage(self, notification: Notification) -> None:
+        self.tell('delivered', code=notification.data.code, reason=notification.data.reason)
+
+    def _NH_ChatStreamDidNotDeliverMessage(self, notification: Notification) -> None:
+        self.tell('not_delivered', code=notification.data.code, reason=notification.data.reason)
 
     def _NH_RTPStreamDidNotEnableEncryption(self, notification: Notification) -> None:
         self.tell('not_encrypted', reason=notification.data.reason)

@@ -15,6 +15,8 @@ __all__ = ['account_call', 'local_call']
 
 ALICES_DIGITS = '2580#'
 BOBS_DIGITS = '*741'
+ALICES_TEXT = 'Bob, can you read this? Ä, ß, ☎'
+BOBS_TEXT = 'Every word of it, Alice.'
 TAIL = 0.3                              # seconds until what was played has passed the jitter buffer of the other side
 LOSS_LIMIT = 0.01                       # of the packets
 MIN_PACKETS = 50                        # a second of audio
@@ -53,6 +55,7 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         alice.do('dtmf', digits=ALICES_DIGITS)
         bob.do('dtmf', digits=BOBS_DIGITS)
         digits = {'bob': bob.wait_digits(len(ALICES_DIGITS)), 'alice': alice.wait_digits(len(BOBS_DIGITS))}
+        texts = {'bob': _write(terminal, alice, bob, ALICES_TEXT), 'alice': _write(terminal, bob, alice, BOBS_TEXT)}
         reports = {}
         for agent in agents:
             agent.do('report')
@@ -81,6 +84,8 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
     for name, expected in (('bob', ALICES_DIGITS), ('alice', BOBS_DIGITS)):
         instead = '' if digits[name] == expected else f' instead of {expected}'
         terminal.check(digits[name] == expected, f'DTMF at {name}: {digits[name] or "nothing"}{instead}')
+    for name, expected in (('bob', ALICES_TEXT), ('alice', BOBS_TEXT)):
+        terminal.check(texts[name] == expected, f'{name} has read: {texts[name]}' + ('' if texts[name] == expected else f', but it was: {expected}'))
     for name, report in reports.items():
         _check_media(terminal, options, name, report)
     lost = [message.text for message in ladder.merge(alice.trace, bob.trace) if not message.arrived]
@@ -152,14 +157,16 @@ def _establish(terminal: Terminal, alice: AgentProcess, bob: AgentProcess, targe
     alice.do('call', target=target, address='127.0.0.1', port=port, transport=transport)
     incoming = bob.wait('incoming')
     terminal.step(f'bob is called by {incoming["peer"]} and rings', incoming['time'])
-    if incoming['streams'] != ['audio']:
+    if 'audio' not in incoming['streams']:
         raise DemoError('bob: there is no audio in the call that he can take; codec and encryption of both sides must fit')
+    if 'chat' not in incoming['streams']:
+        raise DemoError('bob: there is no chat in the call that he can take')
     ringing = alice.wait('ringing')
     terminal.step('alice hears that it rings', ringing['time'])
     bob.do('answer')
     events = [(agent.name, agent.wait('connected')['time']) for agent in (alice, bob)]
     for name, when in sorted(events, key=lambda event: event[1]):
-        terminal.step(f'{name}: connected, audio is running', when)
+        terminal.step(f'{name}: connected, audio and chat are running', when)
 
 
 def _play(terminal: Terminal, agent: AgentProcess, file: Path, text: str) -> None:
@@ -180,6 +187,16 @@ def _speak(terminal: Terminal, speaker: AgentProcess, listener: AgentProcess, fi
     if recorded['problem']:
         raise DemoError(f'{listener.name}: the recording failed: {recorded["problem"]}')
     return recording
+
+
+def _write(terminal: Terminal, writer: AgentProcess, reader: AgentProcess, text: str) -> str:
+    """Send a text to the other side and wait for its report; returns what was read there."""
+    terminal.step(f'{writer.name} writes to {reader.name}, over MSRP with TLS')
+    writer.do('write', text=text)
+    message = reader.wait('message')
+    delivered = writer.wait('delivered')
+    terminal.step(f'{writer.name} is told that it was delivered ({delivered["code"]} {delivered["reason"]})', delivered['time'])
+    return str(message['text'])
 
 
 # ---- results -----------------------------------------------------------------------------------------------------

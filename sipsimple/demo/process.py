@@ -42,6 +42,7 @@ class AgentProcess:
         'failed': 'the call failed: {code} {reason}',
         'ended': 'the call ended too early (by the {originator} side)',
         'stopped': 'the application stopped: {reason}',
+        'not_delivered': 'a message was not delivered: {code} {reason}',
         'not_registered': 'the registration failed: {reason}',
     }
 

@@ -97,6 +97,7 @@ def test_what_the_demo_prints(demos):
         f'BYE sip:bob@127.0.0.1:{port} -->', '<-- 200 OK (BYE)']
     assert 'alice opus at 48000 Hz, SRTP/SDES, AES' in output and ' 0 lost' in output
     assert 'DTMF at bob: 2580#' in output and 'DTMF at alice: *741' in output
+    assert output.count('is told that it was delivered (200 OK)') == 2 and 'bob has read: Bob, can you read this? Ä, ß, ☎\n' in output
     times = [float(line.split()[0]) for line in output.splitlines() if re.match(r' *\d+\.\d{3}  \|', line)]
     assert times == sorted(times)
 
