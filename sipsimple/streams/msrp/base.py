@@ -230,14 +230,17 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
 
     def _local_host(self) -> str:
         """Our address as the peer sees it: on the way to it if its address is known, else that of the Engine."""
-        peer = None
         if self._incoming_sdp is not None:
             media = self._incoming_sdp.media[self.index or 0]
             connection = media.connection or self._incoming_sdp.connection
-            peer = connection.address if connection is not None else None
+            host = outgoing_ip_for(connection.address) if connection is not None else None
+            if host is not None:
+                return host
+        ipv6 = bool(getattr(self.session, 'ipv6_media', False))
         engine = Engine()
-        host = outgoing_ip_for(peer) if peer else (engine.ip_address if engine.is_running and engine.ip_address not in (None, '0.0.0.0') else None)
-        return host or outgoing_ip_for() or '127.0.0.1'
+        if engine.is_running and engine.ip_address not in (None, '0.0.0.0') and (':' in engine.ip_address) == ipv6:
+            return str(engine.ip_address)
+        return outgoing_ip_for('2001:db8::1' if ipv6 else None) or ('::1' if ipv6 else '127.0.0.1')
 
     def _prepared(self, path: list[URI]) -> None:
         if self.state != MSRPStreamState.INITIALIZING:
