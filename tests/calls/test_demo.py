@@ -315,6 +315,23 @@ def test_example_that_answers(tmp_path):
     assert sound.compare(speech, tmp_path / 'rest.wav').good
 
 
+def test_example_that_chats():
+    """One waits and answers, the other sends a text and prints the answer."""
+    waiting = example('chat.py')
+    try:
+        target = waiting.stdout.readline().split()[-1]
+        status, output = finish(example('chat.py', target, 'Is anybody there?'))
+        assert status == 0
+        assert [line.partition(': ')[2] or line for line in sorted(output.splitlines()[1:])] == ['delivered', 'You said: Is anybody there?']
+        told = [waiting.stdout.readline().rstrip() for _ in range(2)]
+        assert [line.partition(': ')[2] or line for line in sorted(told)] == ['delivered', 'Is anybody there?']
+        status, _ = finish(waiting)
+        assert status == 0
+    finally:
+        with contextlib.suppress(OSError):
+            waiting.kill()
+
+
 def test_example_that_hosts_a_conference(tmp_path):
     """Alice calls it and has bob called; both hear of that and each other; bob is thrown out again."""
     plain = {'accounts': {'bonjour': {'rtp.encryption.enabled': False}}}
