@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -342,7 +342,9 @@ class MSRPTransport(Protocol):
     # Requests
 
     def request(self, method: str, headers: Iterable[MSRPHeader] = (), to_path: str | None = None) -> Deferred[RequestAnswered]:
-        """Send a request without a body; the result is the answer to it, or with code 408 that there was none."""
+        """Send a request without a body; the result is the answer to it, or with code 408 that there was none. Fails if the connection is gone."""
+        if self.lost is not None:
+            return fail(self.lost)
         deferred: Deferred[RequestAnswered] = Deferred()
         context = object()
         self._calls[context] = deferred.callback
@@ -467,6 +469,8 @@ class MSRPTransport(Protocol):
         Fails with MSRPNoSuchSessionError or MSRPBadRequest if the request is for another session, and with what ended the connection.
         """
         self.set_remote_path(full_remote_path)
+        if self.lost is not None:
+            return fail(self.lost)
         deferred: Deferred[None] = Deferred()
         self._binding = deferred
         self.endpoint.on_checked = self._checked

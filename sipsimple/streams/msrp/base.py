@@ -146,7 +146,6 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         self._credentials: Any = None
         self._incoming_sdp: Any = None          # the offer the stream was made from
         self._failed = False
-        NotificationCenter().add_observer(self, sender=self)
 
     def __repr__(self) -> str:
         return f'<{self.__class__.__name__} {self.state} at index {self.index}>'
@@ -204,6 +203,7 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         """
         self._fire(MSRPStreamInput.INITIALIZE)
         self.session = session
+        NotificationCenter().add_observer(self, sender=self)        # until the end, which always follows
         if self.account is None:
             self.account = session.account
         from msrplib.uri import URI

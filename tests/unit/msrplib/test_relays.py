@@ -6,7 +6,9 @@ import hashlib
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 
 from msrplib.connect import MSRPRelaySettings, RelayConnection
 from msrplib.digest import AuthChallenger, LoginFailed, choose_challenge, process_www_authenticate
@@ -254,6 +256,22 @@ def test_the_next_place_is_tried():
         path = yield connection.prepare(local())
         assert asked == ['relay.example.com'] and path[0] == URI('relay.example.com', False, session_id='given') and len(factory.requests) == 2
         assert connection.remote_endpoint == f'tcp:127.0.0.1:{port}'
+        yield connection.cleanup()
+        yield stop()
+    in_reactor(run)
+
+
+@pytest.mark.parametrize('mode', ['active', 'passive'])
+def test_a_relay_that_is_gone_before_the_peer_is_known(mode):
+    def run():
+        _, port, stop = yield from relay()
+        connection = RelayConnection(settings(port), mode)
+        path = yield connection.prepare(local())
+        connection.transport.abort()
+        while connection.transport.lost is None:
+            yield deferLater(connection._reactor, 0.01, lambda: None)
+        with pytest.raises(ConnectionAborted):
+            yield connection.complete([path[0].copy(session_id='peer')])
         yield connection.cleanup()
         yield stop()
     in_reactor(run)

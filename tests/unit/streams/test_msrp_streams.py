@@ -137,3 +137,18 @@ def test_what_is_too_early():
     assert stream.state == 'ENDED' and stream.shutting_down
     with pytest.raises(RuntimeError):
         stream.initialize(None, 'outgoing')
+
+
+@pytest.mark.parametrize('ipv6', [False, True])
+def test_the_path_is_of_the_family_of_the_session(ipv6):
+    stream = ChatStream(account())
+    stream.session = SimpleNamespace(ipv6_media=ipv6)
+    assert (':' in stream._local_host()) is ipv6
+
+
+def test_a_stream_that_is_never_used_is_not_kept():
+    import gc
+    import weakref
+    stream = weakref.ref(ChatStream(account()))
+    gc.collect()
+    assert stream() is None
