@@ -21,6 +21,7 @@ from sipsimple.statemachine import InvalidTransition, StateMachine
 from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, StreamError, UnknownStreamError
 from sipsimple.streams.msrp.description import MSRPMedia, make_media
 from sipsimple.streams.registry import MediaStreamRegistrar
+from sipsimple.threading import reactor
 
 # What makes connections is loaded with the first stream: most programs that make calls never have one.
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ['MSRPStreamBase', 'MSRPStreamError', 'MSRPStreamInput', 'MSRPStreamState', 'TRANSITIONS']
 
 log = logging.getLogger('sipsimple.streams')
+
+BYE_LIMIT = 2.0             # seconds that the end of a session may come after the end of its connection
 
 _OPPOSITE = {'sendonly': 'recvonly', 'recvonly': 'sendonly'}
 
@@ -428,6 +431,16 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
                 self._fail('reading', failed)
 
     def _connection_lost(self, error: BaseException) -> None:
+        if self.shutting_down:
+            return
+        from twisted.internet.error import ConnectionDone
+        if isinstance(error, ConnectionDone):
+            # The peer has closed it in good order. It is ending the session, and its BYE may be overtaken: it takes another way, through other threads.
+            reactor.call_later(BYE_LIMIT, self._nobody_has_ended, error)
+        else:
+            self._fail('reading', error)
+
+    def _nobody_has_ended(self, error: BaseException) -> None:
         if not self.shutting_down:
             self._fail('reading', error)
 

@@ -152,3 +152,20 @@ def test_a_stream_that_is_never_used_is_not_kept():
     stream = weakref.ref(ChatStream(account()))
     gc.collect()
     assert stream() is None
+
+
+@pytest.mark.parametrize(('closed', 'ended', 'failures'), [(True, True, 0), (True, False, 1), (False, False, 1)])
+def test_a_connection_may_end_before_its_session(monkeypatch, closed, ended, failures):
+    """In good order, that is no failure unless nobody ends the session either."""
+    from twisted.internet.error import ConnectionDone, ConnectionLost
+    later, failed = [], []
+    monkeypatch.setattr('sipsimple.streams.msrp.base.reactor', SimpleNamespace(call_later=lambda seconds, function, *arguments: later.append((function, arguments))))
+    stream = ChatStream(account())
+    monkeypatch.setattr(stream, 'post', lambda name, **fields: failed.append((name, fields['context'])))
+    stream._connection_lost(ConnectionDone() if closed else ConnectionLost())
+    assert len(later) == closed and len(failed) == (not closed)
+    if ended:
+        stream.deactivate()
+    for function, arguments in later:
+        function(*arguments)
+    assert failed == [('MediaStreamDidFail', 'reading')] * failures
