@@ -26,6 +26,7 @@ cdef extern from "native/rtp_transport.h" nogil:
         const char *turn_ca_file
         int turn_verify
         unsigned dtls_limit_ms
+        unsigned keep_alive_ms
 
     ctypedef struct ss_rtp_info:
         int state, ice_active, srtp_active, turn_failed

@@ -23,6 +23,8 @@ class RTPTransport:
         turn_tls_name: whom the certificate of the TURN server must be for when the Engine verifies servers; None = the address.
         ipv6: IPv6 instead of IPv4.
         dtls_timeout: seconds for the handshake of DTLS, once the way to the peer is known.
+        keep_alive_interval: after so many seconds without media of ours an empty datagram is sent, so that NATs keep the way open (RFC 6263);
+            0 = none. ICE has its own.
     Raises:
         SIPCoreError: the Engine is not running.
     Notifications: see set_INIT() and set_ESTABLISHED().
@@ -45,7 +47,7 @@ class RTPTransport:
     def __init__(self, encryption: str | None = None, use_ice: bool = False, ice_stun_address: str | None = None,
                  ice_stun_port: int = 3478, *, turn_address: str | None = None, turn_port: int = 3478, turn_transport: str = 'udp',
                  turn_username: str | None = None, turn_password: str | None = None, turn_tls_name: str | None = None,
-                 ipv6: bool = False) -> None: ...
+                 ipv6: bool = False, dtls_timeout: float = 20, keep_alive_interval: float = 15) -> None: ...
     @property
     def state(self) -> str:
         """NULL, WAIT_STUN, INIT, LOCAL, REMOTE, ESTABLISHED or INVALID."""

@@ -105,6 +105,8 @@ cdef class RTPTransport:
         turn_tls_name: whom the certificate of the TURN server must be for when the Engine verifies servers; None = the address.
         ipv6: IPv6 instead of IPv4.
         dtls_timeout: seconds for the handshake of DTLS, once the way to the peer is known.
+        keep_alive_interval: after so many seconds without media of ours an empty datagram is sent, so that NATs keep the way open (RFC 6263);
+            0 = none. ICE has its own.
     Raises:
         SIPCoreError: the Engine is not running.
     Notifications: see set_INIT() and set_ESTABLISHED().
@@ -112,7 +114,8 @@ cdef class RTPTransport:
     """
 
     def __init__(self, encryption=None, use_ice=False, ice_stun_address=None, ice_stun_port=3478, *, turn_address=None, turn_port=3478,
-                 turn_transport='udp', turn_username=None, turn_password=None, turn_tls_name=None, ipv6=False, dtls_timeout=20):
+                 turn_transport='udp', turn_username=None, turn_password=None, turn_tls_name=None, ipv6=False, dtls_timeout=20,
+                 keep_alive_interval=15):
         cdef ss_rtp_params params
         cdef ss_handle number = 0
         cdef pj_status_t status
@@ -158,6 +161,7 @@ cdef class RTPTransport:
         params.turn_ca_file = NULL if ca_file is None else <const char *>ca_file
         params.turn_verify = engine.tls_verify_server
         params.dtls_limit_ms = int(1000 * dtls_timeout)
+        params.keep_alive_ms = int(1000 * keep_alive_interval)
         with nogil:
             ss_ensure_thread()
             status = ss_rtp_create(&params, &number)

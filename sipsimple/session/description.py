@@ -132,14 +132,15 @@ def _identify(line: SDPMediaStream, same: Any) -> None:
         line.attributes.append(SDPAttribute('mid', mid))
 
 
-def _bundle(sdp: SDPSession, offer: FrozenSDPSession) -> None:
+def _bundle(sdp: SDPSession, offer: Any) -> None:
     """Answer a BUNDLE group (RFC 9143 §7.3): with its first line that is used, since each of our streams has a port of its own. The others leave it."""
     if 'group' not in offer.attributes and 'group' not in sdp.attributes:
         return
+    groups = offer.attributes.getall('group')
     kept = [attribute for attribute in sdp.attributes if not (attribute.name == 'group' and attribute.value.startswith('BUNDLE'))]
     sdp.attributes = kept               # type: ignore[misc, assignment]
     used = [line.attributes.getfirst('mid') for line in sdp.media if line is not None and line.port]
-    for group in offer.attributes.getall('group'):
+    for group in groups:
         semantics, *mids = group.split()
         bundled = [mid for mid in mids if mid in used]
         if semantics == 'BUNDLE' and bundled:
@@ -199,7 +200,9 @@ def next_offer(active: FrozenSDPSession, lines: Iterable[Any], others: Iterable[
     used = {stream.index for stream in [*lines, *others]}
     for index, line in enumerate(active.media):
         if line.port and index not in used:
-            sdp.media[index] = refused_media(line)
+            refused = refused_media(line)
+            _identify(refused, line)
+            sdp.media[index] = refused
     for stream in lines:
         media = stream_media(stream, True)
         if stream.index == len(sdp.media):
@@ -207,6 +210,7 @@ def next_offer(active: FrozenSDPSession, lines: Iterable[Any], others: Iterable[
         else:
             _identify(media, sdp.media[stream.index])
             sdp.media[stream.index] = media
+    _bundle(sdp, sdp)
     return sdp
 
 

@@ -1,7 +1,7 @@
 """A SIP peer whose ICE is aioice's, steered like `ice_agent.py`: plain RTP over an aioice connection, SIP as text over UDP.
 
 Configuration: `name`; `nat`: `stun` [host, port], `turn` {arguments of aioice.Connection}, `environment` to have from the moment the SIP socket is there;
-`codec`. Commands: call(port), answer, play_tone, record, stop_recording, facts, hang_up. Events as the agent's: ready, incoming, connected, ended, ...;
+`codec`; `controlling`: the role, when not by offer and answer. Commands: call(port), answer, play_tone, record, stop_recording, facts, hang_up. Events as the agent's: ready, incoming, connected, ended, ...;
 media_over: RTCP said BYE.
 """
 
@@ -75,6 +75,7 @@ class Peer:
         turn = dict(nat.get('turn', {}))
         if turn:
             turn['turn_server'] = tuple(turn['turn_server'])
+        controlling = self.configuration.get('controlling', controlling)
         self.connection = aioice.Connection(ice_controlling=controlling, components=2, stun_server=tuple(nat['stun']) if 'stun' in nat else None, **turn)
         await self.connection.gather_candidates()
 

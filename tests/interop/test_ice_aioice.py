@@ -21,11 +21,12 @@ turn_lab = lab_fixture('turn')
 ANY_PORT = '0-0'
 
 
-def peer(codec: str = 'PCMU', calls: bool = False, environment: dict[str, str] | None = None, **nat: Any) -> Process:
+def peer(codec: str = 'PCMU', calls: bool = False, environment: dict[str, str] | None = None, controlling: bool | None = None, **nat: Any) -> Process:
     """A process of the other side. The NAT comes up when its SIP socket is there, so only the preloaded object is in its environment at first."""
     environment = dict(environment or {})
     preload = {name: environment.pop(name) for name in ('LD_PRELOAD',) if name in environment}
-    return Process('ice_peer.py', {'name': 'peer', 'codec': codec, 'calls': calls, 'nat': {**nat, 'environment': environment}}, preload)
+    role = {} if controlling is None else {'controlling': controlling}
+    return Process('ice_peer.py', {'name': 'peer', 'codec': codec, 'calls': calls, 'nat': {**nat, 'environment': environment}, **role}, preload)
 
 
 def ours(nat: dict[str, Any] | None = None, environment: dict[str, str] | None = None, codec: str = 'PCMU') -> Process:
@@ -66,6 +67,16 @@ def check(alice: Process, other: Process, caller: str, tmp_path: Path, types: tu
 def test_host(tmp_path: Path, caller: str, codec: str) -> None:
     with ours(codec=codec) as alice, peer(codec, caller != 'alice') as other:
         check(alice, other, caller, tmp_path, ('HOST', 'HOST'))
+
+
+@pytest.mark.parametrize('caller', ['alice', 'aioice'])
+def test_role_conflict(tmp_path: Path, caller: str) -> None:
+    """Both take themselves for the controlling agent, or both for the controlled one: one of them gives way (RFC 8445 section 7.3.1.1)."""
+    with ours() as alice, peer(calls=caller != 'alice', controlling=caller == 'alice') as other, a_call(alice, other, caller):
+        assert says(alice, other, tmp_path / 'peer-heard.wav', 800) > 0.9
+        assert says(other, alice, tmp_path / 'alice-heard.wav', 1200) > 0.9
+        alice.do('facts')
+        assert alice.wait('facts')['ice_active']
 
 
 @pytest.mark.parametrize('caller', ['alice', 'aioice'])

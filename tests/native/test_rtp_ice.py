@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aioice import stun
 
 from sipsimple.core import ICECandidate, SDPAttribute
 from sipsimple.core._mixer import AudioMixer
@@ -240,3 +241,35 @@ def test_no_restart_without_reason(mixer: AudioMixer) -> None:
         assert pair.inbox.wait('RTPAudioStreamGotDTMF', pair.b, keep=True).data.digit == '5'
         assert not [name for name in pair.inbox.names() if 'ICE' in name]
         assert pair.a_rtp.ice_active and pair.b_rtp.ice_active
+
+
+@pytest.mark.parametrize('credentials', ['right', 'wrong'])
+def test_late_checks_change_nothing(mixer: AudioMixer, credentials: str) -> None:
+    """A check from an address that nobody told of, with a priority above all, when ICE has chosen: media stay where they are (RFC 8445 section 8.3.1)."""
+    with Pair(mixer, {'use_ice': True}) as pair, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        pair.start()
+        for rtp in (pair.a_rtp, pair.b_rtp):
+            pair.inbox.wait('RTPTransportICENegotiationDidSucceed', rtp, keep=True)
+        stranger.bind(('127.0.0.1', 0))
+        stranger.settimeout(10)
+        ours, theirs = (sdp.media[0].attributes for sdp in (pair.remote, pair.local))
+        # b is controlled, so the late check is of a controlling agent, which nominates.
+        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+        request.attributes['USERNAME'] = f'{ours.getfirst("ice-ufrag")}:{theirs.getfirst("ice-ufrag")}'
+        request.attributes['PRIORITY'] = 2**31 - 1
+        request.attributes['ICE-CONTROLLING'] = 2**64 - 1
+        request.attributes['USE-CANDIDATE'] = None
+        request.add_message_integrity((ours.getfirst('ice-pwd') if credentials == 'right' else 'x' * 24).encode())
+        for _ in range(3):
+            stranger.sendto(bytes(request), ('127.0.0.1', pair.b_rtp.local_rtp_port or 0))
+        answer = stun.parse_message(stranger.recv(2048))
+        assert answer.message_class == (stun.Class.RESPONSE if credentials == 'right' else stun.Class.ERROR)
+        chosen = pair.a_rtp.local_rtp_port
+        for digit in '123':
+            pair.b.send_dtmf(digit)
+            assert pair.inbox.wait('RTPAudioStreamGotDTMF', pair.a).data.digit == digit
+        assert pair.b_rtp.remote_rtp_port == chosen and pair.b_rtp.ice_active
+        stranger.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert stranger.recv(2048)[0] < 4          # STUN, and no media

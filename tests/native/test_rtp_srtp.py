@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from sipsimple.core.sdp import SDPSession
 from tests.native.audio_support import eventually
 from tests.native.rtp_support import Pair, RTPPeer, engine, initialized, mixer, no_leaks, session
 from tests.support import rtp_packets as packets
+from tests.support.counts import Counts
 from tests.support.srtp_packets import SUITES, Context
 
 __all__ = ['engine', 'mixer', 'no_leaks']
@@ -214,3 +216,42 @@ def test_peer_takes_another_key_in_a_reinvite(mixer: AudioMixer) -> None:
         peer.talk(10)
         assert eventually(lambda: peer.rx['packets'] == 20)
         assert eventually(lambda: len(peer.received(0)) > before + 5)
+
+
+def test_optional_keys_may_be_taken_back(mixer: AudioMixer) -> None:
+    """By a later description without them; from then on it is the source that tells the peer, as in any plain call."""
+    with offering(mixer, OFFERED[0], profile='RTP/AVP', encryption='sdes_optional') as (peer, _):
+        peer.talk(5)
+        assert eventually(lambda: peer.rx['packets'] == 5)
+        peer.attributes = ''
+        plain = peer.description()
+        local = session(peer.stream.get_local_media(plain, 0))
+        assert crypto(local) == [] and profile(local) == 'RTP/AVP'
+        peer.stream.update_sdp(local, plain, 0)
+        assert not peer.transport.srtp_active and peer.transport.srtp_cipher is None
+        peer.protect = peer.unprotect = bytes
+        heard = len(peer.received(0))
+        peer.talk(5)
+        assert eventually(lambda: peer.rx['packets'] == 10 and len(peer.received(0)) > heard)
+        counts = Counts()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            for _ in range(5):
+                stranger.sendto(bytes(peer.talker.packet()), peer.address)
+            assert eventually(lambda: counts.grown('stranger_rtp') == 5)
+        assert peer.rx['packets'] == 10
+
+
+@pytest.mark.parametrize('line', ['RTP/AVP', 'RTP/SAVP'])
+def test_mandatory_keys_are_not_taken_back(mixer: AudioMixer, line: str) -> None:
+    with offering(mixer, OFFERED[0]) as (peer, _):
+        peer.talk(5)
+        assert eventually(lambda: peer.rx['packets'] == 5)
+        kept, peer.attributes, peer.profile = peer.attributes, '', line
+        plain = peer.description()
+        with pytest.raises(PJSIPError):
+            peer.stream.get_local_media(plain, 0)
+        peer.attributes, peer.profile = kept, 'RTP/SAVP'
+        assert peer.transport.srtp_active
+        heard = len(peer.received(0))
+        peer.talk(5)
+        assert eventually(lambda: peer.rx['packets'] == 10 and len(peer.received(0)) > heard)

@@ -18,7 +18,8 @@ from sipsimple.core.engine import Engine
 from sipsimple.core.errors import PJSIPError, SIPCoreError
 from sipsimple.core.sdp import SDPMediaStream, SDPSession
 from tests.native.audio_support import Inbox, eventually
-from tests.native.rtp_support import Pair, engine, initialized, mixer, no_leaks, rejected, session
+from tests.native.rtp_support import Pair, RTPPeer, engine, initialized, mixer, no_leaks, rejected, session
+from tests.support.counts import Counts
 
 __all__ = ['engine', 'mixer', 'no_leaks']
 pytestmark = pytest.mark.usefixtures('no_leaks')
@@ -333,3 +334,33 @@ assert transport.state == 'INIT' and max(used) < 0.25, used
 """
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_keep_alives(mixer: AudioMixer) -> None:
+    """RFC 6263: while we only listen, an empty datagram now and then keeps the way through a NAT open; media take its place."""
+    datagrams: list[bytes] = []
+    peer = RTPPeer(mixer, keep_alive_interval=0.2)
+    peer.unprotect = lambda data: (datagrams.append(data), data)[1]
+    with peer:
+        assert eventually(lambda: any(datagrams))
+        for direction in ('recvonly', 'inactive'):
+            peer.stream.update_direction(direction)
+            datagrams.clear()
+            assert eventually(lambda: datagrams.count(b'') >= 2)
+            assert peer.sources == {peer.address}
+        peer.stream.update_direction('sendrecv')
+        datagrams.clear()
+        assert eventually(lambda: any(datagrams))
+
+
+def test_keep_alives_are_no_media(mixer: AudioMixer) -> None:
+    """Those that come are neither counted as damaged nor taken for the peer's media."""
+    counts = Counts()
+    with RTPPeer(mixer) as peer:
+        peer.sockets[0].sendto(b'', peer.address)
+        peer.talk(5)
+        assert eventually(lambda: peer.rx['packets'] == 5)
+        peer.sockets[0].sendto(b'', peer.address)
+        peer.talk(5)
+        assert eventually(lambda: peer.rx['packets'] == 10)
+        assert not counts.all()

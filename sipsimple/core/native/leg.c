@@ -12,7 +12,9 @@
 #include <time.h>
 
 #include <pjlib.h>
+#include <pjsip.h>
 
+#include "engine.h"
 #include "events.h"
 #include "mixer.h"
 
@@ -62,6 +64,7 @@ static pj_status_t leg_send_rtp(pjmedia_transport *transport, const void *packet
     if (begin_send(leg)) {
         if (has_remote(leg))
             status = pjmedia_transport_send_rtp(leg->top, packet, size);
+        __atomic_add_fetch(&leg->sent, 1, __ATOMIC_RELAXED);
         end_send(leg);
     }
     return status;
@@ -125,7 +128,7 @@ static int64_t now_ns(void)
  */
 static int is_peers(ss_leg *leg, const pj_sockaddr *source, pj_bool_t *rem_switch)
 {
-    if (!source || leg->authenticated)
+    if (!source || __atomic_load_n(&leg->authenticated, __ATOMIC_RELAXED))
         return 1;
     switch (ss_rtp_guard_judge(&leg->guard, &leg->attached.rem_addr, source, now_ns(), SS_RTP_SILENCE_NS)) {
     case SS_SOURCE_STRANGER:
@@ -186,7 +189,7 @@ static int is_peers_rtcp(ss_leg *leg)
 
     if (!source_of_rtcp(leg, &source))
         return 1;
-    if (leg->authenticated) {
+    if (__atomic_load_n(&leg->authenticated, __ATOMIC_RELAXED)) {
         if (pj_sockaddr_cmp(&source, &guard->current) != 0) {
             guard->owner = guard->current = source;
             send_rtcp_to(leg, &source);
@@ -289,7 +292,7 @@ static pj_status_t leg_attach2(pjmedia_transport *transport, pjmedia_transport_a
     leg->top = ss_rtp_top(leg->rtp);
     leg->attached = *param;
     leg->sent_to = param->rem_addr;
-    leg->authenticated = ss_srtp_is_authentic(leg->rtp);
+    ss_leg_media_changed(leg);
     leg->top_lock = leg->top->grp_lock;
     if (leg->top_lock)
         pj_grp_lock_add_ref(leg->top_lock);
@@ -300,12 +303,67 @@ static pj_status_t leg_attach2(pjmedia_transport *transport, pjmedia_transport_a
     return status;
 }
 
+void ss_leg_media_changed(ss_leg *leg)
+{
+    __atomic_store_n(&leg->authenticated, ss_srtp_is_authentic(leg->rtp), __ATOMIC_RELAXED);
+}
+
+/* ---- keep-alives --------------------------------------------------------------------------------------------------- */
+
+static void schedule_keep_alive(ss_leg *leg)
+{
+    pj_time_val delay = { leg->rtp->params.keep_alive_ms / 1000, leg->rtp->params.keep_alive_ms % 1000 };
+    pjmedia_port *port;
+
+    if (!leg->rtp->params.keep_alive_ms || !ss_endpoint())
+        return;
+    pjmedia_stream_get_port(leg->stream, &port);
+    pj_timer_heap_schedule_w_grp_lock(pjsip_endpt_get_timer_heap(ss_endpoint()), &leg->keep_alive, &delay, 1, port->grp_lock);
+}
+
+/*
+ * A NAT forgets a way that nothing goes out by (RFC 6263), while we only listen, or hold. The empty datagram of its section 4.1 is what no receiver
+ * takes for media, encrypted or not. ICE has keep-alives of its own.
+ *
+ * callback: pj_timer | thread: worker | gil: no | locks: none | lifetime: group lock of the stream, held by the timer
+ */
+static void on_keep_alive(pj_timer_heap_t *heap, pj_timer_entry *entry)
+{
+    ss_leg *leg = entry->user_data;
+    unsigned sent = __atomic_load_n(&leg->sent, __ATOMIC_RELAXED);
+
+    (void)heap;
+    if (!begin_send(leg))
+        return;
+    if (sent == leg->sent_before && has_remote(leg))
+        pjmedia_transport_send_rtp(leg->rtp->base, "", 0);
+    leg->sent_before = sent;
+    schedule_keep_alive(leg);
+    end_send(leg);
+}
+
+static void start_keep_alive(ss_leg *leg)
+{
+    pj_timer_entry_init(&leg->keep_alive, 0, leg, on_keep_alive);
+    if (!leg->rtp->params.use_ice)
+        schedule_keep_alive(leg);
+}
+
+static void stop_keep_alive(ss_leg *leg)
+{
+    if (ss_endpoint() && leg->keep_alive.cb)
+        pj_timer_heap_cancel_if_active(pjsip_endpt_get_timer_heap(ss_endpoint()), &leg->keep_alive, 0);
+}
+
+/* ---- cut off ------------------------------------------------------------------------------------------------------- */
+
 void ss_leg_detach(ss_leg *leg)
 {
     if (!__atomic_exchange_n(&leg->active, 0, __ATOMIC_SEQ_CST))
         return;
     while (__atomic_load_n(&leg->sending, __ATOMIC_SEQ_CST))
         sched_yield();                  /* microseconds: a packet is on its way into a socket */
+    stop_keep_alive(leg);
     pjmedia_transport_detach(leg->top, leg);
 }
 
@@ -429,6 +487,7 @@ pj_status_t ss_leg_start(ss_rtp *rtp, ss_handle mixer, const pjmedia_stream_info
     pjmedia_stream_get_port(leg->stream, &port);
     pj_grp_lock_add_handler(port->grp_lock, NULL, leg, free_leg);
     pjmedia_stream_set_dtmf_callback(leg->stream, on_dtmf, (void *)(uintptr_t)owner);
+    start_keep_alive(leg);
     rtp->leg = leg;
     *result = leg;
     return PJ_SUCCESS;

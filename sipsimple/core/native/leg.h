@@ -25,11 +25,13 @@ struct ss_leg {
     int active;                         /* atomic */
     int sending;                        /* atomic: threads inside a send */
     unsigned packets;                   /* atomic */
+    unsigned sent, sent_before;         /* RTP packets: atomic, and those of them that the last keep-alive knew of */
+    pj_timer_entry keep_alive;          /* holds the group lock of the stream while it runs */
     pjmedia_transport_attach_param attached;    /* callbacks and signalled addresses */
     pj_sockaddr source;                 /* receiving thread only, as what follows */
     ss_rtp_guard guard, rtcp_guard;
     pj_sockaddr sent_to;                /* where the transport sends to, by the last change of source */
-    int authenticated;                  /* SRTP: who has the key is the peer, wherever it is */
+    int authenticated;                  /* atomic; SRTP: who has the key is the peer, wherever it is */
     int rebound;                        /* atomic: what the receiving thread must begin anew, for another remote address */
     pthread_mutex_t lock;               /* the next one; nothing is called under it */
     pj_sockaddr rtcp_to;                /* where RTCP goes, when that is not the signalled address; family 0 = that one */
@@ -45,6 +47,8 @@ pj_status_t ss_leg_enter_bridge(ss_leg *leg, unsigned volume_percent);
 void ss_leg_cut(ss_leg *leg);
 /* A leg that was cut off leaves the bridge, and then ends. ops not held; does not wait. */
 void ss_leg_leave_bridge(ss_leg *leg);
+/* New SDPs hold: they may have brought encryption, or taken it away. ops held. */
+void ss_leg_media_changed(ss_leg *leg);
 /* No packet goes in or out from here on. Idempotent; ops held. */
 void ss_leg_detach(ss_leg *leg);
 /* Send to these addresses, keep everything else; no-op when they are the signalled ones already. ops held. */

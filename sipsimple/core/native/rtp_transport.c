@@ -427,6 +427,8 @@ pj_status_t ss_rtp_media_start(ss_rtp *self, pj_pool_t *pool, const pjmedia_sdp_
         return status;
     }
     ss_ice_media_started(self);
+    if (self->leg)
+        ss_leg_media_changed(self->leg);
     if (self->dtls && !ss_ice_is_negotiating(self))
         ss_dtls_srtp_path_ready(self->dtls);
     return fire(self, IN_ESTABLISHED) == ILLEGAL ? PJ_EINVALIDOP : PJ_SUCCESS;

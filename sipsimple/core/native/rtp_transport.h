@@ -43,6 +43,7 @@ typedef struct ss_rtp_params {
     const char *turn_ca_file;           /* trusted authorities, for ... */
     int turn_verify;
     unsigned dtls_limit_ms;             /* for a handshake */
+    unsigned keep_alive_ms;             /* without RTP of ours, until a keep-alive is sent; 0 = none */
 } ss_rtp_params;
 
 #define SS_ADDRESS_SIZE (PJ_INET6_ADDRSTRLEN + 2)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sipsimple.core import FrozenSDPSession, SDPAttribute, SDPConnection, SDPMediaStream
+from sipsimple.core import FrozenSDPSession, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession
 from sipsimple.session import description
 
 
@@ -115,3 +115,33 @@ def test_null_address_of_the_first_offer_is_not_kept(world, null):
     assert offer.connection.address == null
     description.reveal(offer, SimpleNamespace(ip='127.0.0.1'))
     assert (offer.connection.address, offer.connection.address_type) == ('127.0.0.1', 'IP4')
+
+
+# Identification and bundles
+
+def bundle_offer(*media, group='BUNDLE a b', mids='ab'):
+    lines = [SDPMediaStream(name, port, 'RTP/AVP', formats=['0'], attributes=[SDPAttribute('mid', mid)]) for (name, port), mid in zip(media, mids, strict=True)]
+    return FrozenSDPSession.new(SDPSession('127.0.0.1', connection=SDPConnection('127.0.0.1'), attributes=[SDPAttribute('group', group)], media=lines))
+
+
+def told(sdp):
+    return sdp.attributes.getall('group'), [line.attributes.getall('mid') for line in sdp.media]
+
+
+@pytest.mark.parametrize('taken, group', [([0], ['BUNDLE a']), ([1], ['BUNDLE b']), ([0, 1], ['BUNDLE a']), ([], [])])
+def test_bundle_is_answered_with_the_first_line_that_is_used(world, taken, group):
+    offer = bundle_offer(('audio', 9), ('video', 9))
+    kinds = ('audio', 'video')
+    sdp = description.answer(offer, '127.0.0.1', 'name', [Line(index, kinds[index]) for index in taken])
+    assert told(sdp) == (group, [['a'], ['b']])
+    again = description.next_answer(FrozenSDPSession.new(sdp), offer, [Line(1, 'video')])
+    assert told(again) == (['BUNDLE b'], [['a'], ['b']])
+    ours = description.next_offer(FrozenSDPSession.new(sdp), [Line(index, kinds[index]) for index in taken[:1]], [Line(index) for index in taken[1:]])
+    assert told(ours) == (group, [['a'], ['b']])
+    assert told(description.next_offer(FrozenSDPSession.new(sdp), (), ())) == ([], [['a'], ['b']])
+
+
+@pytest.mark.parametrize('group', ['LS a b', 'BUNDLE x', 'BUNDLE'])
+def test_other_groups_are_not_answered(world, group):
+    sdp = description.answer(bundle_offer(('audio', 9), ('video', 9), group=group), '127.0.0.1', 'name', [Line(0)])
+    assert told(sdp) == ([], [['a'], ['b']])

@@ -623,3 +623,62 @@ def test_address_of_the_line_wins(world):
     sdp.media[0].connection = SDPConnection('127.0.0.9')
     stream = world.started(remote=FrozenSDPSession.new(sdp))
     assert stream.remote_rtp_address_sdp == '127.0.0.9'
+
+
+# Encryption that comes later, or goes
+
+def encrypted_by(world, policy, extra):
+    world.account.rtp.encryption.enabled = True
+    world.account.rtp.encryption.key_negotiation = policy
+    stream = world.initialized()
+    stream.start(world.describe(port=20000), world.describe(extra=extra), 0)
+    return stream
+
+
+def encryption_news(world):
+    return [name for name in world.names if name.startswith('RTPStream')]
+
+
+def test_dtls_is_told_when_its_handshake_is_over(world):
+    stream = encrypted_by(world, 'dtls_mandatory', [FINGERPRINT])
+    assert encryption_news(world) == [] and stream.encryption.type is None and stream.state == 'ESTABLISHED'
+    world.rtp.srtp_active, world.rtp.srtp_cipher = True, 'AEAD_AES_128_GCM'
+    stream._NH_RTPTransportDTLSSecureOn(None)
+    assert encryption_news(world) == ['RTPStreamDidEnableEncryption']
+    assert (stream.encryption.active, stream.encryption.type, stream.encryption.cipher) == (True, 'SRTP/DTLS', 'AEAD_AES_128_GCM')
+
+
+def test_handshake_that_fails_ends_the_stream(world):
+    stream = encrypted_by(world, 'dtls_optional', [FINGERPRINT])
+    stream._NH_RTPTransportDTLSNegotiationFailed(SimpleNamespace(data=SimpleNamespace(reason='the certificate')))
+    assert world.one('RTPStreamDidNotEnableEncryption').reason == 'the certificate'
+    failure = world.one('MediaStreamDidFail')
+    assert (failure.context, failure.reason) == ('encryption', 'the certificate')
+
+
+def test_optional_dtls_without_a_fingerprint(world):
+    encrypted_by(world, 'dtls_optional', [])
+    assert world.one('RTPStreamDidNotEnableEncryption').reason == 'Not supported by remote'
+
+
+@pytest.mark.parametrize('policy, key', [('sdes_optional', CRYPTO), ('dtls_optional', FINGERPRINT)])
+def test_encryption_taken_back_is_told(world, policy, key):
+    world.account.rtp.encryption.enabled = True
+    world.account.rtp.encryption.key_negotiation = policy
+    stream = world.initialized()
+    world.rtp.srtp_active = True
+    stream.start(world.describe(port=20000), world.describe(extra=[key]), 0)
+    if policy == 'dtls_optional':
+        stream._NH_RTPTransportDTLSSecureOn(None)
+    assert encryption_news(world) == ['RTPStreamDidEnableEncryption']
+    stream.update(world.describe(port=20000), world.describe(extra=[key], direction='sendonly'), 0)
+    assert encryption_news(world) == ['RTPStreamDidEnableEncryption']
+    world.rtp.srtp_active = False
+    stream.update(world.describe(port=20000), world.describe(), 0)
+    assert world.one('RTPStreamDidNotEnableEncryption').reason == 'No longer supported by remote'
+    stream.update(world.describe(port=20000), world.describe(direction='sendonly'), 0)
+    world.rtp.srtp_active = True
+    stream.update(world.describe(port=20000), world.describe(extra=[key]), 0)
+    if policy == 'dtls_optional':
+        stream._NH_RTPTransportDTLSSecureOn(None)
+    assert encryption_news(world) == ['RTPStreamDidEnableEncryption', 'RTPStreamDidNotEnableEncryption', 'RTPStreamDidEnableEncryption']
