@@ -316,6 +316,8 @@ def test_certificate_of_somebody_else(mixer: AudioMixer, rejected: Callable[[], 
         peer.send(*(peer.talker.packet() for _ in range(5)))
         assert eventually(lambda: rejected() == 5)
         assert peer.media == [] and peer.rx['packets'] == 0
+        handshake = peer.handshake
+        assert handshake is not None and eventually(lambda: handshake.error is not None)       # by an alert
 
 
 def test_peer_without_srtp(mixer: AudioMixer) -> None:

@@ -31,6 +31,7 @@ enum { RTP, RTCP, CHANNELS };
 
 #define MAX_TRIES 5                     /* associations that something has broken, before the handshake counts as failed */
 #define RETRY_MS 500                    /* until a client tries again */
+#define MAX_SEND_TRIES 200
 #define MTU 1200                        /* of datagrams of the handshake: for tunnels on the way, and relays */
 #define WINDOW 1024                     /* packets: how late one may come */
 #define TLS_ID_SIZE 21                  /* 20 characters, RFC 8842 section 5.1 */
@@ -489,6 +490,7 @@ static void set_timer(dtls_srtp *self)
 /* To 0.0.0.0, which the kernel would take for this host, nothing is sent (RFC 3264 section 8.4); ICE has addresses of its own. */
 static void send_datagram(dtls_srtp *self, unsigned index, const ss_dtls_datagram *datagram)
 {
+    pj_status_t status = PJ_EBUSY;
     int known;
 
     pthread_mutex_lock(&self->lock);
@@ -496,10 +498,15 @@ static void send_datagram(dtls_srtp *self, unsigned index, const ss_dtls_datagra
     pthread_mutex_unlock(&self->lock);
     if (!known)
         return;
-    if (index == RTP)
-        pjmedia_transport_send_rtp(self->member, datagram->data, datagram->size);
-    else
-        pjmedia_transport_send_rtcp(self->member, datagram->data, datagram->size);
+    /* Busy is a UDP transport in which another thread is sending, for microseconds when it is not interrupted: an alert would not be repeated. */
+    for (unsigned tries = 0; status == PJ_EBUSY && tries < MAX_SEND_TRIES; tries++) {
+        if (tries)
+            pj_thread_sleep(tries > 10);
+        if (index == RTP)
+            status = pjmedia_transport_send_rtp(self->member, datagram->data, datagram->size);
+        else
+            status = pjmedia_transport_send_rtcp(self->member, datagram->data, datagram->size);
+    }
 }
 
 /* Not locked. */
