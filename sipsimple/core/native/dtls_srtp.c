@@ -663,11 +663,15 @@ static void on_rtp(pjmedia_tp_cb_param *param)
     dtls_srtp *self = param->user_data;
     pjmedia_transport_attach_param up;
     pjmedia_tp_cb_param inner = *param;
-    const pj_sockaddr *source = param->src_addr;
+    pj_sockaddr copy;
+    const pj_sockaddr *source = NULL;
     int is_rtcp;
 
-    if (source && source->addr.sa_family != pj_AF_INET() && source->addr.sa_family != pj_AF_INET6())
-        source = NULL;                  /* reset under the receiver's feet */
+    if (param->src_addr) {
+        copy = *(const pj_sockaddr *)param->src_addr;       /* another thread that attaches resets the transport's own under our feet */
+        if (copy.addr.sa_family == pj_AF_INET() || copy.addr.sa_family == pj_AF_INET6())
+            source = &copy;
+    }
     if (param->size > 0) {
         if (ss_dtls_is_record(param->pkt, (size_t)param->size)) {
             receive_dtls(self, RTP, param->pkt, (size_t)param->size, source);

@@ -216,14 +216,18 @@ static void on_rtp(pjmedia_tp_cb_param *param)
 {
     ss_leg *leg = param->user_data;
     pjmedia_tp_cb_param inner = *param;
-    const pj_sockaddr *source = param->src_addr;
+    const pj_sockaddr *source = NULL;
+    pj_sockaddr copy;
     size_t size = param->size > 0 ? (size_t)param->size : 0;
     pj_bool_t rem_switch = PJ_FALSE;
 
     if (!leg || !__atomic_load_n(&leg->active, __ATOMIC_ACQUIRE))
         return;
-    if (source && source->addr.sa_family != pj_AF_INET() && source->addr.sa_family != pj_AF_INET6())
-        source = NULL;                  /* reset under the receiver's feet */
+    if (param->src_addr) {
+        copy = *(const pj_sockaddr *)param->src_addr;       /* another thread that attaches resets the transport's own under our feet */
+        if (copy.addr.sa_family == pj_AF_INET() || copy.addr.sa_family == pj_AF_INET6())
+            source = &copy;
+    }
     if (__atomic_fetch_and(&leg->rebound, ~RTP_REBOUND, __ATOMIC_ACQ_REL) & RTP_REBOUND) {
         tell_source(leg, &leg->attached.rem_addr);
         memset(&leg->guard, 0, sizeof leg->guard);
