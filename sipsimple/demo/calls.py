@@ -23,7 +23,7 @@ MIN_PACKETS = 50                        # a second of audio
 
 
 def _configuration(options: Namespace, name: str, **more: Any) -> dict[str, Any]:
-    return {'name': name, 'local': True, 'transports': [options.transport] if options.transport else ['udp'], 'codecs': options.codec,
+    return {'name': name, 'local': True, 'chat': True, 'transports': [options.transport] if options.transport else ['udp'], 'codecs': options.codec,
             'srtp': options.srtp, 'ice': options.ice, 'verbose': options.verbose, **more}
 
 
@@ -100,7 +100,8 @@ def account_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
     """
     name = options.account.partition('@')[0]
     transports = [options.transport] if options.transport else ['udp', 'tcp', 'tls']
-    agent = AgentProcess(_configuration(options, name, local=False, transports=transports, account=options.account, password=options.password,
+    # No chat: neighbours can connect to each other, through an account that takes a relay.
+    agent = AgentProcess(_configuration(options, name, local=False, chat=False, transports=transports, account=options.account, password=options.password,
                                         username=options.username, proxy=options.outbound_proxy, offline=options.offline))
     try:
         agent.wait('ready')

@@ -103,7 +103,7 @@ class ICEAgent(Agent):
 
 
 def main() -> None:
-    configuration = {'local': True, 'verbose': False, 'ice': True, 'srtp': 'off', 'transports': ['tcp'], 'codecs': ['PCMU'], 'udp_port': 0,
+    configuration = {'local': True, 'chat': False, 'verbose': False, 'ice': True, 'srtp': 'off', 'transports': ['tcp'], 'codecs': ['PCMU'], 'udp_port': 0,
                      **json.loads(sys.stdin.readline())}
     logging.basicConfig(stream=sys.stderr, level=logging.DEBUG if configuration['verbose'] else logging.WARNING,
                         format=f'{configuration["name"]}: %(levelname)s %(name)s: %(message)s')
