@@ -37,8 +37,8 @@ class Agent:
 
     Args:
         configuration: `name`; `local` (bool): calls to 127.0.0.1 only, no account at a provider; `transports`; `codecs` (None: the default order);
-            `srtp`: None (as the account has it), 'off', 'optional' or 'mandatory'; `chat` (bool): offer it beside the audio; `ice`, `verbose` (bool);
-            if not local, `account`, `password`, `username`, `proxy` and `offline` (bool): ask no name servers.
+            `srtp`: None (as the account has it), 'off', 'optional' or 'mandatory'; `chat` (bool, may be missing): offer it beside the audio; `ice`,
+            `verbose` (bool); if not local, `account`, `password`, `username`, `proxy` and `offline` (bool): ask no name servers.
         output: where to tell what happens.
     """
 
@@ -149,7 +149,7 @@ class Agent:
             hop = uri if proxy is None else SIPURI(host=proxy.host, port=proxy.port, parameters={'transport': proxy.transport})
             routes = DNSLookup().lookup_sip_proxy(hop, self.configuration['transports']).result(30)
         self.session = Session(self.account)
-        streams = [AudioStream(self.account), ChatStream(self.account)] if self.configuration['chat'] else [AudioStream(self.account)]
+        streams = [AudioStream(self.account), ChatStream(self.account)] if self.configuration.get('chat') else [AudioStream(self.account)]
         self.session.connect(ToHeader(uri), routes, streams)
 
     def do_answer(self) -> None:
