@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.network.conftest import CLIENT, ELSEWHERE, SERVER, Rig, until
+from tests.support.programs import environment
 from tests.support.require import SEARCH_PATH, require
 from tests.support.sdk import SDK
 
@@ -181,7 +182,7 @@ def test_other_name_servers(rig: Rig) -> None:
     with open(rig.folder / 'dnsmasq.log', 'wb') as log:
         server = rig.server.popen(shutil.which('dnsmasq', path=SEARCH_PATH) or 'dnsmasq', '--keep-in-foreground', '--no-resolv', '--no-hosts', '--conf-file=/dev/null',
                                   '--pid-file', '--user=root', f'--listen-address={SERVER}', '--bind-interfaces', f'--address=/lab.test/{SERVER}',
-                                  '--log-facility=-', stdout=log, stderr=log)
+                                  '--log-facility=-', stdout=log, stderr=log, env=environment())
     try:
         rig.client.write('resolv.conf', f'nameserver {SERVER}\n')
         assert alice.wait('DNSNameserversDidChange').nameservers == [SERVER]
