@@ -76,7 +76,8 @@
 
 #define PJMEDIA_HAS_SRTP                        1
 #define PJMEDIA_SRTP_HAS_SDES                   1
-/* Not offered. With it, the first SRTP transport of a process would make an RSA key for certificates: 100 ms in which the SDK thread stands still. */
+/* DTLS-SRTP is our own, native/dtls_srtp.c. With this one, the first SRTP transport of a process would make an RSA key for certificates: 100 ms in
+   which the SDK thread stands still. */
 #define PJMEDIA_SRTP_HAS_DTLS                   0
 /* RFC 7714. PJMEDIA wants names that libsrtp 2 had only when it was built with OpenSSL, long ago; Debian's has the ciphers by NSS. */
 #define PJMEDIA_SRTP_HAS_AES_GCM_256            1
