@@ -161,7 +161,8 @@ class Publication:
             if ending:
                 self._post('SIPPublicationDidEnd', expired=False)
             else:
-                self._post('SIPPublicationDidFail', code=data.code, reason='The state was not stored', route_header=request.route_header)
+                self._post('SIPPublicationDidFail', code=data.code, reason='The state was not stored', route_header=request.route_header,
+                           min_expires=None, retry_after=None)
             return
         self._last_request = request
         self._was_published = True
@@ -183,7 +184,11 @@ class Publication:
         if ending:
             self._post('SIPPublicationDidNotEnd', code=data.code, reason=data.reason)
         else:
-            self._post('SIPPublicationDidFail', code=data.code, reason=data.reason, route_header=request.route_header)
+            headers = getattr(data, 'headers', {})
+            retry_after = headers.get('Retry-After')
+            self._post('SIPPublicationDidFail', code=data.code, reason=data.reason, route_header=request.route_header,
+                       min_expires=headers.get('Min-Expires') if data.code == 423 else None,
+                       retry_after=retry_after.seconds if retry_after is not None else None)
 
     def _NH_SIPRequestWillExpire(self, notification: Any) -> None:
         if notification.sender is self._last_request and not self._ending:
