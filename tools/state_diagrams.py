@@ -29,7 +29,7 @@ MACHINES = {
     'stream': ('sipsimple.streams.rtp.base', 'TRANSITIONS'),
     'msrp-stream': ('sipsimple.streams.msrp.base', 'TRANSITIONS'),
     'registration': ('sipsimple.account.registration', 'TRANSITIONS'),
-    'event-subscriber': ('sipsimple.account.subscriber', 'TRANSITIONS'),
+    'keeper': ('sipsimple.account.keeper', 'TRANSITIONS'),
     'invitation': ('sipsimple.core.invitation_state', 'TRANSITIONS'),
     'sub-state': ('sipsimple.core.invitation_state', 'SUB_TRANSITIONS'),
     'subscription': ('sipsimple.core.subscriber', 'TRANSITIONS'),

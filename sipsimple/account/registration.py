@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from sipsimple.account.backoff import Backoff
+from sipsimple.account.routes import remote_end
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.core import ContactHeader, FromHeader, Header, NoGRUU, Registration, Route, RouteHeader, SIPCoreError, SIPURI
 from sipsimple.lookup import DNSLookup, DNSLookupError
@@ -108,28 +110,6 @@ class Interrupted(Exception):
 
 def _retry_after(what: str) -> float:
     return random.uniform(*RETRY_AFTER[what])
-
-
-def _end_of(route: Route) -> str:
-    """The remote address of a connection, as the engine writes it."""
-    return f'[{route.address}]:{route.port}' if ':' in route.address else f'{route.address}:{route.port}'
-
-
-class Backoff:
-    """A waiting time that doubles from `first` up to `last`; random in [w, 2w]."""
-
-    def __init__(self, first: float, last: float) -> None:
-        self.first, self.last = first, last
-        self.wait = first
-
-    def next(self) -> float:
-        """Return the seconds to wait this time; the next time it is twice as long."""
-        wait, self.wait = self.wait, min(self.wait * 2, self.last)
-        return random.uniform(wait, 2 * wait)
-
-    def reset(self) -> None:
-        """Begin again with `first`: it went well."""
-        self.wait = self.first
 
 
 @implementer(IObserver)
@@ -491,7 +471,7 @@ class Registrar:
             self._certificate_errors[int(port)] = ', '.join(data.certificate_errors) or data.reason
         elif name == 'SIPEngineTransportDidDisconnect':
             route = self._route
-            if self.state is State.REGISTERED and route is not None and (data.transport, data.remote_address) == (route.transport, _end_of(route)):
+            if self.state is State.REGISTERED and route is not None and (data.transport, data.remote_address) == (route.transport, remote_end(route)):
                 self._inputs.put(Input.DISCONNECTED)
         elif notification.sender is not self._registration:
             return

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sipsimple.core import ContactHeader, FromHeader, NoGRUU, PublicGRUUIfAvailable, Route, RouteHeader, SIPURI
 from sipsimple.lookup import DNSLookup
 
-__all__ = ['OwnHeaders', 'find_routes', 'next_hop', 'own_headers', 'uses_gruu']
+__all__ = ['OwnHeaders', 'find_routes', 'next_hop', 'own_headers', 'remote_end', 'uses_gruu']
 
 
 class OwnHeaders(NamedTuple):
@@ -45,6 +45,11 @@ def find_routes(account: Any, target: SIPURI, transports: Iterable[str]) -> list
     lookup = DNSLookup().lookup_sip_proxy(next_hop(account, target, names), names, tls_name=getattr(account.sip, 'tls_name', None))
     routes: list[Route] = lookup.wait()
     return routes
+
+
+def remote_end(route: Route) -> str:
+    """Return the remote address of a connection, as the engine writes it."""
+    return f'[{route.address}]:{route.port}' if ':' in route.address else f'{route.address}:{route.port}'
 
 
 def own_headers(account: Any, route: Route) -> OwnHeaders:

@@ -1,10 +1,10 @@
-"""Subscription and Referral of the core without a core: the notifier is played by the methods that end in `_by_peer` and by `tell`."""
+"""Subscription, Referral and Publication of the core without a core: the notifier is played by the methods that end in `_by_peer` and by `tell`."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 
-from sipsimple.core import SIPCoreError, SubscriptionStateHeader
+from sipsimple.core import PublicationETagError, SIPCoreError, SubscriptionStateHeader
 from sipsimple.notification import NotificationCenter, NotificationData
 
 
@@ -56,6 +56,10 @@ class FakeSubscription(FakeEventDialog):
     prefix = 'SIPSubscription'
 
     @property
+    def target(self):
+        return str(self.arguments[0])
+
+    @property
     def refresh(self):
         return self.arguments[7]
 
@@ -63,7 +67,8 @@ class FakeSubscription(FakeEventDialog):
     def route(self):
         return self.arguments[5]
 
-    def subscribe(self, timeout=None):
+    def subscribe(self, extra_headers=(), content_type=None, body=None, timeout=None):
+        self.extra_headers, self.document = list(extra_headers), None if body is None else (content_type, body)
         if self.state == 'TERMINATED':
             raise SIPCoreError('over')
         self._send('subscribe', timeout)
@@ -73,10 +78,14 @@ class FakeSubscription(FakeEventDialog):
     def failed_by_peer(self, code, reason='No', min_expires=None):
         super().failed_by_peer(code, reason, min_expires=min_expires)
 
-    def tell(self, body=None, content_type='application/conference-info+xml', state='active', **parameters):
+    def tell(self, body=None, content_type='application/conference-info+xml', state='active', require=(), **parameters):
         """A NOTIFY."""
         header = SubscriptionStateHeader(state, {name.replace('_', '-'): str(value) for name, value in parameters.items()})
-        self.post('GotNotify', body=body, content_type=content_type, headers={'Subscription-State': header})
+        headers = {'Subscription-State': header, 'Require': list(require)}
+        if body is not None and content_type is not None:
+            headers['Content-Type'] = SimpleNamespace(body=content_type)
+        self.post('GotNotify', body=body, content_type=content_type and content_type.partition(';')[0], headers=headers, request_uri=None, from_header=None, to_header=None,
+                  event=self.arguments[4])
 
     def ended_by_peer(self, **parameters):
         self.tell(state='terminated', **parameters)
@@ -98,3 +107,49 @@ class FakeReferral(FakeEventDialog):
     def tell(self, status_line):
         """A NOTIFY."""
         self.post('GotNotify', body=None if status_line is None else status_line.encode(), headers={})
+
+
+class FakePublication(FakeEventDialog):
+    prefix = 'SIPPublication'
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.bodies = []                # None for a refresh
+        self.routes = []
+        self.etag = None
+        self.duration = self.credentials = None
+
+    @property
+    def is_published(self):
+        return self.state == 'PUBLISHED'
+
+    def publish(self, body, route, timeout=None):
+        if body is None and self.etag is None:
+            raise PublicationETagError('there is nothing to refresh')
+        self.bodies.append(body)
+        self.routes.append(route)
+        self._send('publish', timeout)
+
+    def end(self, timeout=None):
+        if self.is_published:
+            self._send('end', timeout)
+
+    def accepted_by_peer(self, etag='tag', expires=600):
+        self.state, self.etag = 'PUBLISHED', etag
+        self.post('DidSucceed', code=200, reason='OK', expires_in=expires)
+
+    def failed_by_peer(self, code, reason='No', min_expires=None, retry_after=None):
+        if code == 412:
+            self.state, self.etag = 'NULL', None
+        self.post('DidFail', code=code, reason=reason, min_expires=min_expires, retry_after=retry_after)
+
+    def will_expire(self):
+        self.post('WillExpire', expires=30)
+
+    def ended(self, expired=False):
+        self.state, self.etag = 'NULL', None
+        self.post('DidEnd', expired=expired)
+
+    def not_ended(self):
+        self.state, self.etag = 'NULL', None
+        self.post('DidNotEnd', code=408, reason='Request Timeout')

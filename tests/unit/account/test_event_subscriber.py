@@ -1,71 +1,24 @@
 """Subscriber: a subscription that is kept alive."""
 
-from types import SimpleNamespace
-
 import pytest
-from twisted.internet.task import Clock
 
-from sipsimple.account.subscriber import BACKOFF, RETRY_AFTER, TRANSITIONS, Subscriber, SubscriberInput, SubscriberState
-from sipsimple.core import Route, SIPCoreError, SIPURI
+from sipsimple.account.keeper import TRANSITIONS, KeeperInput, KeeperState
+from sipsimple.account.subscriber import RETRY_AFTER, Subscriber
+from sipsimple.core import Header, Route, SIPCoreError, SIPURI
 from sipsimple.lookup import DNSLookupError
-from sipsimple.notification import NotificationCenter
-from tests.support.event_fakes import FakeSubscription
+from sipsimple.notification import NotificationCenter, NotificationData
+from tests.support.keeper_world import KeeperWorld
+
+BACKOFF = Subscriber.BACKOFFS['lost']
 
 
-class InlineScheduler:
-    """The SDK thread is this one; time is a Clock."""
-
-    def __init__(self):
-        self.clock = Clock()
-
-    def call(self, function, *args):
-        function(*args)
-
-    call_soon = call
-
-    def call_later(self, seconds, function, *args):
-        call = self.clock.callLater(seconds, function, *args)
-        return SimpleNamespace(cancel=lambda: call.active() and call.cancel())
-
-
-class Contact:
-    missing = frozenset()
-
-    def __getitem__(self, key):
-        if key[1].port in self.missing:
-            raise KeyError(key)
-        return SIPURI('127.0.0.1', user='me', port=5070)
-
-
-class World:
+class World(KeeperWorld):
     def __init__(self, monkeypatch):
-        self.scheduler = InlineScheduler()
-        self.routes = [Route('127.0.0.1', port=1)]
-        self.error = None
-        self.lookups = 0
-        self.waiting = None             # a list: lookups that have not ended
-        self.Subscription = FakeSubscription.fresh()
+        super().__init__(monkeypatch)
         self.heard = []
-        self.account = SimpleNamespace(id='me@example.com', uri=SIPURI('example.com', user='me'), display_name='Me', credentials=None, contact=Contact(),
-                                       sip=SimpleNamespace())
-        for module in ('subscriber', 'leaving'):
-            monkeypatch.setattr(f'sipsimple.account.{module}.Subscription', self.Subscription)
-        monkeypatch.setattr('sipsimple.account.subscriber.find_routes', self._find_routes)
-        monkeypatch.setattr('sipsimple.account.subscriber.call_in_green_thread', self._call)
-        self.subscriber = Subscriber(self.account, 'conference', SIPURI('example.com', user='room'), 600, lambda: ['udp'], self.heard.append, self.scheduler)
-
-    def _find_routes(self, account, target, transports):
-        assert account is self.account and str(target) == 'sip:room@example.com' and transports == ['udp']
-        self.lookups += 1
-        if self.error is not None:
-            raise self.error
-        return self.routes
-
-    def _call(self, function, *args):
-        if self.waiting is None:
-            function(*args)
-        else:
-            self.waiting.append(lambda: function(*args))
+        self.told = []
+        self.subscriber = Subscriber(self.account, 'conference', SIPURI('example.com', user='room'), 600, lambda: ['udp'], self.heard.append, self.scheduler,
+                                     lambda what, **data: self.told.append((what, data)))
 
     def __getattr__(self, name):
         return getattr(self.subscriber, name)
@@ -78,23 +31,10 @@ class World:
     def count(self):
         return len(self.Subscription.made)
 
-    def advance(self, seconds):
-        self.scheduler.clock.advance(seconds)
-
     def subscribed(self):
         self.subscriber.start()
         self.last.accepted_by_peer()
-        assert self.subscriber.state == 'subscribed'
-
-    def tried_again_after(self, first, last):
-        """Whether the next try comes within these seconds."""
-        count = self.lookups
-        if first:
-            self.advance(first - 0.1)
-            if self.lookups != count:
-                return False
-        self.advance(last - first + 0.2)
-        return self.lookups == count + 1
+        assert self.subscriber.state == 'kept'
 
 
 @pytest.fixture
@@ -103,18 +43,18 @@ def world(monkeypatch):
     yield world
     world.subscriber.stop()
     world.advance(10)
-    assert world.subscriber.state == 'ended' and world.scheduler.clock.getDelayedCalls() == []
+    assert world.subscriber.state == 'ended' and world.idle()
 
 
 def test_life(world):
     assert world.state is None
     world.subscriber.start()
     world.subscriber.start()
-    assert world.state == 'subscribing' and world.count == 1 and world.last.sent == ['subscribe'] and world.last.timeouts == [5.0]
-    assert repr(world.subscriber) == '<Subscriber of me@example.com to conference at sip:room@example.com: subscribing>'
+    assert world.state == 'asking' and world.count == 1 and world.last.sent == ['subscribe'] and world.last.timeouts == [5.0]
+    assert repr(world.subscriber) == '<Subscriber of me@example.com to conference at sip:room@example.com: asking>'
     subscription = world.last
     subscription.accepted_by_peer()
-    assert world.state == 'subscribed'
+    assert world.state == 'kept'
     subscription.tell(b'one')
     subscription.tell(b'two')
     assert [data.body for data in world.heard] == [b'one', b'two']
@@ -149,7 +89,7 @@ def test_final_refusal(world, code, running):
     world.advance(10000)
     assert world.state == 'given_up' and world.count == 1
     world.renew()
-    assert world.state == 'subscribing' and world.count == 2
+    assert world.state == 'asking' and world.count == 2
 
 
 @pytest.mark.parametrize('code', [0, 404, 408, 480, 481, 500, 503])
@@ -160,9 +100,9 @@ def test_other_failures_try_the_next_route(world, code):
     world.last.failed_by_peer(code)
     assert [subscription.route.uri.port for subscription in world.Subscription.made] == [1, 3]
     world.last.failed_by_peer(code)
-    assert world.state == 'waiting' and world.tried_again_after(*RETRY_AFTER['routes'])
+    assert world.state == 'waiting' and world.tried_again_after(2, 4)
     world.last.accepted_by_peer()
-    assert world.state == 'subscribed'
+    assert world.state == 'kept'
 
 
 def test_no_further_route_after_the_limit(world):
@@ -176,7 +116,7 @@ def test_no_further_route_after_the_limit(world):
     assert world.count == 2 and world.state == 'waiting'
 
 
-@pytest.mark.parametrize('code, what', [(401, 'authentication'), (407, 'authentication'), (1400, 'unusable answer'), (423, 'too short')])
+@pytest.mark.parametrize('code, what', [(1400, 'unusable answer'), (423, 'too short')])
 def test_failures_after_which_it_waits(world, code, what):
     world.routes = [Route('127.0.0.1', port=1), Route('127.0.0.1', port=2)]
     world.subscriber.start()
@@ -205,7 +145,7 @@ def test_no_routes(world, what):
     assert world.state == 'waiting' and world.count == 0 and world.tried_again_after(*RETRY_AFTER['dns'])
     world.error, world.routes = None, routes
     world.advance(30)
-    assert world.state == 'subscribing'
+    assert world.state == 'asking'
 
 
 def test_no_address(world):
@@ -219,7 +159,7 @@ def test_core_that_refuses(world, monkeypatch):
         context.setattr(world.Subscription, 'subscribe', lambda self, timeout: (_ for _ in ()).throw(SIPCoreError('no engine')))
         world.subscriber.start()
         assert world.state == 'waiting'
-    assert world.tried_again_after(*RETRY_AFTER['not sent']) and world.state == 'subscribing'
+    assert world.tried_again_after(*RETRY_AFTER['not sent']) and world.state == 'asking'
 
 
 @pytest.mark.parametrize('reason', ['rejected', 'noresource', 'invariant', 'NoResource'])
@@ -236,7 +176,7 @@ def test_end_after_which_it_is_made_anew(world, parameters):
     world.last.ended_by_peer(**parameters)
     assert world.state == 'waiting'
     world.advance(0)
-    assert world.state == 'subscribing' and world.count == 2
+    assert world.state == 'asking' and world.count == 2
 
 
 @pytest.mark.parametrize('parameters, first, last', [
@@ -261,7 +201,7 @@ def test_failed_refresh(world, code):
     world.subscribed()
     world.last.failed_by_peer(code)
     world.advance(0)
-    assert world.state == 'subscribing' and world.count == 2
+    assert world.state == 'asking' and world.count == 2
 
 
 def test_lost_again_and_again(world):
@@ -290,11 +230,11 @@ def test_network_changes(world):
     assert old.sent == ['subscribe', 'end'] and world.count == 2 and world.lookups == 2
     old.ended()
     old.tell(b'late')
-    assert world.state == 'subscribing' and world.heard == []
+    assert world.state == 'asking' and world.heard == []
     world.last.failed_by_peer(500)
     assert world.state == 'waiting'
     NotificationCenter().post_notification('NetworkConditionsDidChange')
-    assert world.state == 'subscribing' and world.count == 3
+    assert world.state == 'asking' and world.count == 3
     world.stop()
     NotificationCenter().post_notification('NetworkConditionsDidChange')
     assert world.count == 3
@@ -335,7 +275,85 @@ def test_stop_of_what_is_over_in_the_core(world):
 
 def test_every_state_can_be_left():
     reached = {None, *TRANSITIONS.values()}
-    assert reached == {None, *SubscriberState}
-    assert {state for state, _ in TRANSITIONS} == reached - {SubscriberState.ENDED}
-    assert {what for _, what in TRANSITIONS} == set(SubscriberInput)
-    assert all((state, SubscriberInput.STOP) in TRANSITIONS for state in reached - {SubscriberState.ENDED})
+    assert reached == {None, *KeeperState}
+    assert {state for state, _ in TRANSITIONS} == reached - {KeeperState.ENDED}
+    assert {what for _, what in TRANSITIONS} == set(KeeperInput)
+    assert all((state, KeeperInput.STOP) in TRANSITIONS for state in reached - {KeeperState.ENDED})
+
+
+@pytest.mark.parametrize('code', [401, 407])
+def test_wrong_password_is_given_ever_more_rarely(world, code):
+    world.subscriber.start()
+    for least in (60, 120, 240):
+        world.last.failed_by_peer(code)
+        assert world.state == 'waiting' and world.tried_again_after(least, 2 * least)
+    world.renew()                                   # there may be another one
+    world.last.failed_by_peer(code)
+    assert world.tried_again_after(60, 120)
+
+
+def test_what_is_told(world):
+    world.subscribed()
+    assert world.told == [('started', {})]
+    world.last.ended_by_peer(reason='deactivated')
+    assert world.told[1:] == [('ended', {'originator': 'remote'}), ('failed', {'code': 0, 'reason': 'Ended by the notifier: deactivated', 'retry_after': 0})]
+    world.advance(0)
+    world.last.accepted_by_peer()
+    world.last.failed_by_peer(481, 'Gone')
+    what, data = world.told[-1]
+    assert what == 'failed' and (data['code'], data['reason']) == (481, 'Gone') and 1 <= data['retry_after'] <= 2
+    world.advance(2)
+    world.last.accepted_by_peer()
+    world.renew()
+    assert world.told[-1] == ('ended', {'originator': 'local'})
+    world.last.failed_by_peer(489)
+    assert world.told[-1] == ('failed', {'code': 489, 'reason': 'No', 'retry_after': None})
+    count = len(world.told)
+    world.stop()
+    assert len(world.told) == count                 # there was nothing to end
+
+
+def test_a_refusal_may_have_its_time(world):
+    world.subscriber._refusal_wait = (3600, 4200)
+    world.subscriber.start()
+    world.last.failed_by_peer(489)
+    assert world.state == 'given_up' and 3600 <= world.told[-1][1]['retry_after'] <= 4200
+    assert world.tried_again_after(3600, 4200) and world.state == 'asking'
+
+
+def test_headers_and_document_of_each_request(world):
+    documents = iter([('text/plain', 'one'), ('text/plain', 'two'), None])
+    world.subscriber._headers = [Header('Supported', 'eventlist')]
+    world.subscriber._document = lambda: next(documents)
+    world.subscribed()
+    assert world.last.document == ('text/plain', 'one') and [header.name for header in world.last.extra_headers] == ['Supported']
+    world.refresh()
+    assert world.last.document == ('text/plain', 'two') and [header.name for header in world.last.extra_headers] == ['Supported']
+    world.renew()
+    assert world.last.document is None
+
+
+def test_lost_connection(world):
+    """NOTIFYs have no way to us any more, and the server may have started anew."""
+    world.routes = [Route('127.0.0.1', port=1, transport='tcp')]
+    world.subscribed()
+    old = world.last
+
+    def disconnect(port, transport='tcp'):
+        NotificationCenter().post_notification('SIPEngineTransportDidDisconnect', data=NotificationData(transport=transport, remote_address=f'127.0.0.1:{port}'))
+    disconnect(2)
+    disconnect(1, 'tls')
+    assert world.state == 'kept'
+    disconnect(1)
+    assert world.state == 'waiting' and old.sent == ['subscribe'] and world.told[-1][1]['reason'] == 'Connection lost'
+    world.advance(0)
+    assert world.state == 'asking' and world.count == 2
+    disconnect(1)
+    assert world.state == 'asking'                  # the answer to the request will tell
+
+
+def test_what_hears_may_fail(world, caplog):
+    world.subscribed()
+    world.subscriber._heard = lambda data: 1 / 0
+    world.last.tell(b'text')
+    assert world.state == 'kept' and 'a NOTIFY could not be used' in caplog.text

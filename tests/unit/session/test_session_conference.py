@@ -26,7 +26,7 @@ def conference(world, monkeypatch):
         if conference.error is not None:
             raise conference.error
         return conference.routes
-    for module in ('sipsimple.session.participants', 'sipsimple.account.subscriber'):
+    for module in ('sipsimple.session.participants', 'sipsimple.account.keeper'):
         monkeypatch.setattr(f'{module}.find_routes', find_routes)
         monkeypatch.setattr(f'{module}.call_in_green_thread', lambda function, *args: function(*args))
     monkeypatch.setattr('sipsimple.session.focus.settings', lambda: world.settings)
