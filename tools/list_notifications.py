@@ -24,13 +24,19 @@ PAGE = ROOT / 'docs' / 'notifications.md'
 BEGIN, END = '<!-- table: tools/list_notifications.py -->', '<!-- end of table -->'
 
 NAME = re.compile(r'[A-Z]\w*(Did|Will|Got|Get|New|Had|Was|Has|Can|Trace|Log|Changed|Detected|Failed|Received|Sent|Answered)\w*\Z|SIPEngine(Log|SIPTrace)\Z')
-POSTING = re.compile(r'_?post(_notification|_later)?\Z')
+POSTING = re.compile(r'_?post(_notification|_later|_for_account)?\Z')
 OWN_ARGUMENTS = {'sender', 'data'}                  # of post_notification
 PREFIX = 'AudioStream'                              # what `self.prefix` of streams is; there is one kind so far
-PREFIXES = {                                        # what `self._prefix` is in a module of base classes
-    'subscriber': ('SIPReferral', 'SIPSubscription'),
-    'notifier': ('SIPIncomingReferral', 'SIPIncomingSubscription'),
-    'event_dialog': ('SIPIncomingReferral', 'SIPIncomingSubscription', 'SIPReferral', 'SIPSubscription'),
+SERVICES = ('MWISubscriber', 'PresenceWinfoSubscriber', 'DialogWinfoSubscriber', 'PresenceSubscriber', 'DialogSubscriber', 'SelfPresenceSubscriber',
+            'PresencePublisher', 'DialogPublisher')
+PREFIXES = {                                        # what `self._prefix` and the like are in a module of base classes
+    ('subscriber', '_prefix'): ('SIPReferral', 'SIPSubscription'),
+    ('notifier', '_prefix'): ('SIPIncomingReferral', 'SIPIncomingSubscription'),
+    ('event_dialog', '_prefix'): ('SIPIncomingReferral', 'SIPIncomingSubscription', 'SIPReferral', 'SIPSubscription'),
+    ('services', '_prefix'): SERVICES,
+    ('services', '_subscription_prefix'): tuple(name.replace('Subscriber', 'Subscription') for name in SERVICES if name.endswith('Subscriber')),
+    ('services', '_publisher_prefix'): tuple(name for name in SERVICES if name.endswith('Publisher')),
+    ('services', '_publication_prefix'): tuple(name.replace('Publisher', 'Publication') for name in SERVICES if name.endswith('Publisher')),
 }
 OPEN = '...'
 
@@ -68,8 +74,9 @@ def _texts(node: ast.AST, scope: ast.AST) -> list[str]:
         first = node.values[0]
         if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Attribute) and first.value.attr == 'prefix' and len(node.values) == 2:
             return [PREFIX + text for text in _texts(node.values[1], scope)]
-        if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Attribute) and first.value.attr == '_prefix' and len(node.values) == 2:
-            return [prefix + text for prefix in PREFIXES.get(getattr(scope, 'stem', ''), ()) for text in _texts(node.values[1], scope)]
+        if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Attribute) and len(node.values) == 2:
+            prefixes = PREFIXES.get((getattr(scope, 'stem', ''), first.value.attr), ())
+            return [prefix + text for prefix in prefixes for text in _texts(node.values[1], scope)]
         return []
     if isinstance(node, ast.IfExp):
         return _texts(node.body, scope) + _texts(node.orelse, scope)

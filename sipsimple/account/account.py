@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
 from sipsimple.account import settings as groups
+from sipsimple.account.contacts import DialogSubscriber, PresenceSubscriber
+from sipsimple.account.mwi import MWISubscriber
+from sipsimple.account.presence import DialogPublisher, PresencePublisher, SelfPresenceSubscriber
 from sipsimple.account.registration import Registrar
+from sipsimple.account.services import AccountService, EventSubscriber
+from sipsimple.account.watchers import DialogWinfoSubscriber, PresenceWinfoSubscriber
 from sipsimple.configuration import Setting, SettingsObject, SettingsObjectID
 from sipsimple.configuration.datatypes import SIPAddress
 from sipsimple.core import ContactURIFactory, Credentials, Engine, SIPURI
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
 from sipsimple.threading import call_in_twisted_thread
-from sipsimple.threading.green import Lock, call_in_green_thread
+from sipsimple.threading.green import Event, Lock, call_in_green_thread
 
 if TYPE_CHECKING:
     from sipsimple.notification import Notification
 
 __all__ = ['Account', 'AccountLife']
 
-NOT_YET = 'presence, dialog and message-summary subscriptions and publications are not implemented yet'
+log = logging.getLogger('sipsimple.account')
+
+SERVICES_LIMIT = 8.0        # seconds for all services to end; each has limits of its own, which are shorter
 
 
 @implementer(IObserver)
@@ -121,6 +131,14 @@ class Account(AccountLife, SettingsObject):
     def __init__(self, id: str) -> None:
         self.contact = ContactURIFactory()
         self._registrar = Registrar(self)
+        self._mwi = MWISubscriber(self)
+        self._presence = PresenceSubscriber(self)
+        self._dialog = DialogSubscriber(self)
+        self._presence_publisher = PresencePublisher(self)
+        self._dialog_publisher = DialogPublisher(self)
+        self._services: list[AccountService] = [
+            self._mwi, PresenceWinfoSubscriber(self), DialogWinfoSubscriber(self), self._presence, self._dialog, SelfPresenceSubscriber(self),
+            self._presence_publisher, self._dialog_publisher]
         self._setup_life()
         from sipsimple.account.manager import AccountManager
         AccountManager().adopt(self)
@@ -139,8 +157,8 @@ class Account(AccountLife, SettingsObject):
 
     @property
     def voicemail_uri(self) -> str:
-        """Subscription target of message-summary."""
-        return str(self.message_summary.voicemail_uri or self.id)
+        """The mailbox: as the server tells it, else subscription target of message-summary."""
+        return str(self._mwi.message_account or self.message_summary.voicemail_uri or self.id)
 
     @property
     def tls_credentials(self) -> Any:
@@ -160,25 +178,32 @@ class Account(AccountLife, SettingsObject):
     @property
     def mwi_active(self) -> bool:
         """True with an active message-summary subscription."""
-        return False
+        return self._mwi.is_subscribed
 
     @property
     def presence_state(self) -> Any:
-        """What is published about the user; None, and assigning raises NotImplementedError, as long as there is no presence."""
-        return None
+        """What is published about the user, a `sipsimple.payloads.pidf.PIDF`; None for nothing. Thread: any.
+
+        What is assigned is published as it is at that moment; to publish it changed, assign it again. While the account or `presence.enabled` is off
+        it is kept.
+
+        Raises:
+            ValueError: it is no PIDF, or cannot be written.
+        """
+        return self._presence_publisher.state
 
     @presence_state.setter
     def presence_state(self, state: Any) -> None:
-        raise NotImplementedError(NOT_YET)
+        self._presence_publisher.set(state)
 
     @property
     def dialog_state(self) -> Any:
-        """What is published about the user's calls; None, and assigning raises NotImplementedError, as long as there is no presence."""
-        return None
+        """What is published about the user's calls, a `sipsimple.payloads.dialoginfo.DialogInfo`; None for nothing. As `presence_state`."""
+        return self._dialog_publisher.state
 
     @dialog_state.setter
     def dialog_state(self, state: Any) -> None:
-        raise NotImplementedError(NOT_YET)
+        self._dialog_publisher.set(state)
 
     # ---- services ----------------------------------------------------------------------------------------------
 
@@ -186,12 +211,47 @@ class Account(AccountLife, SettingsObject):
         """Unregister and register anew; no-op when not started. Thread: any."""
         self._registrar.reregister()
 
+    def resubscribe(self) -> None:
+        """Leave all subscriptions and make others; no-op when not started. Thread: any."""
+        call_in_twisted_thread(self._resubscribe)
+
+    def _resubscribe(self) -> None:
+        for service in self._services:
+            if isinstance(service, EventSubscriber):
+                service.resubscribe()
+
+    def watch(self, presence: Iterable[str] = (), dialog: Iterable[str] = ()) -> None:
+        """Say whose presence and whose calls are watched as long as the server has no list of them, that is without XCAP or RLS. Thread: any.
+
+        Args:
+            presence, dialog: URIs; `sip:` may be missing.
+        Raises:
+            SIPCoreError: one is no URI.
+        Notifications: SIPAccountGotPresenceState and SIPAccountGotDialogState.
+        """
+        self._presence.watch(presence)
+        self._dialog.watch(dialog)
+
     def _activate(self) -> None:
         if self.sip.register.enabled:
             self._registrar.start()
+        for service in self._services:
+            service.start()
 
     def _deactivate(self) -> None:
+        ended: Event[None] = Event()
+        left = set(self._services)
+
+        def done(service: AccountService) -> None:
+            left.discard(service)
+            if not left:
+                ended.send()
+        for service in self._services:
+            service.stop(partial(done, service))
         self._registrar.stop()
+        ended.wait(SERVICES_LIMIT)
+        if left:
+            log.error('%r: %s did not end', self, left)
 
     def delete(self) -> None:
         """Stop everything, then remove the account; safe to call twice. Thread: any."""
@@ -216,10 +276,12 @@ class Account(AccountLife, SettingsObject):
         if '__id__' in modified:
             from sipsimple.account.manager import AccountManager
             AccountManager().rename_account(self, modified['__id__'].old)
-        call_in_green_thread(self._update_registrar)        # after the activation, which has the lock by now
+        call_in_green_thread(self._update_services)         # after the activation, which has the lock by now
 
-    def _update_registrar(self) -> None:
+    def _update_services(self) -> None:
         with self._life_lock:
+            for service in self._services:
+                service.update()
             if self._active and self.sip.register.enabled:
                 self._registrar.start()
                 self._registrar.update()
