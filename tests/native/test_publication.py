@@ -88,12 +88,14 @@ def test_life(peer, seen):
 
 
 @pytest.mark.parametrize('code', [403, 404, 423, 489, 500, 503])
-def test_refused(peer, seen, code):
+@pytest.mark.parametrize('headers, told', [('', (None, None)), ('Min-Expires: 900\r\nRetry-After: 90\r\n', (900, 90))])
+def test_refused(peer, seen, code, headers, told):
     publication = make_publication()
     publication.publish('x', route(peer))
-    peer.answer(peer.expect('PUBLISH'), code, 'Because')
+    peer.answer(peer.expect('PUBLISH'), code, 'Because', headers=headers)
     data = seen.wait('SIPPublicationDidFail', sender=publication).data
     assert (data.code, data.reason, data.route_header.uri.port) == (code, 'Because', peer.port)
+    assert data.min_expires == (told[0] if code == 423 else None) and data.retry_after == told[1]
     assert not publication.is_published
     with pytest.raises(ValueError):
         publication.publish(None, route(peer))
