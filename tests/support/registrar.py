@@ -165,9 +165,7 @@ class ScriptedRegistrar:
                 try:
                     if source is self._socket and self.transport == 'udp':
                         data, address = source.recvfrom(65536)
-                        reply = self._reply(data, address)
-                        if reply is not None:
-                            source.sendto(reply, address)
+                        self._take(data, address)
                     elif source is self._socket:
                         connection, _ = source.accept()
                         if self._context is not None:
@@ -190,8 +188,24 @@ class ScriptedRegistrar:
             return
         buffers[connection] += data
         while b'\r\n\r\n' in buffers[connection]:
-            message, _, buffers[connection] = buffers[connection].partition(b'\r\n\r\n')
-            if message.strip():
-                reply = self._reply(message + b'\r\n\r\n')
-                if reply is not None:
-                    connection.sendall(reply)
+            head, _, rest = buffers[connection].partition(b'\r\n\r\n')
+            if not head.strip():
+                buffers[connection] = rest
+                continue
+            length = int(SIPText(head).get('content-length') or 0)
+            if len(rest) < length:
+                break
+            buffers[connection] = rest[length:]
+            self._take(head + b'\r\n\r\n' + rest[:length], connection)
+
+    def _take(self, data: bytes, origin: Any) -> None:
+        """A message has come from an address, or by a connection."""
+        reply = self._reply(data, origin)
+        if reply is not None:
+            self._transmit(reply, origin)
+
+    def _transmit(self, data: bytes, destination: Any) -> None:
+        if isinstance(destination, socket.socket):
+            destination.sendall(data)
+        else:
+            self._socket.sendto(data, destination)
