@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any as Anything, ClassVar
 
@@ -12,7 +14,8 @@ if TYPE_CHECKING:
     from sipsimple._sha1 import sha1 as sha1
     from sipsimple.core.helpers import Route as Route
 
-__all__ = ['All', 'Any', 'Any_', 'ExponentialTimer', 'ISOTimestamp', 'MultilingualText', 'Null', 'NullType', 'Route', 'Singleton', 'sha1', 'user_info']
+__all__ = ['All', 'Any', 'Any_', 'ExponentialTimer', 'ISOTimestamp', 'MultilingualText', 'Null', 'NullType', 'Route', 'Singleton', 'collector_paused', 'sha1',
+           'user_info']
 
 
 class MarkerType(type):
@@ -98,6 +101,38 @@ class NullType:
 
 
 Null = NullType()
+
+
+MANY_OBJECTS = 100_000
+_pause_lock = threading.Lock()
+_pauses = 0
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Make many objects that all stay: the cyclic garbage collector, which would look at all of them again and again, waits until the end of the block.
+
+    If they were many it looks at them once then, and counts them as old: else it would do so thrice, in the middle of what comes next. It
+    is one for the process, and stays off if it was. Thread: any.
+    """
+    global _pauses
+    with _pause_lock:
+        if _pauses or gc.isenabled():
+            gc.disable()
+            _pauses += 1
+            counted = True
+        else:
+            counted = False
+    try:
+        yield
+    finally:
+        with _pause_lock:
+            if counted:
+                _pauses -= 1
+                if not _pauses:
+                    gc.enable()
+                    if gc.get_count()[0] > MANY_OBJECTS:
+                        gc.collect()
 
 
 class ISOTimestamp(datetime):

@@ -154,7 +154,11 @@ class Setting(AbstractSetting):
         if obj is None:
             return self.__dict__
         cell = obj._values.get(self.name)
-        value = DefaultValue if cell is None else cell.value
+        return self.to_state(DefaultValue if cell is None else cell.value)
+
+    @staticmethod
+    def to_state(value: Any) -> Any:
+        """The text, or list of texts, that a value is stored as; None and DefaultValue are themselves."""
         if value is DefaultValue or value is None:
             return value
         if isinstance(value, bool):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from sipsimple.configuration import tree
 from sipsimple.configuration.backend import IConfigurationBackend
 from sipsimple.configuration.errors import ObjectNotFoundError
-from sipsimple.util import Singleton
+from sipsimple.util import Singleton, collector_paused
 
 __all__ = ['ConfigurationManager', 'set_storage_provider']
 
@@ -56,12 +56,13 @@ class ConfigurationManager(metaclass=Singleton):
                 backend = storage.configuration_backend
             if not IConfigurationBackend.providedBy(backend):
                 raise TypeError(f'not a configuration backend: {backend!r}')
-            data = tree.freeze(backend.load())
-            if not isinstance(data, tree.Tree):
-                raise TypeError(f'the backend loaded no dict: {data!r}')
-            self.backend, self.data = backend, data
-            if hasattr(backend, 'prepare'):
-                backend.prepare(data)
+            with collector_paused():
+                data = tree.freeze(backend.load())
+                if not isinstance(data, tree.Tree):
+                    raise TypeError(f'the backend loaded no dict: {data!r}')
+                self.backend, self.data = backend, data
+                if hasattr(backend, 'prepare'):
+                    backend.prepare(data)
 
     def reset(self) -> None:
         """Forget tree and backend, so that start() can be called again."""

@@ -2,31 +2,27 @@
 
 save() and delete() change the tree in memory in the caller's thread, so a save stores what was set before it and nothing
 set after it, and an object made right after a delete() finds nothing. Notifying and writing happen in the file-io thread,
-in the order of the calls. While more saves wait there, the file is written once for all of them, every WRITE_SECONDS at
-the latest.
+in the order of the calls (see the writer module).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-from sipsimple.configuration.backend import ConfigurationBackendError
 from sipsimple.configuration.changes import DefaultValue, ModifiedList, ModifiedValue, PersistentKey
 from sipsimple.configuration.descriptors import AbstractSetting, Cell, CorrelatedSetting, Setting, SettingsObjectID
 from sipsimple.configuration.errors import DuplicateIDError, ObjectNotFoundError
 from sipsimple.configuration.manager import ConfigurationManager
+from sipsimple.configuration.writer import STORAGE_THREAD, writer
 from sipsimple.notification import NotificationCenter, NotificationData, TimestampedNotificationData
 from sipsimple.threading import call_in_thread
 
 __all__ = ['SettingsGroup', 'SettingsObject', 'SettingsObjectExtension', 'SettingsState', 'SettingsStateMeta']
 
-STORAGE_THREAD = 'file-io'
-WRITE_SECONDS = 1.0
 _log = logging.getLogger('sipsimple.configuration')
 
 
@@ -315,47 +311,6 @@ def _refuse_scalar(value: Any) -> None:
     raise ValueError(f'a group of settings is expected, not {value!r}')
 
 
-class _Writer:
-    """Decides when the tree is written. Only the file-io thread calls `done`."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._queued = 0
-        self._waiting: list[tuple[SettingsObject, str, dict[str, Any]]] = []
-        self._last = 0.0
-
-    def queue(self) -> None:
-        """A call of `done` is going to come."""
-        with self._lock:
-            self._queued += 1
-
-    def done(self, obj: SettingsObject, operation: str, data: dict[str, Any] | None) -> None:
-        """Something was announced; data is None when nothing is to be written for it."""
-        with self._lock:
-            self._queued -= 1
-            more = self._queued > 0
-        if data is not None:
-            self._waiting.append((obj, operation, data))
-        if self._waiting and (not more or time.monotonic() - self._last > WRITE_SECONDS):
-            self._write()
-
-    def _write(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        manager = ConfigurationManager()
-        try:
-            manager.save()
-        except Exception as error:          # the backend may be the application's
-            if not isinstance(error, ConfigurationBackendError):
-                _log.exception('the configuration backend failed')
-            for obj, operation, data in waiting:
-                NotificationCenter().post_notification('CFGManagerSaveFailed', sender=manager, data=NotificationData(
-                    object=obj, operation=operation, exception=error, **data))
-        self._last = time.monotonic()
-
-
-_writer = _Writer()
-
-
 class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
     """Root of an independently saved tree.
 
@@ -444,7 +399,7 @@ class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
                 return
             self._state = 'loaded'
             stored = created or any(self._is_stored(name) for name in modified)
-            _writer.queue()
+            writer.queue()
             call_in_thread(STORAGE_THREAD, self._announce_save, created, modified, stored)
 
     def _is_changed(self) -> bool:
@@ -480,11 +435,11 @@ class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
             center.post_notification('CFGSettingsObjectWasCreated', sender=self, data=TimestampedNotificationData())
         else:
             center.post_notification('CFGSettingsObjectDidChange', sender=self, data=TimestampedNotificationData(modified=modified))
-        _writer.done(self, 'save', {'modified': None if created else modified} if stored else None)
+        writer.done([(self, 'save', {'modified': None if created else modified})] if stored else ())
 
     def _write(self, operation: str, data: dict[str, Any]) -> None:
-        _writer.queue()
-        _writer.done(self, operation, data)
+        writer.queue()
+        writer.done([(self, operation, data)])
 
     def delete(self) -> None:
         """Remove the object from the configuration; returns at once. Saves and deletes after it do nothing.
@@ -503,12 +458,12 @@ class SettingsObject(SettingsState, metaclass=SettingsObjectMeta):
                 for name in {str(self._id_cell.value), str(self._id_cell.committed)}:
                     if live.get(name) is self:
                         del live[name]
-            _writer.queue()
+            writer.queue()
             call_in_thread(STORAGE_THREAD, self._announce_delete)
 
     def _announce_delete(self) -> None:
         NotificationCenter().post_notification('CFGSettingsObjectWasDeleted', sender=self, data=TimestampedNotificationData())
-        _writer.done(self, 'delete', {})
+        writer.done([(self, 'delete', {})])
 
     @classmethod
     def register_extension(cls, extension: type) -> None:

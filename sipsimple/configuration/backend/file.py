@@ -11,8 +11,8 @@ Saving is atomic: a sibling file is written, flushed to the disk and renamed ove
 too; a process killed at any moment leaves the old file or the new one; what it leaves of an unfinished sibling is removed
 at the next load. A file that cannot be read is never overwritten.
 
-A big tree with a small change is saved fast: the text of each second-level group (an account, a contact) is kept for as
-long as the group is the same Tree, which cannot change.
+A big tree with a small change is saved fast: the text of each second-level group (an account), and of each of the many groups
+that one may consist of (a contact), is kept for as long as the group is the same Tree, which cannot change.
 """
 
 from __future__ import annotations
@@ -94,6 +94,11 @@ def build_lines(data: dict[str, Any], depth: int, path: str, lines: list[str]) -
         lines.append(f'{indent}{escape(name)}:')
         build_lines(data[name], depth + 1, f'{path}{name}.', lines)
         lines.append('')
+
+
+def is_collection(group: dict[str, Any]) -> bool:
+    """True for many groups and nothing else, the contacts of an addressbook: a change of one is not to be a change of all."""
+    return len(group) > 16 and all(isinstance(value, dict) for value in group.values())
 
 
 def sorted_names(data: dict[str, Any], path: str) -> list[str]:
@@ -267,7 +272,7 @@ class FileBackend:
         self.filename = os.fspath(filename)
         self.encoding = encoding
         self._broken: Exception | None = None
-        self._texts: dict[tuple[str, int], tuple[Tree, str]] = {}        # (name, id of a group) -> the group, its lines
+        self._texts: dict[tuple[str, int, int], tuple[Tree, str]] = {}       # (name, depth, id of a group) -> the group, its lines
 
     def load(self) -> dict[str, Any]:
         """The tree, {} when there is no file. FileParserError, ConfigurationBackendError; then save() refuses."""
@@ -335,34 +340,37 @@ class FileBackend:
             raise ConfigurationBackendError(f'cannot write {self.filename}: {error.strerror}') from error
 
     def _build(self, data: dict[str, Any]) -> str:
-        """The text of the tree; that of second-level groups from the last time, where they are the same objects."""
+        """The text of the tree; that of accounts, contacts and their like from the last time, where they are the same objects."""
         lines: list[str] = []
-        groups: list[str] = []
-        kept: dict[tuple[str, int], tuple[Tree, str]] = {}
-        for name in sorted_names(data, ''):
-            if isinstance(data[name], dict):
-                groups.append(name)
-            else:
-                build_lines({name: data[name]}, 0, '', lines)
-        for name in groups:
-            group = data[name]
-            sections = [child for child in sorted_names(group, f'{name}.') if isinstance(group[child], dict)]
-            lines.append(f'{escape(name)}:')
-            build_lines({child: group[child] for child in group if not isinstance(group[child], dict)}, 1, f'{name}.', lines)
-            for child in sections:
-                section = group[child]
-                key = (child, id(section))
-                entry = self._texts.get(key)
-                if entry is None:
-                    own: list[str] = []
-                    build_lines({child: section}, 1, f'{name}.', own)
-                    entry = (section, '\n'.join(own))
-                if isinstance(section, Tree):           # kept referred to, so no other object can get its id
-                    kept[key] = entry
-                lines.append(entry[1])
-            lines.append('')
+        kept: dict[tuple[str, int, int], tuple[Tree, str]] = {}
+        self._build_collection(data, 0, '', lines, kept)
         self._texts = kept
         return ''.join(f'{line}\n' for line in lines)
+
+    def _build_collection(self, data: dict[str, Any], depth: int, path: str, lines: list[str],
+                          kept: dict[tuple[str, int, int], tuple[Tree, str]]) -> None:
+        """The lines of a group of which the groups in it are kept."""
+        names = sorted_names(data, path)
+        groups = [name for name in names if isinstance(data[name], dict)]
+        if len(groups) < len(names):
+            build_lines({name: data[name] for name in names if not isinstance(data[name], dict)}, depth, path, lines)
+        known = self._texts
+        for name in groups:
+            group = data[name]
+            if depth == 0 or depth == 1 and is_collection(group):
+                lines.append(f'{INDENT * depth}{escape(name)}:')
+                self._build_collection(group, depth + 1, f'{path}{name}.', lines, kept)
+                lines.append('')
+                continue
+            key = (name, depth, id(group))
+            entry = known.get(key)
+            if entry is None:
+                own: list[str] = []
+                build_lines({name: group}, depth, path, own)
+                entry = (group, '\n'.join(own))
+            if isinstance(group, Tree):             # kept referred to, so no other object can get its id
+                kept[key] = entry
+            lines.append(entry[1])
 
     def _encode(self, text: str) -> bytes:
         if os.linesep != '\n':

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 
 from sipsimple.configuration import ConfigurationBackendError
 from sipsimple.configuration.backend.file import MAX_DEPTH, FileBackend, FileBuilderError, FileParserError, parse
-from sipsimple.configuration.tree import Tree, freeze, merge
+from sipsimple.configuration.tree import Tree, delete, freeze, merge
 
 TEXT = st.text(st.characters(exclude_categories=('Cs',)) | st.sampled_from('\n\r\t\v\f\\"\'#,=: \x1c\x85\u2028\xa0\ufeff'), max_size=8)
 LEAF = st.none() | TEXT | st.lists(TEXT, max_size=4)
@@ -125,6 +125,26 @@ def test_kept_text_never_grows_stale(tmp_path_factory, changes):
         backend.save(tree)
         assert freeze(FileBackend(path).load()) == tree
     assert all(isinstance(entry[0], Tree) for entry in backend._texts.values())
+
+
+CONTACTS = st.lists(st.tuples(st.integers(0, 20), st.sampled_from(('k', 'l')), TEXT | st.none()), min_size=20, max_size=60)
+
+
+@given(CONTACTS, st.sets(st.integers(0, 20)))
+def test_kept_text_of_big_collections_never_grows_stale(tmp_path_factory, changes, removed):
+    """Groups of many groups, which are kept one by one, and become that and cease to be it."""
+    path = str(tmp_path_factory.getbasetemp() / 'collection')
+    backend, tree = FileBackend(path), merge(Tree(), ['book', 'version'], {'is': '1'})
+    for number, name, value in changes:
+        tree = merge(tree, ['book', 'contacts', str(number)], {name: value, 'deeper': {name: value}})
+    backend.save(tree)
+    before = len(backend._texts)
+    assert before > 16 or len(tree['book']['contacts']) <= 16
+    for number in removed:
+        tree = delete(tree, ['book', 'contacts', str(number)])
+        tree = merge(tree, ['book', 'version'], {'is': str(number)})
+        backend.save(tree)
+        assert freeze(FileBackend(path).load()) == tree and len(backend._texts) <= before
 
 
 def test_a_changed_plain_dict_is_written_anew(backend):

@@ -1,6 +1,7 @@
 """Markers, singletons, Null, timestamps, texts, the timer, SHA-1."""
 
 import copy
+import gc
 import hashlib
 import pickle
 import queue
@@ -14,7 +15,7 @@ import sipsimple._sha1
 from sipsimple import util
 from sipsimple.notification import NotificationQueue
 from sipsimple.threading import call_in_twisted_thread, reactor
-from sipsimple.util import All, ExponentialTimer, ISOTimestamp, MultilingualText, Null, Singleton, sha1, user_info
+from sipsimple.util import All, ExponentialTimer, ISOTimestamp, MultilingualText, Null, Singleton, collector_paused, sha1, user_info
 
 
 def test_markers_and_aliases():
@@ -22,6 +23,35 @@ def test_markers_and_aliases():
     assert repr(All) == 'All' and repr(util.Any) == 'Any' and util.Route is Route
     with pytest.raises(AttributeError):
         util.no_such_name
+
+
+def test_the_collector_waits_while_many_objects_are_made():
+    class Counting:
+        passes = 0
+
+        def __call__(self, phase, info):
+            self.passes += phase == 'start'
+
+    counting = Counting()
+    gc.callbacks.append(counting)
+    try:
+        with collector_paused():
+            with collector_paused():
+                made = [[number] for number in range(util.MANY_OBJECTS + 1000)]
+                assert not gc.isenabled()
+            assert not gc.isenabled() and counting.passes == 0
+        assert gc.isenabled() and counting.passes == 1
+        before = counting.passes
+        with collector_paused():
+            made.append([0])
+        assert counting.passes == before
+        gc.disable()
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.callbacks.remove(counting)
 
 
 def test_a_singleton_is_made_once():
