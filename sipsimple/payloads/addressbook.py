@@ -280,3 +280,23 @@ class ElementAttributes(TextMapping, ElementExtension):
 
 for _owner in (Contact, ContactURI, Group, Policy):
     _owner.register_extension('attributes', type=ElementAttributes)
+
+
+def set_attributes_namespace(namespace: str, prefix: str) -> None:
+    """Have the `attributes` of contacts, addresses, groups and policies in a namespace of the application; others there may be are kept as they are.
+
+    Raises:
+        ValueError: the prefix or the namespace is registered.
+    """
+    global ElementAttribute, ElementAttributes
+    if namespace == ElementAttributes._xml_namespace:
+        return
+    ResourceListsDocument.register_namespace(namespace, prefix=prefix)
+    place = {'_xml_namespace': namespace, '_xml_document': ResourceListsDocument}
+    item: Any = type('ElementAttribute', (NamedText,), {**place, '_xml_tag': 'attribute', '__module__': __name__, '__doc__': ElementAttribute.__doc__})
+    kind: Any = type('ElementAttributes', (TextMapping, ElementExtension),
+                     {**place, '_xml_tag': 'attributes', '_xml_item_types': (item,), '__module__': __name__, '__doc__': ElementAttributes.__doc__})
+    for owner in (Contact, ContactURI, Group, Policy):
+        owner.unregister_extension('attributes')
+        owner.register_extension('attributes', type=kind)
+    ElementAttribute, ElementAttributes = item, kind    # type: ignore[misc]
