@@ -189,6 +189,8 @@ class SIPApplication(metaclass=ApplicationMeta):
             self.thread = reactor.get_thread()
             from sipsimple.account import AccountManager
             AccountManager().load()
+            from sipsimple.addressbook import AddressbookManager
+            AddressbookManager().load()
         except BaseException:
             self._forget()
             self.storage = None
@@ -200,8 +202,10 @@ class SIPApplication(metaclass=ApplicationMeta):
     def _forget(self) -> None:
         """Let another start read its own configuration."""
         from sipsimple.account import AccountManager
+        from sipsimple.addressbook import AddressbookManager
         AccountManager().unload()
         ThreadManager().stop()
+        AddressbookManager().unload()
         ConfigurationManager().reset()
         forget_static_objects()
 
@@ -273,6 +277,7 @@ class SIPApplication(metaclass=ApplicationMeta):
 
     def _start_services(self) -> None:
         from sipsimple.account import AccountManager
+        from sipsimple.addressbook import AddressbookManager
         from sipsimple.application.devices import AudioDevices
         from sipsimple.application.network import NetworkWatch
         from sipsimple.lookup import DNSManager
@@ -283,7 +288,8 @@ class SIPApplication(metaclass=ApplicationMeta):
         set_audio_context(self)
         self._network = NetworkWatch(self)
         for start, stop in ((DNSManager().start, DNSManager().stop), (self._network.start, self._network.stop),
-                            (AccountManager().start, AccountManager().stop), (SessionManager().start, SessionManager().stop)):
+                            (AccountManager().start, AccountManager().stop), (AddressbookManager().start, AddressbookManager().stop),
+                            (SessionManager().start, SessionManager().stop)):
             self._services.append(stop)             # before: what was started half is stopped too
             start()
 

@@ -70,6 +70,13 @@ DOCUMENT = {
         'mixer filename volume loop_count pause_time initial_play is_active consumer_slot producer_slot'),
     'sipsimple.audio.WaveRecorder': (['__init__(self, mixer, filename)', 'start(self)', 'stop(self)'],
                                      'mixer filename is_active consumer_slot producer_slot'),
+    'sipsimple.addressbook.AddressbookManager': (
+        ['has_contact(self, id)', 'get_contact(self, id)', 'get_contacts(self)', 'has_group(self, id)', 'get_group(self, id)', 'get_groups(self)',
+         'has_policy(self, id)', 'get_policy(self, id)', 'get_policies(self)', 'transaction(self)'], ''),
+    'sipsimple.addressbook.Contact': (['save(self)', 'delete(self)'], 'id name uris dialog presence'),
+    'sipsimple.addressbook.ContactURI': ([], 'id uri type'),
+    'sipsimple.addressbook.Policy': (['save(self)', 'delete(self)'], 'id name uri dialog presence'),
+    'sipsimple.addressbook.Group': (['save(self)', 'delete(self)'], 'id name contacts'),
     'sipsimple.conference.AudioConference': (
         ['__init__(self)', 'add(self, stream)', 'remove(self, stream)', 'hold(self)', 'unhold(self)'], 'bridge on_hold streams'),
 }
@@ -87,7 +94,7 @@ PLACES = ['sipsimple.application.SIPApplication', 'sipsimple.core.Route', 'sipsi
           'sipsimple.payloads.cpim.CPIMMessage', 'sipsimple.payloads.cpim.ChatMessage', 'sipsimple.payloads.cpim.CPIMIdentity', 'sipsimple.payloads.cpim.ChatIdentity',
           'sipsimple.payloads.dialoginfo.DialogInfo', 'sipsimple.payloads.messagesummary.MessageSummary', 'sipsimple.payloads.watcherinfo.WatcherList',
           'sipsimple.payloads.rlsnotify.Resource']
-LATER = ['sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream', 'sipsimple.addressbook.AddressbookManager']
+LATER = ['sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream']
 
 
 def find(path):
