@@ -46,6 +46,7 @@ GROUPS = {
     'Sessions': ('sipsimple/session',),
     'Streams': ('sipsimple/streams',),
     'Audio': ('sipsimple/audio', 'sipsimple/conference.py'),
+    'Addressbook': ('sipsimple/addressbook',),
     'Settings': ('sipsimple/configuration', 'sipsimple/storage.py'),
     'DNS': ('sipsimple/lookup',),
     'Core': ('sipsimple/core',),
