@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from msrplib.connect import ConnectBase
-    from msrplib.endpoint import Event, MessageReceived
+    from msrplib.endpoint import Event, MessageAborted, MessageReceived
     from msrplib.reassembly import IncomingMessage, Sink
     from msrplib.session import MSRPSession
     from msrplib.transport import MSRPTransport
@@ -250,8 +250,16 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
             return
         self._path = path
         self.local_uri = path[-1]
-        self._fire(MSRPStreamInput.READY)
-        self.post('MediaStreamDidInitialize')
+        self._get_ready()
+
+    def _get_ready(self) -> None:
+        """Our path is known. A kind of stream that has more to do before it can be offered calls `_initialized` when that is done."""
+        self._initialized()
+
+    def _initialized(self) -> None:
+        if self.state == MSRPStreamState.INITIALIZING:
+            self._fire(MSRPStreamInput.READY)
+            self.post('MediaStreamDidInitialize')
 
     def get_local_media(self, for_offer: bool) -> Any:
         """Return the media line of this stream.
@@ -286,6 +294,7 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
             if remote.transport != self.transport:
                 raise InvalidStreamError(f'answered over {remote.transport}')
             self.remote_role = remote_setup(remote, self._incoming_sdp is not None)
+            self._negotiated(remote)
             connector = self._connector_for(remote)
             connector.complete(remote.path).addCallbacks(self._connected, lambda failure: self._fail('start', failure))
         except Exception as error:
@@ -378,6 +387,9 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
 
     # For the kinds of streams
 
+    def _negotiated(self, remote: MSRPMedia) -> None:
+        """Take what the peer's line says of this kind of stream; InvalidStreamError if it cannot be used."""
+
     def _started(self) -> None:
         """The session has its connection; MediaStreamDidStart follows."""
 
@@ -407,7 +419,9 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         try:
             if isinstance(event, MessageReceived):
                 self._message_received(event)
-            elif not isinstance(event, (MessageAborted, ChunkReceived, ReportReceived, RequestReceived)):
+            elif isinstance(event, MessageAborted):
+                self._message_aborted(event)
+            elif not isinstance(event, (ChunkReceived, ReportReceived, RequestReceived)):
                 self._outgoing_event(event)
         except Exception as error:
             log.exception('%s failed', self.__class__.__name__)
@@ -417,6 +431,9 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         from msrplib.transport import message_data
         if event.message.sink is None:
             self._handle_SEND(message_data(event.message))
+
+    def _message_aborted(self, event: MessageAborted) -> None:
+        """A message that had begun to come will not be completed."""
 
     def _incoming(self, chunk: Any = None, error: Any = None) -> None:
         """Reports and requests, and the end of the connection."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SDPAttribute, SDPMediaStream
@@ -38,6 +38,7 @@ class MSRPMedia:
         accept_types, accept_wrapped_types: MIME types; None if it says nothing.
         fingerprint: of its certificate, None if it says nothing.
         chatroom: what its chat room can do.
+        attributes: all of the line's, names and values.
     """
 
     transport: str
@@ -48,6 +49,11 @@ class MSRPMedia:
     accept_wrapped_types: tuple[str, ...] | None
     fingerprint: str | None
     chatroom: frozenset[str]
+    attributes: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+
+    def get(self, name: str) -> str | None:
+        """The value of the first attribute of that name, None if there is none."""
+        return next((value for key, value in self.attributes if key == name), None)
 
     @classmethod
     def of(cls, remote_sdp: Any, index: int) -> MSRPMedia:
@@ -82,7 +88,8 @@ class MSRPMedia:
         return cls(transport, uris, None if setup is None else setup.lower(), media.direction,
                    None if accept_types is None else tuple(accept_types.split()),
                    None if accept_wrapped_types is None else tuple(accept_wrapped_types.split()),
-                   fingerprint, frozenset((_value(media, 'chatroom') or '').split()))
+                   fingerprint, frozenset((_value(media, 'chatroom') or '').split()),
+                   tuple((str(attribute.name), str(attribute.value)) for attribute in media.attributes))
 
 
 def make_media(media_type: str, transport: str, path: Iterable[URI], *, setup: str | None, direction: str, accept_types: Iterable[str],
