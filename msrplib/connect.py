@@ -49,6 +49,7 @@ __all__ = ['ConnectBase', 'DirectAcceptor', 'DirectConnector', 'MSRPRelaySetting
 TIMEOUT = 30.0              # seconds for each step
 RELAY_CHUNK_SIZE = 10_000   # bytes of the body of a chunk that relays are known to pass on
 RELAY_EXPIRES = 1800        # seconds asked of a relay
+MIN_RENEWAL = 1.0           # seconds before the end after which we do not ask again
 MAX_STRANGERS = 16          # connections at once of which nobody knows yet for whom they are
 MAX_FIRST = 65536           # bytes of them that are kept
 
@@ -84,6 +85,7 @@ class ConnectBase:
         remote_uri: of the next hop, once known.
         remote_endpoint: the same as 'tls:host:port'.
         transport: the connection, once there is one.
+        on_failed: called with an error when the way to us is no longer there although the connection is: a relay does not keep us.
     """
 
     def __init__(self, logger: Logger | None = None, use_sessmatch: bool = False, *, chunk_size: int = CHUNK_SIZE, timeout: float = TIMEOUT,
@@ -95,6 +97,7 @@ class ConnectBase:
         self.use_sessmatch = use_sessmatch
         self.chunk_size = chunk_size
         self.timeout = timeout
+        self.on_failed: Callable[[Exception], object] | None = None
         self.local_uri: URI | None = None
         self.remote_uri: URI | None = None
         self.transport: MSRPTransport | None = None
@@ -496,6 +499,10 @@ class MSRPRelaySettings(ConnectInfo):
         return URI(self.domain, self.use_tls, port=self.port, session_id='', credentials=self.credentials)
 
 
+class _Moved(MSRPRelayAuthError):
+    """The relay has given us other URIs."""
+
+
 def lookup_relay(relay: MSRPRelaySettings) -> Deferred[list[tuple[str, int]]]:
     """Where the relay of a domain is (RFC 4976 section 5.1): SRV records by priority, else the domain itself."""
     from twisted.names import client, dns
@@ -536,6 +543,7 @@ class RelayConnection(ConnectBase):
         self.expires = expires
         self._lookup = lookup
         self._renewal: Any = None
+        self._expires_at = 0.0          # when the last relay forgets us
 
     def prepare(self, local_uri: URI | None = None) -> Deferred[list[URI]]:
         """Connect to the relays and authenticate; the result is the path through them."""
@@ -613,11 +621,12 @@ class RelayConnection(ConnectBase):
         if relay is self.relays[-1] and granted:
             if self._renewal is not None and self._renewal.active():
                 self._renewal.cancel()
+            self._expires_at = self._reactor.seconds() + granted
             self._renewal = self._reactor.callLater(granted * 0.8, self._renew)
         return path if len(path) > len(used) else [*used, *path]
 
     def _renew(self) -> None:
-        """Authenticate again before the relay forgets us. It keeps the URIs it gave us (RFC 4976 section 5.1), or the peer could not reach us any more."""
+        """Authenticate again before the relay forgets us; if that fails, until it has."""
         self._renewal = None
         transport = self.transport
         if transport is None or transport.lost is not None:
@@ -628,7 +637,25 @@ class RelayConnection(ConnectBase):
             used: list[URI] = []
             for relay in self.relays:
                 used = yield self._limited(self._authenticate(transport, relay, used), MSRPAuthTimeout)
-        again().addErrback(lambda failure: self.logger.error('the relay does not keep us: %s', failure.value))
+            if used != transport.local_path:
+                # It should keep them (RFC 4976 section 5.1). The peer knows the old ones, and would not reach us any more.
+                raise _Moved('The Relay Has Given Other URIs', 200)
+        again().addErrback(self._not_renewed)
+
+    def _not_renewed(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, Exception) or self.transport is None or self.transport.lost is not None:
+            return
+        left = self._expires_at - self._reactor.seconds()
+        if not isinstance(error, _Moved) and left > MIN_RENEWAL:
+            self.logger.warning('the relay does not keep us yet: %s', error)
+            self._renewal = self._reactor.callLater(left / 2, self._renew)
+            return
+        self.logger.error('the relay does not keep us: %s', error)
+        if self._renewal is not None and self._renewal.active():
+            self._renewal.cancel()
+        if self.on_failed is not None:
+            self.on_failed(error)
 
     def complete(self, full_remote_path: Iterable[URI]) -> Deferred[MSRPTransport]:
         """Tell the peer which session this is, or wait for it to tell us."""

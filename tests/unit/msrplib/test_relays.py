@@ -178,6 +178,47 @@ def test_it_is_renewed_in_time():
     in_reactor(run)
 
 
+def test_other_uris_are_a_failure():
+    """The peer knows those of the beginning."""
+    def run():
+        def answer(protocol, chunk):
+            if len(factory.requests) > 2:
+                protocol.respond(chunk, 200, UsePathHeader('msrp://relay.example.com/moved;tcp'), ExpiresHeader(1))
+                return True
+            return False
+        factory, port, stop = yield from relay(expires=1, answer=answer)
+        connection = RelayConnection(settings(port), 'passive')
+        failed = Deferred()
+        connection.on_failed = failed.callback
+        path = yield connection.prepare(local())
+        error = yield failed
+        assert isinstance(error, MSRPRelayAuthError) and 'Other URIs' in str(error) and path == connection.transport.full_local_path
+        assert connection._renewal is None or not connection._renewal.active()
+        yield connection.cleanup()
+        yield stop()
+    in_reactor(run)
+
+
+def test_a_relay_that_does_not_renew_is_asked_again_until_it_has_forgotten_us():
+    def run():
+        factory, port, stop = yield from relay(answer=lambda protocol, chunk: len(factory.requests) > 2 and protocol.respond(chunk, 500) is None)
+        connection = RelayConnection(settings(port), 'passive')
+        failed = Deferred()
+        connection.on_failed = failed.callback
+        yield connection.prepare(local())
+        connection._renewal.reset(0)            # now, and not after 12 minutes
+        while len(factory.requests) < 3 or connection._renewal is None:
+            yield deferLater(connection._reactor, 0.01, lambda: None)
+        assert 300 < connection._renewal.getTime() - connection._reactor.seconds() <= 450 and not failed.called
+        connection._renewal.reset(0)
+        connection._expires_at = connection._reactor.seconds()
+        error = yield failed
+        assert isinstance(error, MSRPRelayAuthError) and error.code == 500 and len(factory.requests) == 4
+        yield connection.cleanup()
+        yield stop()
+    in_reactor(run)
+
+
 @pytest.mark.parametrize(('code', 'headers', 'text'), [
     (403, [], '403'), (401, [], '401'), (401, [WWWAuthenticateHeader('Basic realm="x"')], 'Cannot Be Answered'), (423, [], '423'),
     (200, [], 'No Use-Path'), (200, [UsePathHeader('msrp://a/1;tcp'), AuthenticationInfoHeader({'rspauth': 'wrong'})], 'Does Not Know')])
