@@ -133,7 +133,7 @@ class MSRPSession:
         self.msrp.request('SEND', headers).addCallback(self._keepalive_answered)
 
     def _keepalive_answered(self, event: RequestAnswered) -> None:
-        if event.code == 408 and self.msrp.lost is None:
+        if event.code == 408 and self.msrp.lost is None and not self.msrp.reading_paused:      # or its answer waits where we do not look
             self.msrp.logger.warning('the peer does not answer any more')
             self.msrp.abort()
         elif self._keepalive_timer is None:

@@ -323,6 +323,11 @@ class MSRPTransport(Protocol):
             self._crowded = False
             self.resume_reading()
 
+    @property
+    def reading_paused(self) -> bool:
+        """Whether nothing is read for now."""
+        return bool(self._reading_paused)
+
     def pause_reading(self) -> None:
         """Read nothing until `resume_reading` was called as often: what comes cannot be taken now."""
         self._reading_paused += 1

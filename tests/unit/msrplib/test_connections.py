@@ -431,6 +431,29 @@ def test_a_silent_peer_is_noticed():
     in_reactor(run)
 
 
+def test_a_peer_is_not_silent_while_we_do_not_listen():
+    """Its answers to keep-alives wait in the socket: that ends no connection."""
+    def run():
+        left, right = yield from connect(keepalive=0.05)
+        yield right.until(lambda: right.of(EmptySend))
+        while len(left.transport.endpoint.transactions):
+            yield in_turn(1)
+        left.transport.endpoint.transactions.timeout = 0.05
+        left.transport.pause_reading()
+        before = len(right.of(EmptySend))
+        yield right.until(lambda: len(right.of(EmptySend)) >= before + 3)
+        assert left.session.connected
+        left.transport.resume_reading()
+        left.transport.endpoint.transactions.timeout = 30
+        message = OutgoingMessage('text/plain', b'still here', success_report='yes')
+        left.session.send(message)
+        yield left.done(message)
+        assert message.delivered
+        for side in (left, right):
+            yield side.session.shutdown()
+    in_reactor(run)
+
+
 def test_garbage_without_end_closes_the_connection():
     def run():
         left, right = yield from connect()
