@@ -127,14 +127,16 @@ def _run_installer(command: list[str | Path], what: str) -> None:
         raise BuildError(f'{lines[0]}: {"; ".join(reasons[:3])}' if reasons else str(error)) from None
 
 
-def system_packages(tests: bool = False) -> None:
-    """Install what the build needs, and with `tests` the servers and peers of the tests: what of those is missing, its tests say."""
+def system_packages(command: str = '') -> None:
+    """Install what the build needs; for 'test' also the servers and peers of the tests, for 'demo' its desktop: what of those is missing, they say."""
     with step('system packages') as current:
         required, optional = requirements.build_packages()
         if not VENV.is_dir() and not _has_venv():
             required.append(f'python{sys.version_info[0]}.{sys.version_info[1]}-venv')
-        if tests:
-            optional += requirements.test_packages()
+        if command == 'test':
+            optional += requirements.not_installed(requirements.TEST_PACKAGES)
+        elif command == 'demo':
+            optional += requirements.not_installed(requirements.DEMO_PACKAGES)
         current.outcome = _install(required, optional)
 
 
@@ -148,30 +150,38 @@ def _python() -> Path:
     return VENV / 'bin' / 'python'
 
 
-def environment(groups: Sequence[str]) -> None:
-    """Create .venv when there is none and install the project's dependencies and those of `groups` into it."""
+def environment(groups: Sequence[str], wanted: Sequence[str] = ()) -> None:
+    """Create .venv when there is none and install the project's dependencies and those of `groups` into it, and those of `wanted` if that is possible."""
     if not _python().exists():
         with step('virtual environment (.venv)'):
             run([sys.executable, '-m', 'venv', VENV], what='creation of .venv')
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))
-    wanted = [*project['build-system']['requires'], *project['project']['dependencies']]
-    for group in groups:
-        wanted += project['project']['optional-dependencies'][group]
-    wanted = list(dict.fromkeys(wanted))
-    marker = VENV / '.sipsimple-dependencies'
+    extras: dict[str, list[str]] = project['project']['optional-dependencies']
+    required = [*project['build-system']['requires'], *project['project']['dependencies'], *(item for group in groups for item in extras[group])]
     with step('Python dependencies') as current:
-        current.outcome = 'up to date'
-        done = set(marker.read_text(encoding='utf-8').splitlines()) if marker.is_file() else set()
-        missing = [item for item in wanted if item not in done]
-        if missing:
-            _run_installer([_python(), '-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--no-input', *wanted], 'pip install')
-            marker.write_text('\n'.join(sorted(done | set(wanted))) + '\n', encoding='utf-8')
-            current.outcome = f'{len(missing)} checked or installed'
+        count = _pip(required)
+        try:
+            count += _pip([item for group in wanted for item in extras[group]])
+        except BuildError as error:
+            say(f'  (missing, but not required: {error})')
+        current.outcome = f'{count} checked or installed' if count else 'up to date'
         # Makes the tree importable from anywhere with .venv/bin/python.
         for packages in (VENV / 'lib').glob('python3*/site-packages'):
             path = packages / 'sipsimple-inplace.pth'
             if not path.is_file() or path.read_text(encoding='utf-8').strip() != str(ROOT):
                 path.write_text(f'{ROOT}\n', encoding='utf-8')
+
+
+def _pip(wanted: list[str]) -> int:
+    """Install packages into .venv unless that was done before; returns how many were new."""
+    marker = VENV / '.sipsimple-dependencies'
+    wanted = list(dict.fromkeys(wanted))
+    done = set(marker.read_text(encoding='utf-8').splitlines()) if marker.is_file() else set()
+    missing = [item for item in wanted if item not in done]
+    if missing:
+        _run_installer([_python(), '-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--no-input', *wanted], 'pip install')
+        marker.write_text('\n'.join(sorted(done | set(wanted))) + '\n', encoding='utf-8')
+    return len(missing)
 
 
 # ---- the native core, and what runs with it ----
@@ -256,8 +266,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f'error: unknown argument {command!r}\n{USAGE}', sys.stderr)
         return 2
     try:
-        system_packages(tests=command == 'test')
-        environment(['test'] if command == 'test' else [])
+        system_packages(command)
+        environment(['test', 'demo'] if command == 'test' else [], ['demo'] if command == 'demo' else [])
         shared_object = native(flavour, in_place=flavour == 'develop' or not command)
         if command == 'test':
             extra = ['-p', 'no:faulthandler', '-p', 'no:cacheprovider'] if flavour == 'asan' else []

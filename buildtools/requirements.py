@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 
 from buildtools.report import BuildError
 
-__all__ = ['BUILD_HEADERS', 'BUILD_PROGRAMS', 'OPTIONAL_HEADERS', 'TEST_PACKAGES', 'build_packages', 'check_toolchain', 'compiler', 'has_header',
-           'missing_headers', 'test_packages']
+__all__ = ['BUILD_HEADERS', 'BUILD_PROGRAMS', 'DEMO_PACKAGES', 'OPTIONAL_HEADERS', 'TEST_PACKAGES', 'build_packages', 'check_toolchain', 'compiler',
+           'has_header', 'missing_headers', 'not_installed']
 
 # program -> package
 BUILD_PROGRAMS = {'make': 'make', 'patch': 'patch', 'ar': 'binutils', 'xz': 'xz-utils'}
@@ -32,11 +33,14 @@ BUILD_HEADERS = {
 # Used when present, never required.
 OPTIONAL_HEADERS = {'bcg729/encoder.h': 'libbcg729-dev'}
 
+# The desktop that the demo shares.
+DEMO_PACKAGES = ('tigervnc-standalone-server',)
+
 # Servers and peers of the interoperability tests, and what makes speech samples. None of them needs to run as a service.
 TEST_PACKAGES = (
     'kamailio', 'kamailio-presence-modules', 'kamailio-xml-modules', 'kamailio-tls-modules', 'kamailio-websocket-modules', 'kamailio-extra-modules',
     'kamailio-outbound-modules', 'kamailio-utils-modules', 'coturn', 'dnsmasq-base', 'openssl', 'sip-tester', 'baresip-core', 'linphone-cli',
-    'espeak-ng', 'sox', 'iproute2',
+    'espeak-ng', 'sox', 'iproute2', *DEMO_PACKAGES,
 )
 
 TEST_SERVICES = ('kamailio', 'coturn', 'dnsmasq')
@@ -127,11 +131,11 @@ def build_packages() -> tuple[list[str], list[str]]:
     return _missing_build_packages(python_headers=True), optional
 
 
-def test_packages() -> list[str]:
-    """The packages of TEST_PACKAGES that are not installed."""
+def not_installed(packages: Sequence[str]) -> list[str]:
+    """Those of the packages that are not installed."""
     try:
-        done = subprocess.run(['dpkg-query', '-W', '-f', '${Package} ${db:Status-Abbrev}\n', *TEST_PACKAGES], capture_output=True, text=True, check=False)
+        done = subprocess.run(['dpkg-query', '-W', '-f', '${Package} ${db:Status-Abbrev}\n', *packages], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return []
     installed = {line.split()[0] for line in done.stdout.splitlines() if line.split()[1:2] == ['ii']}
-    return [package for package in TEST_PACKAGES if package not in installed]
+    return [package for package in packages if package not in installed]

@@ -14,16 +14,31 @@ from sipsimple.streams.registry import MediaStreamRegistrar, MediaStreamRegistry
 if TYPE_CHECKING:
     from sipsimple.streams.msrp.base import MSRPStreamBase as MSRPStreamBase
     from sipsimple.streams.msrp.chat import ChatStream as ChatStream
+    from sipsimple.streams.msrp.desktopsharing import DesktopSharingStream as DesktopSharingStream
+    from sipsimple.streams.msrp.vnc import (
+        ExternalVNCServerHandler as ExternalVNCServerHandler,
+        ExternalVNCViewerHandler as ExternalVNCViewerHandler,
+        IDesktopSharingHandler as IDesktopSharingHandler,
+        InternalVNCServerHandler as InternalVNCServerHandler,
+        InternalVNCViewerHandler as InternalVNCViewerHandler,
+    )
     from sipsimple.streams.rtp.audio import AudioStream as AudioStream
 
-__all__ = ['AudioStream', 'ChatStream', 'IMediaStream', 'InvalidStreamError', 'MSRPStreamBase', 'MediaStreamRegistrar', 'MediaStreamRegistry', 'StreamError',
-           'UnknownStreamError']
+__all__ = ['AudioStream', 'ChatStream', 'DesktopSharingStream', 'ExternalVNCServerHandler', 'ExternalVNCViewerHandler', 'IDesktopSharingHandler',
+           'IMediaStream', 'InternalVNCServerHandler', 'InternalVNCViewerHandler', 'InvalidStreamError', 'MSRPStreamBase', 'MediaStreamRegistrar',
+           'MediaStreamRegistry', 'StreamError', 'UnknownStreamError']
 
 # Where each class is, and at the same time the modules that register the SDK's own types.
 _MODULES = {
     'AudioStream': 'sipsimple.streams.rtp.audio',
     'MSRPStreamBase': 'sipsimple.streams.msrp',
     'ChatStream': 'sipsimple.streams.msrp',
+    'DesktopSharingStream': 'sipsimple.streams.msrp',
+    'ExternalVNCServerHandler': 'sipsimple.streams.msrp',
+    'ExternalVNCViewerHandler': 'sipsimple.streams.msrp',
+    'IDesktopSharingHandler': 'sipsimple.streams.msrp',
+    'InternalVNCServerHandler': 'sipsimple.streams.msrp',
+    'InternalVNCViewerHandler': 'sipsimple.streams.msrp',
 }
 
 

@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 import greenlet  # type: ignore[import-untyped,unused-ignore]
 
-__all__ = ['Event', 'GreenThread', 'Lock', 'Queue', 'QueueEmpty', 'Timeout', 'get_current', 'set_hub', 'sleep', 'spawn', 'wait_deferred']
+__all__ = ['Event', 'GreenThread', 'Lock', 'Queue', 'QueueEmpty', 'Timeout', 'get_current', 'in_green_thread', 'set_hub', 'sleep', 'spawn', 'wait_deferred']
 
 T = TypeVar('T')
 _log = logging.getLogger('sipsimple.threading.green')
@@ -83,6 +83,11 @@ def get_current() -> GreenThread:
         _check_thread()
         raise RuntimeError('a reactor callback cannot wait; do this in a green thread')
     return current
+
+
+def in_green_thread() -> bool:
+    """Whether the caller is a green thread, which can wait."""
+    return isinstance(greenlet.getcurrent(), GreenThread)
 
 
 def spawn(function: Callable[..., object], *args: Any, **kwargs: Any) -> GreenThread:

@@ -10,8 +10,10 @@ from tests.calls.conftest import Process
 class Chat:
     """A caller and a callee who can chat."""
 
+    SCRIPT = 'chat_agent.py'
+
     def __init__(self, **options):
-        self.caller, self.callee = Process('caller', 'chat_agent.py'), Process('callee', 'chat_agent.py')
+        self.caller, self.callee = Process('caller', self.SCRIPT), Process('callee', self.SCRIPT)
         for process in (self.caller, self.callee):
             process.port = process.do('start', audio=True)['port']
         self.settings(**options)
@@ -153,6 +155,8 @@ def test_composing(chat):
 def test_a_chat_room(chat):
     chat.connected()
     chat.caller.do('room', args=['s', 'nickname', 'private-messages'])
+    chat.caller.do('nickname', session='s', nickname='x')
+    assert chat.caller.wait('ChatStreamDidNotSetNickname')['code'] == 501          # the callee is none
     for code, name in ((200, 'ChatStreamDidSetNickname'), (425, 'ChatStreamDidNotSetNickname')):
         chat.callee.do('answer_nicknames', session='in1', code=code)
         identity = chat.caller.do('nickname', session='s', nickname='Al "the" ice')['id']

@@ -28,6 +28,7 @@ SEARCH_PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', 
 
 # program: its Debian package. All of them are in buildtools.requirements.TEST_PACKAGES, or nobody would install them.
 PACKAGES = {
+    'Xtigervnc': 'tigervnc-standalone-server',
     'baresip': 'baresip-core',
     'dnsmasq': 'dnsmasq-base',
     'espeak-ng': 'espeak-ng',

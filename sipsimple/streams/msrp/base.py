@@ -221,6 +221,7 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
             self.local_role = plan.role
             relay = relay_settings(self.account, use_tls, self._credentials) if plan.way == 'relay' else None
             self.msrp_connector = connector = make_connector(plan, relay, self.logger, self._sessmatch, plan.role == 'passive')
+            connector.on_failed = lambda error: self._fail('relay', error)
             self.local_uri = URI(self._local_host(), use_tls, port=0, credentials=self._credentials)
             connector.prepare(self.local_uri).addCallbacks(self._prepared, lambda failure: self._fail('initialize', failure))
         except Exception as error:
@@ -333,7 +334,8 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
                                             methods=[name for name in methods if name not in ('SEND', 'REPORT')])
         self._fire(MSRPStreamInput.BOUND)
         self._started()
-        self.post('MediaStreamDidStart')
+        if not self._failed:
+            self.post('MediaStreamDidStart')
 
     def validate_update(self, remote_sdp: Any, stream_index: int) -> bool:
         """Return True: there is nothing that could change."""
@@ -440,9 +442,12 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         if error is not None:
             self._connection_lost(error)
         elif chunk.method != 'SEND':
-            handler: Callable[[Any], None] = getattr(self, f'_handle_{chunk.method}')
+            handler: Callable[[Any], None] | None = getattr(self, f'_handle_{chunk.method}', None)
             try:
-                handler(chunk)
+                if handler is not None:
+                    handler(chunk)
+                elif self.msrp_session is not None:
+                    self.msrp_session.respond(chunk, 501)       # a nickname, which the session knows and this stream does not
             except Exception as failed:
                 log.exception('%s failed', self.__class__.__name__)
                 self._fail('reading', failed)
@@ -479,8 +484,8 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         except InvalidTransition as error:
             raise RuntimeError(f'{what.value} is not possible in the state {self.state}') from error
 
-    def _fail(self, context: str, error: BaseException | Failure | str) -> None:
-        """Say, once, that the stream is broken; the session will end it."""
+    def _fail(self, context: str, error: BaseException | Failure | str, text: str | None = None) -> None:
+        """Say, once, that the stream is broken; the session will end it. The reason is what the error says, if there is no other text."""
         if self._failed or self.state == MSRPStreamState.ENDED:
             return
         self._failed = True
@@ -492,4 +497,4 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
                 failure = Failure(reason, reason.__class__, reason.__traceback__)       # type: ignore[no-untyped-call]
             if not isinstance(reason, (MSRPError, StreamError, ValueError, OSError)) and reason.__class__.__module__.partition('.')[0] != 'twisted':
                 log.error('%s failed', self.__class__.__name__, exc_info=reason)
-        self.post('MediaStreamDidFail', context=context, reason=str(reason) or reason.__class__.__name__, failure=failure)
+        self.post('MediaStreamDidFail', context=context, reason=text or str(reason) or reason.__class__.__name__, failure=failure)

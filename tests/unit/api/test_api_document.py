@@ -48,6 +48,14 @@ DOCUMENT = {
          ("send_message(self, content, content_type='text/plain', recipients=None, courtesy_recipients=None, subject=None, timestamp=None, required=None, "
           'additional_headers=None)'), 'send_composing_indication(self, state, refresh, last_active=None, recipients=None)', 'set_local_nickname(self, nickname)'],
         'type priority media_type accept_types accept_wrapped_types use_msrp_session'),
+    'sipsimple.streams.IDesktopSharingHandler': (['initialize(stream)'], 'type'),
+    'sipsimple.streams.InternalVNCViewerHandler': (['initialize(self, stream)', 'send(self, data)'], 'type'),
+    'sipsimple.streams.InternalVNCServerHandler': (['initialize(self, stream)', 'send(self, data)'], 'type'),
+    'sipsimple.streams.ExternalVNCViewerHandler': (["__init__(self, address=('localhost', 0), connect_timeout=3)", 'initialize(self, stream)'], 'type address'),
+    'sipsimple.streams.ExternalVNCServerHandler': (['__init__(self, address, connect_timeout=3)', 'initialize(self, stream)'], 'type'),
+    'sipsimple.streams.DesktopSharingStream': (
+        ['__init__(self, account, handler)', 'new_from_sdp(cls, account, remote_sdp, stream_index)'],
+        'type priority media_type accept_types accept_wrapped_types use_msrp_session handler incoming_queue outgoing_queue'),
     'sipsimple.lookup.DNSManager': (['__init__(self)', 'start(self)', 'stop(self)'], ''),
     'sipsimple.lookup.DNSLookup': (
         ['__init__(self)', 'lookup_service(self, uri, service, timeout=3.0, lifetime=15.0)',
@@ -93,8 +101,10 @@ PLACES = ['sipsimple.application.SIPApplication', 'sipsimple.core.Route', 'sipsi
           'msrplib.protocol.MSRPData', 'sipsimple.payloads.pidf.PIDF', 'sipsimple.payloads.conference.Conference', 'sipsimple.payloads.iscomposing.IsComposingDocument',
           'sipsimple.payloads.cpim.CPIMMessage', 'sipsimple.payloads.cpim.ChatMessage', 'sipsimple.payloads.cpim.CPIMIdentity', 'sipsimple.payloads.cpim.ChatIdentity',
           'sipsimple.payloads.dialoginfo.DialogInfo', 'sipsimple.payloads.messagesummary.MessageSummary', 'sipsimple.payloads.watcherinfo.WatcherList',
-          'sipsimple.payloads.rlsnotify.Resource']
-LATER = ['sipsimple.streams.FileTransferStream', 'sipsimple.streams.DesktopSharingStream']
+          'sipsimple.payloads.rlsnotify.Resource', *(f'sipsimple.streams.msrp.{name}' for name in (
+              'DesktopSharingStream', 'IDesktopSharingHandler', 'InternalVNCViewerHandler', 'InternalVNCServerHandler', 'ExternalVNCViewerHandler',
+              'ExternalVNCServerHandler'))]
+LATER = ['sipsimple.streams.FileTransferStream']
 
 
 def find(path):
