@@ -26,6 +26,7 @@ __all__ = ['Agent']
 log = logging.getLogger('sipsimple.demo')
 
 STOP_LIMIT = 15.0                       # seconds
+VIEWER_LIMIT = 20.0
 SRTP = {'optional': 'sdes_optional', 'mandatory': 'sdes_mandatory'}
 
 
@@ -180,6 +181,22 @@ class Agent:
         for digit in digits:
             self.stream.send_dtmf(digit)
 
+    def do_view_desktop(self) -> None:
+        """Add a stream to the running call that shows the peer's desktop; "viewing" tells where a VNC viewer can connect."""
+        from sipsimple.streams import DesktopSharingStream, ExternalVNCViewerHandler
+        self.session.add_stream(DesktopSharingStream(self.account, ExternalVNCViewerHandler(connect_timeout=VIEWER_LIMIT)))
+
+    def do_share_desktop(self, port: int) -> None:
+        """Accept the proposal to show our desktop, that of the VNC server at that port."""
+        from sipsimple.streams import ExternalVNCServerHandler
+        for stream in self.session.proposed_streams:
+            stream.handler = ExternalVNCServerHandler(('127.0.0.1', port))
+        self.session.accept_proposal(self.session.proposed_streams)
+
+    def do_close_desktop(self) -> None:
+        """Take the desktop out of the call; both tell "not_viewing"."""
+        self.session.remove_streams([stream for stream in self.session.streams if stream.type == 'desktop-sharing'])
+
     def do_report(self) -> None:
         """Tell codec, encryption, addresses and counters of the call in a "report"."""
         stream = self.stream
@@ -264,6 +281,23 @@ class Agent:
 
     def _NH_SIPSessionDidEnd(self, notification: Notification) -> None:
         self.tell('ended', originator=notification.data.originator)
+
+    def _NH_SIPSessionGotProposal(self, notification: Notification) -> None:
+        if notification.data.originator == 'remote':
+            self.tell('proposal', streams=[stream.type for stream in notification.data.streams])
+
+    def _NH_SIPSessionGotRejectProposal(self, notification: Notification) -> None:
+        self.tell('not_accepted', code=notification.data.code, reason=notification.data.reason)
+
+    def _NH_SIPSessionDidRenegotiateStreams(self, notification: Notification) -> None:
+        added = [stream for stream in notification.data.added_streams if stream.type == 'desktop-sharing']
+        if added:
+            self.tell('viewing', address=getattr(added[0].handler, 'address', None))
+        elif any(stream.type == 'desktop-sharing' for stream in notification.data.removed_streams):
+            self.tell('not_viewing')
+
+    def _NH_MediaStreamDidFail(self, notification: Notification) -> None:
+        self.tell('stream_failed', type=notification.sender.type, reason=notification.data.reason)
 
     def _NH_AudioStreamGotDTMF(self, notification: Notification) -> None:
         self.tell('dtmf', digit=notification.data.digit)

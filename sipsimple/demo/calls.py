@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from sipsimple.demo import ladder, sound
+from sipsimple.demo import desktop, ladder, sound
 from sipsimple.demo.process import AgentProcess, DemoError
 from sipsimple.demo.terminal import Terminal
 
@@ -56,6 +56,7 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         bob.do('dtmf', digits=BOBS_DIGITS)
         digits = {'bob': bob.wait_digits(len(ALICES_DIGITS)), 'alice': alice.wait_digits(len(BOBS_DIGITS))}
         texts = {'bob': _write(terminal, alice, bob, ALICES_TEXT), 'alice': _write(terminal, bob, alice, BOBS_TEXT)}
+        screens = _show_desktop(terminal, alice, bob, folder)
         reports = {}
         for agent in agents:
             agent.do('report')
@@ -86,6 +87,8 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         terminal.check(digits[name] == expected, f'DTMF at {name}: {digits[name] or "nothing"}{instead}')
     for name, expected in (('bob', ALICES_TEXT), ('alice', BOBS_TEXT)):
         terminal.check(texts[name] == expected, f'{name} has read: {texts[name]}' + ('' if texts[name] == expected else f', but it was: {expected}'))
+    for what, different in screens.items():
+        terminal.check(not different, f'alice has seen {what}, ' + (f'but {different} pixels are not the same' if different else 'every pixel of it'))
     for name, report in reports.items():
         _check_media(terminal, options, name, report)
     lost = [message.text for message in ladder.merge(alice.trace, bob.trace) if not message.arrived]
@@ -198,6 +201,41 @@ def _write(terminal: Terminal, writer: AgentProcess, reader: AgentProcess, text:
     delivered = writer.wait('delivered')
     terminal.step(f'{writer.name} is told that it was delivered ({delivered["code"]} {delivered["reason"]})', delivered['time'])
     return str(message['text'])
+
+
+def _show_desktop(terminal: Terminal, alice: AgentProcess, bob: AgentProcess, folder: Path) -> dict[str, int]:
+    """Bob shows alice a desktop that changes; returns how many pixels she saw that are not so, by what she saw. Nothing if this machine lacks a desktop."""
+    lacking = desktop.missing()
+    if lacking:
+        terminal.step(f'bob shares no desktop; for that, install {", ".join(lacking)}')
+        return {}
+    screen = desktop.Desktop()
+    viewer = None
+    try:
+        painted = screen.paint(1)
+        alice.do('view_desktop')
+        terminal.step('alice asks for bob\'s desktop, in the running call')
+        bob.wait('proposal')
+        bob.do('share_desktop', port=screen.port)
+        viewing = alice.wait('viewing')
+        bob.wait('viewing')
+        terminal.step('bob shares it: a VNC server there, a VNC viewer here, MSRP between them', viewing['time'])
+        viewer = desktop.Viewer(viewing['address'])
+        seen = viewer.see('all', folder / 'alice-saw.png')
+        viewer.ask('changes', folder / 'alice-saw-then.png')
+        painted_then = screen.paint(2, (80, 60, 160, 120))
+        terminal.step('something moves on bob\'s desktop')
+        viewer.wait()
+        seen_then = viewer.see_changes(folder / 'alice-saw-then.png', painted_then)
+        alice.do('close_desktop')
+        for agent in (alice, bob):
+            agent.wait('not_viewing')
+        terminal.step('alice has seen enough')
+        return {'bob\'s desktop': desktop.difference(painted, seen), 'what moved on it': desktop.difference(painted_then, seen_then)}
+    finally:
+        if viewer is not None:
+            viewer.stop()
+        screen.stop()
 
 
 # ---- results -----------------------------------------------------------------------------------------------------

@@ -43,6 +43,8 @@ class AgentProcess:
         'ended': 'the call ended too early (by the {originator} side)',
         'stopped': 'the application stopped: {reason}',
         'not_delivered': 'a message was not delivered: {code} {reason}',
+        'not_accepted': 'what was added to the call was not accepted: {code} {reason}',
+        'stream_failed': '{type} failed: {reason}',
         'not_registered': 'the registration failed: {reason}',
     }
 

@@ -17,13 +17,18 @@ import pytest
 
 from sipsimple.demo import ladder, sound
 from sipsimple.demo.__main__ import parse
+from sipsimple.demo.desktop import Viewer, missing
 from sipsimple.demo.machine import ProcessorWait
 from sipsimple.demo.process import AgentProcess, DemoError
 from tests.support.child import environment
+from tests.support.desktop import desktop_fixture
+from tests.support.require import in_ci
 from tests.support.sdk import SDK
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60          # seconds
+
+shared_desktop = desktop_fixture()
 
 # An example, run so that it asks no name server, and does not talk for as long as a person would.
 RUN = '''
@@ -94,10 +99,14 @@ def test_what_the_demo_prints(demos):
     port = re.search(r'bob listens on 127\.0\.0\.1:(\d+)', output)[1]
     assert [message for message in messages if '100' not in message] == [
         f'INVITE sip:bob@127.0.0.1:{port} + SDP -->', '<-- 180 Ringing (INVITE)', '<-- 200 OK (INVITE) + SDP', f'ACK sip:bob@127.0.0.1:{port} -->',
+        # The desktop comes, and goes.
+        *[f'INVITE sip:bob@127.0.0.1:{port} + SDP -->', '<-- 200 OK (INVITE) + SDP', f'ACK sip:bob@127.0.0.1:{port} -->'] * (2 if not missing() else 0),
         f'BYE sip:bob@127.0.0.1:{port} -->', '<-- 200 OK (BYE)']
     assert 'alice opus at 48000 Hz, SRTP/SDES, AES' in output and ' 0 lost' in output
     assert 'DTMF at bob: 2580#' in output and 'DTMF at alice: *741' in output
     assert output.count('is told that it was delivered (200 OK)') == 2 and 'bob has read: Bob, can you read this? Ä, ß, ☎\n' in output
+    if in_ci() or not missing():
+        assert "alice has seen bob's desktop, every pixel of it\n" in output and 'alice has seen what moved on it, every pixel of it\n' in output
     times = [float(line.split()[0]) for line in output.splitlines() if re.match(r' *\d+\.\d{3}  \|', line)]
     assert times == sorted(times)
 
@@ -105,6 +114,7 @@ def test_what_the_demo_prints(demos):
 def test_options_have_their_effect(demos):
     plain, ice = demos['plain'][1], demos['ice'][1]
     assert 'PCMU at 8000 Hz, not encrypted' in plain and '(tcp)' in plain and "alice's tones" in plain
+    assert 'bob shares no desktop; for that, install Xtigervnc (apt-get install tigervnc-standalone-server)' in plain
     assert 'G722 at 16000 Hz, SRTP/SDES' in ice and 'ICE (HOST)' in ice
 
 
@@ -330,6 +340,29 @@ def test_example_that_chats():
     finally:
         with contextlib.suppress(OSError):
             waiting.kill()
+
+
+def test_example_that_shares_a_desktop(shared_desktop, tmp_path):
+    serving = example('desktop.py', str(shared_desktop.port))
+    try:
+        target = serving.stdout.readline().split()[-1]
+        viewing = example('desktop.py', target)
+        assert 'reachable' in viewing.stdout.readline()
+        host, _, port = viewing.stdout.readline().split()[-1].partition('::')
+        assert serving.stdout.readline().startswith('the desktop is seen by sip:desktop@')
+        painted = shared_desktop.paint(1)
+        viewer = Viewer((host, int(port)))
+        try:
+            assert viewer.see('all', tmp_path / 'seen.png') == painted
+        finally:
+            viewer.stop()
+        status, output = finish(viewing)            # it ends with its viewer
+        assert status == 0 and output.startswith('the desktop is gone: ')
+        status, _ = finish(serving)
+        assert status == 0
+    finally:
+        with contextlib.suppress(OSError):
+            serving.kill()
 
 
 def test_example_that_hosts_a_conference(tmp_path):
