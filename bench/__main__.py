@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from bench.context import Bench
-from bench.measures import ALL
+from bench.measures import ALL, MORE
 from bench.programs import ROOT, BenchError, Peers
 from bench.report import Row, table
 from buildtools import cython_ext, pjsip
@@ -56,14 +56,15 @@ def machine() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog='python -m bench', description=(__doc__ or '').partition('\n')[0])
-    parser.add_argument('measures', nargs='*', metavar='MEASURE', help=f'one of {", ".join(ALL)}; default: all')
+    parser.add_argument('measures', nargs='*', metavar='MEASURE', help=f'one of {", ".join(ALL)}; default: all of these. Also: {", ".join(MORE)}')
     parser.add_argument('--rounds', type=int, default=3, help='how often each side is measured, in turn (default: 3)')
     parser.add_argument('--scale', type=float, default=1.0, help='factor for the number of operations')
     parser.add_argument('--quick', action='store_true', help='the same as --rounds 1 --scale 0.1')
     parser.add_argument('--flavour', choices=('release', 'develop'), default='release', help='of the native core: as in a wheel (default), or as in place')
     parser.add_argument('--json', metavar='FILE', type=Path, help='write all figures there, too')
     arguments = parser.parse_args()
-    unknown = set(arguments.measures) - ALL.keys()
+    measures = {**ALL, **MORE}
+    unknown = set(arguments.measures) - measures.keys()
     if unknown:
         parser.error(f'unknown: {", ".join(sorted(unknown))}')
     if arguments.quick:
@@ -74,7 +75,7 @@ def main() -> int:
         prepare(arguments.flavour)
         for name in arguments.measures or ALL:
             begin = time.monotonic()
-            rows += ALL[name](bench)
+            rows += measures[name](bench)
             say(f'{name}: {time.monotonic() - begin:.0f} s')
     except (BenchError, BuildError) as error:
         say(f'error: {error}', sys.stderr)

@@ -85,7 +85,7 @@ def _shown(figure: Figure) -> str:
     return _number(figure.median) + spread
 
 
-HEADINGS = ['measure', 'unit', 'ours', 'C peer', 'ours/peer', 'target', 'met']
+HEADINGS = ['measure', 'unit', 'ours', 'peer', 'ours/peer', 'target', 'met']
 
 
 def table(rows: Iterable[Row]) -> str:

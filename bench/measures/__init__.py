@@ -1,11 +1,11 @@
-"""One module a subject of measurement; ALL has their functions by name, in the order of the table."""
+"""One module a subject of measurement; ALL has their functions by name, in the order of the table, MORE those that are only made when asked for."""
 
 from __future__ import annotations
 
 from bench.context import Measure
-from bench.measures import handoff, held, invitations, requests, sessions, setup, startup
+from bench.measures import handoff, held, invitations, msrp, requests, sessions, setup, startup
 
-__all__ = ['ALL']
+__all__ = ['ALL', 'MORE']
 
 ALL: dict[str, Measure] = {
     'startup': startup.measure,
@@ -15,4 +15,9 @@ ALL: dict[str, Measure] = {
     'setup': setup.measure,
     'held': held.measure,
     'handoff': handoff.measure,
+    'msrp': msrp.measure,
+}
+
+MORE: dict[str, Measure] = {
+    'msrp-relay': msrp.measure_relay,
 }

@@ -25,4 +25,6 @@ def test_every_measure_gives_figures_for_both_sides(tmp_path):
     assert len(rows) > 20
     assert all(row['ours'] and all(value >= 0 for value in row['ours']) for row in rows)
     alone = {row['name'] for row in rows if not row['peer']}
-    assert alone == {'import sipsimple.application', 'idle: connect() to SIPSessionDidStart, p50'}
+    assert alone == {'import sipsimple.application', 'idle: connect() to SIPSessionDidStart, p50', *(f'MSRP in memory: {what}' for what in (
+        'one message, chunks of 1 MiB', 'one message, chunks of 10 kB', 'short messages with reports')), *(f'MSRP over {name}: {what}' for name in ('TCP', 'TLS')
+        for what in ('short messages with reports', 'most memory of either side'))}
