@@ -12,14 +12,12 @@ from sipsimple.configuration.backend.memory import MemoryBackend
 
 __all__ = ['FileStorage', 'ISIPSimpleApplicationDataStorage', 'ISIPSimpleStorage', 'MemoryStorage']
 
-NO_XCAP = 'XCAP storage comes with XCAP support'
-
 
 class ISIPSimpleStorage(Interface):
     """What SIPApplication.start() takes."""
 
     configuration_backend = Attribute('an IConfigurationBackend')
-    xcap_storage_factory = Attribute('a callable: account id -> XCAP storage')
+    xcap_storage_factory = Attribute('a callable: account id -> IXCAPStorage')
 
 
 class ISIPSimpleApplicationDataStorage(Interface):
@@ -33,7 +31,7 @@ class FileStorage:
     """Keeps everything below a folder, which is made when something is first written.
 
     Args:
-        directory: the folder; `config` in it holds the configuration.
+        directory: the folder; `config` in it holds the configuration, `xcap` has a folder for each account with XCAP.
     """
 
     def __init__(self, directory: str) -> None:
@@ -41,8 +39,9 @@ class FileStorage:
         self.configuration_backend = FileBackend(os.path.join(self.directory, 'config'))
 
     def xcap_storage_factory(self, account_id: str) -> Any:
-        """Raise NotImplementedError: there is no XCAP yet."""
-        raise NotImplementedError(NO_XCAP)
+        """A storage for the XCAP documents of an account; the same files for the same account."""
+        from sipsimple.account.xcap.storage.file import FileStorage
+        return FileStorage(os.path.join(self.directory, 'xcap'), account_id)
 
 
 @implementer(ISIPSimpleStorage)
@@ -51,7 +50,9 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self.configuration_backend = MemoryBackend()
+        self._xcap_storages: dict[str, Any] = {}
 
     def xcap_storage_factory(self, account_id: str) -> Any:
-        """Raise NotImplementedError: there is no XCAP yet."""
-        raise NotImplementedError(NO_XCAP)
+        """The storage for the XCAP documents of an account, which lasts as long as this one."""
+        from sipsimple.account.xcap.storage.memory import MemoryStorage
+        return self._xcap_storages.setdefault(str(account_id), MemoryStorage(str(account_id)))
