@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from sipsimple.threading import call_in_twisted_thread
 from sipsimple.threading.green import Event, Lock, call_in_green_thread
 
 if TYPE_CHECKING:
+    from sipsimple.account.xcap.manager import XCAPManager
     from sipsimple.notification import Notification
 
 __all__ = ['Account', 'AccountLife']
@@ -139,6 +141,8 @@ class Account(AccountLife, SettingsObject):
         self._services: list[AccountService] = [
             self._mwi, PresenceWinfoSubscriber(self), DialogWinfoSubscriber(self), self._presence, self._dialog, SelfPresenceSubscriber(self),
             self._presence_publisher, self._dialog_publisher]
+        self._xcap_manager: XCAPManager | None = None
+        self._xcap_lock = threading.Lock()
         self._setup_life()
         from sipsimple.account.manager import AccountManager
         AccountManager().adopt(self)
@@ -205,6 +209,18 @@ class Account(AccountLife, SettingsObject):
     def dialog_state(self, state: Any) -> None:
         self._dialog_publisher.set(state)
 
+    @property
+    def xcap_manager(self) -> XCAPManager:
+        """Its documents on an XCAP server: `sipsimple.account.xcap.manager.XCAPManager`, made when somebody asks for it. It runs with `xcap.enabled`."""
+        manager = self._xcap_manager
+        if manager is None:
+            from sipsimple.account.xcap.factory import make_manager
+            with self._xcap_lock:
+                if self._xcap_manager is None:
+                    self._xcap_manager = make_manager(self)
+                manager = self._xcap_manager
+        return manager
+
     # ---- services ----------------------------------------------------------------------------------------------
 
     def reregister(self) -> None:
@@ -237,6 +253,7 @@ class Account(AccountLife, SettingsObject):
             self._registrar.start()
         for service in self._services:
             service.start()
+        self._update_xcap()
 
     def _deactivate(self) -> None:
         ended: Event[None] = Event()
@@ -248,10 +265,17 @@ class Account(AccountLife, SettingsObject):
                 ended.send()
         for service in self._services:
             service.stop(partial(done, service))
+        self._update_xcap()
         self._registrar.stop()
         ended.wait(SERVICES_LIMIT)
         if left:
             log.error('%r: %s did not end', self, left)
+
+    def _update_xcap(self) -> None:
+        if self._active and self.xcap.enabled:
+            self.xcap_manager.start()
+        elif self._xcap_manager is not None:
+            self._xcap_manager.stop()
 
     def delete(self) -> None:
         """Stop everything, then remove the account; safe to call twice. Thread: any."""
@@ -259,6 +283,8 @@ class Account(AccountLife, SettingsObject):
 
     def _delete(self) -> None:
         self.stop()
+        if self._xcap_manager is not None or self.xcap.discovered:
+            self.xcap_manager.delete()
         super().delete()
 
     def _NH_CFGSettingsObjectWasActivated(self, notification: Notification) -> None:
@@ -287,6 +313,13 @@ class Account(AccountLife, SettingsObject):
                 self._registrar.update()
             else:
                 self._registrar.stop()
+            self._update_xcap()
+
+    def forget(self) -> None:
+        """Hear of nothing any more: the account is gone, or the application has ended. Called by the AccountManager."""
+        super().forget()
+        if self._xcap_manager is not None:
+            self._xcap_manager.forget()
 
     def __repr__(self) -> str:
         return f'Account({str(self.id)!r})'

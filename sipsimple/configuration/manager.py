@@ -11,7 +11,7 @@ from sipsimple.configuration.backend import IConfigurationBackend
 from sipsimple.configuration.errors import ObjectNotFoundError
 from sipsimple.util import Singleton, collector_paused
 
-__all__ = ['ConfigurationManager', 'set_storage_provider']
+__all__ = ['ConfigurationManager', 'get_storage', 'set_storage_provider']
 
 _storage_provider: Callable[[], Any] | None = None
 
@@ -20,6 +20,11 @@ def set_storage_provider(provider: Callable[[], Any]) -> None:
     """Tell where the storage comes from when start() is called without a backend; the application registers itself."""
     global _storage_provider
     _storage_provider = provider
+
+
+def get_storage() -> Any:
+    """The application's storage, or None."""
+    return _storage_provider() if _storage_provider is not None else None
 
 
 class ConfigurationManager(metaclass=Singleton):
@@ -50,7 +55,7 @@ class ConfigurationManager(metaclass=Singleton):
             if self.data is not None:
                 raise RuntimeError('the ConfigurationManager is started already')
             if backend is None:
-                storage = _storage_provider() if _storage_provider is not None else None
+                storage = get_storage()
                 if storage is None:
                     raise RuntimeError('there is no storage to take the configuration from')
                 backend = storage.configuration_backend

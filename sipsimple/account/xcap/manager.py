@@ -1,0 +1,758 @@
+"""XCAPManager: keeps an account's documents on its XCAP server in step with what the user does here, and with what other programs do.
+
+What the user does is an operation in the journal, which is on disk before anything is sent. A run of the manager reads all documents (only those that changed
+are transferred), carries the journal out on them, and writes those that became others, each under the condition that it is still the one that was read. If
+it is not, everything begins again with what is there now; so whoever writes does it on top of what all others have written.
+
+Whether a write arrived is not known when the connection breaks or the program is killed. The addressbook remembers the operations it has in it (see
+`merge`). Of the other documents, which hold one value each, the journal remembers the digest of what was sent: if that is what the
+server has, the operation is done.
+
+The documents are read, merged and written by one green thread in the SDK thread; parsing and merging run in a worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from sipsimple.account.xcap.client import Answer, XCAPClient
+from sipsimple.account.xcap.documents import DOCUMENTS, Document
+from sipsimple.account.xcap.errors import (
+    AuthenticationError,
+    CapabilityError,
+    ConflictError,
+    DocumentError,
+    HTTPError,
+    NotFoundError,
+    PreconditionError,
+    RootNotFound,
+    TransportError,
+    XCAPError,
+)
+from sipsimple.account.xcap.journal import Journal
+from sipsimple.account.xcap.merge import Facts, Merged, merge
+from sipsimple.account.xcap.operations import Operation, member_of, subject_of
+from sipsimple.account.xcap.states import TRANSITIONS, ManagerInput, ManagerState
+from sipsimple.account.xcap.storage import XCAPStorageError
+from sipsimple.account.xcap.waiting import Interrupted, Waiting
+from sipsimple.configuration.settings import SIPSimpleSettings
+from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
+from sipsimple.statemachine import StateMachine
+from sipsimple.threading import call_in_thread, call_in_twisted_thread, reactor, schedule_in_thread
+from sipsimple.threading.green import Event, Lock, spawn
+from sipsimple.util import ISOTimestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sipsimple.account.xcap.items import Contact, ContactURI, Group, Icon, OfflineStatus, Policy
+    from sipsimple.notification import Notification
+
+__all__ = ['XCAPManager']
+
+log = logging.getLogger('sipsimple.account.xcap')
+
+FILES, WORK = 'file-io', 'xcap'         # the workers that write files, and that parse and merge
+RETRY = 60.0                # seconds after a failure
+RETRY_LOST = 2.0            # after the first time that a connection broke, which may be one that was idle for too long
+RETRY_CAPABILITIES = 3600.0     # when the server lacks what we need
+MAX_RETRY_AFTER = 3600.0    # a server may ask for more time, up to this
+POLL = 600.0                # between looks at the server when it does not tell of changes
+MAX_CONFLICTS = 50          # in a row, before somebody who writes all the time is left alone for RETRY
+STOP_LIMIT = 5.0            # for the end of what is under way
+# Of the account; the manager begins anew when they change.
+SETTINGS = frozenset(('__id__', 'auth.username', 'auth.password', 'xcap.xcap_root'))
+
+
+def _digest(data: bytes | None) -> str:
+    return 'none' if data is None else hashlib.sha256(data).hexdigest()
+
+
+class _Later(Exception):
+    """Nothing more can be done now: wait for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+@implementer(IObserver)
+class XCAPManager:
+    """The XCAP documents of an account. Made by `Account`, which starts and stops it.
+
+    The methods that change something may be called from any thread at any time, also while the manager is stopped: they are noted on disk and carried out
+    as soon as the server can be reached, once, in order. What they are about may be gone by then; then they do nothing.
+
+    Args:
+        account: whose.
+
+    Attributes:
+        resource_lists, rls_services, pres_rules, dialog_rules, pidf_manipulation, status_icon, server_caps: `Document`.
+        client: `XCAPClient`, or None while the server is not known.
+        journal: what is not on the server yet.
+        data: what the documents said when they were last in step (`merge.ServerData`), or None.
+    Notifications: the XCAPManager... family, XCAPDocumentsDidChange, XCAPTrace (its sender is the document); docs/notifications.md.
+    """
+
+    def __init__(self, account: Any) -> None:
+        self.account = account
+        self.storage: Any = None
+        self.client: XCAPClient | None = None
+        self.journal: Any = None
+        self.xcap_root: str | None = None
+        self.last_fetch_time: datetime | None = None
+        self.last_update_time: datetime | None = None
+        self.data: Any = None
+        self.documents: list[Document] = []
+        self._machine: StateMachine[ManagerState, ManagerInput] = StateMachine(TRANSITIONS, ManagerState.STOPPED, self._moved)
+        self._waiting = Waiting()
+        self._start_lock = Lock()
+        self._ended: Event[None] | None = None      # of the green thread, if there is one
+        self._stopping = self._restarting = False
+        self._to_fetch: set[str] = set()
+        self._conflicts = 0
+        self._lost = False                          # the last request found its connection broken
+        self._is_told = False                       # whether the application knows what is there
+        self._diff: Any = None                      # the subscription to changes
+
+    def __repr__(self) -> str:
+        return f'<XCAPManager of {self.account.id}: {self.state}>'
+
+    # ---- what there is -----------------------------------------------------------------------------------------
+
+    resource_lists: Document
+    rls_services: Document
+    pres_rules: Document
+    dialog_rules: Document
+    pidf_manipulation: Document
+    status_icon: Document
+    server_caps: Document
+
+    @property
+    def state(self) -> ManagerState:
+        """A `ManagerState`, which is a str."""
+        return self._machine.state
+
+    @property
+    def document_names(self) -> list[str]:
+        """Names of the documents, without that of the server."""
+        return [document.name for document in self._own()]
+
+    @property
+    def rls_presence_uri(self) -> str:
+        """Whom to subscribe to for the presence of all contacts with `presence.subscribe`."""
+        return Facts(str(self.account.id), {}).presence_service
+
+    @property
+    def rls_dialog_uri(self) -> str:
+        """The same for dialogs."""
+        return Facts(str(self.account.id), {}).dialog_service
+
+    @property
+    def has_pending_operations(self) -> bool:
+        """Whether the user did something that the server does not have yet.
+
+        While that is so, what an XCAPManagerDidReloadData says may lack it; another one follows when all is on the server. Thread: any.
+        """
+        return len(self.journal) > 0
+
+    def _own(self) -> list[Document]:
+        return [document for document in self.documents if not document.global_tree]
+
+    def _supported(self) -> list[Document]:
+        return [document for document in self._own() if document.supported]
+
+    # ---- life --------------------------------------------------------------------------------------------------
+
+    def init(self, storage: Any) -> None:
+        """Read what earlier runs left; called once, by the account.
+
+        Args:
+            storage: an `IXCAPStorage`.
+        """
+        self.storage = storage
+        self.journal = Journal(storage)
+        self.journal.load()
+        self.documents = [Document(kind, storage) for kind in DOCUMENTS.values()]
+        for document in self.documents:
+            setattr(self, document.name, document)
+            document.load()
+        center = NotificationCenter()
+        center.add_observer(self, name='CFGSettingsObjectDidChange', sender=self.account)
+        center.add_observer(self, name='CFGSettingsObjectDidChange', sender=SIPSimpleSettings())
+        center.add_observer(self, name='NetworkConditionsDidChange')
+
+    def start(self) -> None:
+        """Begin to synchronise; no-op when that is so already. Thread: a green thread."""
+        with self._start_lock:
+            if self.state is not ManagerState.STOPPED:
+                return
+            self._post('XCAPManagerWillStart')
+            self._stopping = self._restarting = False
+            self._waiting = Waiting()
+            self._conflicts, self._lost = 0, False
+            self._machine.fire(ManagerInput.START)
+            self._post('XCAPManagerDidStart')
+            self._ended = Event()
+            spawn(self._run, self._ended)
+
+    def stop(self) -> None:
+        """Do nothing any more, and wait for the end of what is under way; no-op when stopped. Thread: a green thread."""
+        with self._start_lock:
+            if self._ended is None:
+                return
+            self._post('XCAPManagerWillEnd')
+            self._stopping = True
+            self._waiting.interrupt()
+            self._ended.wait(STOP_LIMIT)
+            self._ended = None
+            self._end_diff()
+            client, self.client = self.client, None
+            if client is not None:
+                client.close()
+            self._waiting.resume()
+            schedule_in_thread(FILES, self.journal.save)
+            self._post('XCAPManagerDidEnd')
+
+    def delete(self) -> None:
+        """The account is gone: stop, and remove what is stored. Thread: a green thread."""
+        self.stop()
+        if self.state is ManagerState.STOPPED:
+            self._machine.fire(ManagerInput.TERMINATE)
+        self.forget()
+        self.journal.clear()
+        schedule_in_thread(FILES, self._purge, self.storage)
+
+    def forget(self) -> None:
+        """Hear of nothing any more. Called by the account."""
+        NotificationCenter().discard_observer(self, name='CFGSettingsObjectDidChange', sender=self.account)
+        NotificationCenter().discard_observer(self, name='CFGSettingsObjectDidChange', sender=SIPSimpleSettings())
+        NotificationCenter().discard_observer(self, name='NetworkConditionsDidChange')
+
+    def refresh(self) -> None:
+        """Look now whether somebody else has changed something; no-op while stopped. Thread: any."""
+        call_in_twisted_thread(self._fetch_all)
+
+    @staticmethod
+    def _purge(storage: Any) -> None:
+        try:
+            storage.purge()
+        except XCAPStorageError as error:
+            log.warning('%s', error)
+
+    # ---- operations --------------------------------------------------------------------------------------------
+
+    def add_contact(self, contact: Contact) -> None:
+        """Add a contact; one with its id is replaced."""
+        self._do('add_contact', contact)
+
+    def update_contact(self, contact: Contact, attributes: Mapping[str, Any]) -> None:
+        """Change a contact.
+
+        Args:
+            attributes: `name`, `uris.default`, `presence.policy`, `presence.subscribe`, `dialog.policy`, `dialog.subscribe`; all others are the application's,
+                texts or None.
+        """
+        self._do('update_contact', contact, attributes)
+
+    def remove_contact(self, contact: Contact) -> None:
+        """Remove a contact, also from its groups."""
+        self._do('remove_contact', contact)
+
+    def add_contact_uri(self, contact: Contact, uri: ContactURI) -> None:
+        """Add an address to a contact; one with its id is replaced."""
+        self._do('add_contact_uri', contact, uri)
+
+    def update_contact_uri(self, contact: Contact, uri: ContactURI, attributes: Mapping[str, Any]) -> None:
+        """Change an address of a contact: `uri`, `type`, and what the application has."""
+        self._do('update_contact_uri', contact, uri, attributes)
+
+    def remove_contact_uri(self, contact: Contact, uri: ContactURI) -> None:
+        """Remove an address from a contact."""
+        self._do('remove_contact_uri', contact, uri)
+
+    def add_group(self, group: Group) -> None:
+        """Add a group; one with its id is replaced."""
+        self._do('add_group', group)
+
+    def update_group(self, group: Group, attributes: Mapping[str, Any]) -> None:
+        """Change a group: `name`, and what the application has."""
+        self._do('update_group', group, attributes)
+
+    def remove_group(self, group: Group) -> None:
+        """Remove a group; its contacts stay."""
+        self._do('remove_group', group)
+
+    def add_group_member(self, group: Group, contact: Contact) -> None:
+        """Put a contact into a group."""
+        self._do('add_group_member', group, contact)
+
+    def remove_group_member(self, group: Group, contact: Contact) -> None:
+        """Take a contact out of a group."""
+        self._do('remove_group_member', group, contact)
+
+    def add_policy(self, policy: Policy) -> None:
+        """Add a policy; one with its id is replaced."""
+        self._do('add_policy', policy)
+
+    def update_policy(self, policy: Policy, attributes: Mapping[str, Any]) -> None:
+        """Change a policy: `uri`, `name`, `presence.policy`, `presence.subscribe`, `dialog.policy`, `dialog.subscribe`, and what the application has."""
+        self._do('update_policy', policy, attributes)
+
+    def remove_policy(self, policy: Policy) -> None:
+        """Remove a policy."""
+        self._do('remove_policy', policy)
+
+    def set_default_presence_policy(self, value: str) -> None:
+        """Say what happens to watchers of whom nothing is said: `allow`, `confirm`, `block` or `polite-block`; ValueError."""
+        self._do('set_default_presence_policy', value)
+
+    def set_default_dialog_policy(self, value: str) -> None:
+        """The same for dialogs; without effect if the server does not support rules about dialogs."""
+        self._do('set_default_dialog_policy', value)
+
+    def set_status_icon(self, icon: Icon | None) -> None:
+        """Show a picture; None, or one without data, for none."""
+        self._do('set_status_icon', icon)
+
+    def set_offline_status(self, status: OfflineStatus | None) -> None:
+        """Say what others see while nothing is published; None for nothing."""
+        self._do('set_offline_status', status)
+
+    def start_transaction(self) -> None:
+        """Keep what is done from now on until `commit_transaction`; transactions nest, and are of all threads."""
+        self.journal.begin()
+
+    def commit_transaction(self) -> None:
+        """Carry out what was done since, at once; RuntimeError without a transaction."""
+        if self.journal.commit():
+            self._noted()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Several operations at once, as a context; those that were made before an exception are carried out too."""
+        self.start_transaction()
+        try:
+            yield
+        finally:
+            self.commit_transaction()
+
+    def _do(self, name: str, *arguments: Any) -> None:
+        if self.state is not ManagerState.TERMINATED and self.journal.add(name, *arguments):
+            self._noted()
+
+    def _noted(self) -> None:
+        """There is something new in the journal: at once on disk for who is in the thread for that."""
+        call_in_thread(FILES, self.journal.save)
+        if self._ended is not None:
+            call_in_twisted_thread(self._waiting.wake)
+
+    # ---- the green thread --------------------------------------------------------------------------------------
+
+    def _run(self, ended: Event[None]) -> None:
+        try:
+            while not self._stopping:
+                try:
+                    self._step()
+                except Interrupted:
+                    pass
+                except _Later as later:
+                    self._pause(later.seconds)
+                except Exception:           # whatever it is, it must not end synchronisation for good
+                    log.exception('%r failed', self)
+                    self._pause(RETRY)
+                if self._restarting and not self._stopping:
+                    self._restarting = False
+                    self._machine.fire(ManagerInput.RESTART)
+            self._machine.fire(ManagerInput.STOP)
+        finally:
+            ended.send()
+
+    def _step(self) -> None:
+        if self.state is ManagerState.INITIALIZING:
+            self._initialize()
+        elif self.state is ManagerState.FETCHING:
+            self._fetch()
+        elif self.state is ManagerState.UPDATING:
+            self._update()
+        elif self._to_fetch:
+            self._machine.fire(ManagerInput.FETCH)
+        elif self.journal.pending():
+            self._machine.fire(ManagerInput.CHANGE)
+        else:
+            told = self._diff is not None and self._diff.is_subscribed
+            self._waiting.sleep(None if told else POLL)
+            if not told and not self._to_fetch and not self.journal.pending():
+                self._to_fetch.update(document.name for document in self._supported())
+
+    def _pause(self, seconds: float) -> None:
+        """Wait after a failure; who does something meanwhile does not shorten it."""
+        clock = reactor.get_loop().time
+        until = clock() + seconds
+        try:
+            while not self._stopping and (left := until - clock()) > 0:
+                self._waiting.sleep(left)
+        except Interrupted:
+            pass
+
+    def _failed(self, context: str, error: XCAPError) -> _Later:
+        """Tell of a failure; when to try again."""
+        log.warning('%r: %s: %s', self, context, error)
+        self._post('XCAPManagerClientError', client=self.client, context=context, error=error)
+        if isinstance(error, CapabilityError):
+            return _Later(RETRY_CAPABILITIES)
+        lost, self._lost = self._lost, isinstance(error, TransportError)
+        if self._lost and not lost:
+            return _Later(random.uniform(RETRY_LOST / 2, RETRY_LOST))
+        asked = error.retry_after if isinstance(error, HTTPError) and error.retry_after is not None else 0
+        return _Later(max(RETRY, min(asked, MAX_RETRY_AFTER)))
+
+    # ---- initializing ------------------------------------------------------------------------------------------
+
+    def _initialize(self) -> None:
+        self._end_diff()
+        old, self.client = self.client, None
+        if old is not None:
+            old.close()
+        self._lost = False
+        account = self.account
+        try:
+            root = self._find_root()
+            self._post('XCAPManagerClientWillInitialize', root=root)
+            client = self._make_client(root)
+        except Exception as error:
+            if isinstance(error, Interrupted):
+                raise
+            log.warning('%r: %s', self, error)
+            self._post('XCAPManagerClientDidNotInitialize', error=error)
+            raise _Later(RETRY) from None
+        self.client = client
+        self._post('XCAPManagerClientDidInitialize', client=client, root=root)
+        self._locate(root)
+        try:
+            self._learn_capabilities()
+        except XCAPError as error:
+            raise self._failed('capabilities', error) from None
+        self._to_fetch = {document.name for document in self._supported()}
+        self._is_told = False
+        self._machine.fire(ManagerInput.CAPABLE)
+        if not account.xcap.discovered:
+            account.xcap.discovered = True
+            account.save()
+            NotificationCenter().post_notification('SIPAccountDidDiscoverXCAPSupport', sender=account, data=TimestampedNotificationData())
+        self._begin_diff()
+
+    def _find_root(self) -> str:
+        account = self.account
+        if account.xcap.xcap_root:
+            return str(account.xcap.xcap_root)
+        from sipsimple.core import SIPURI
+        from sipsimple.lookup import DNSLookup, DNSLookupError
+        try:
+            found: list[str] = self._waiting.green(DNSLookup().lookup_xcap_server(SIPURI(host=account.id.domain)).wait)
+        except DNSLookupError as error:
+            raise RootNotFound(f'no XCAP root for {account.id.domain}: {error}') from None
+        return random.choice(found)
+
+    def _make_client(self, root: str) -> XCAPClient:
+        account = self.account
+        credentials = None
+        if root.lower().startswith('https:'):
+            from sipsimple.account.tls import tls_credentials
+            credentials = tls_credentials()
+        return XCAPClient(root, account.auth.username or account.id.username, account.auth.password, credentials, SIPSimpleSettings().user_agent)
+
+    def _locate(self, root: str) -> None:
+        """The documents are on that server; what is known of another one is of no use."""
+        self.xcap_root = root
+        if self.journal.root != root:
+            for document in self._own():
+                document.take(None, None)
+                schedule_in_thread(FILES, document.store, None, None)
+            if self.journal.root is not None:
+                self.journal.sent.clear()
+            self.journal.root = root
+            self.journal.note()
+            schedule_in_thread(FILES, self.journal.save)
+        for document in self.documents:
+            document.locate(root, str(self.account.id))
+
+    def _learn_capabilities(self) -> None:
+        document = self.server_caps
+        answer = self._request(document, 'GET')
+        document.take(answer.data, answer.etag)
+        document.fetched()
+        content = document.content
+        auids = [] if content is None else [auid.strip() for auid in content.auids]
+        if not auids:
+            raise DocumentError('the server does not tell what it can do')
+        for item in self._own():
+            item.support(auids)
+            item.locate(self.xcap_root or '', str(self.account.id))
+            if not item.supported:
+                item.take(None, None)
+                schedule_in_thread(FILES, item.store, None, None)
+        self._post('XCAPManagerDidDiscoverServerCapabilities', auids=auids)
+        missing = [item.application for item in self._own() if DOCUMENTS[item.name].mandatory and not item.supported]
+        if missing:
+            raise CapabilityError(f'the server does not support {", ".join(missing)}')
+
+    # ---- fetching ----------------------------------------------------------------------------------------------
+
+    def _fetch_all(self) -> None:
+        self._fetch_soon(document.name for document in self._supported())
+
+    def _fetch_soon(self, names: Any) -> None:
+        self._to_fetch.update(names)
+        self._waiting.wake()
+
+    def _fetch(self) -> None:
+        for document in self._supported():
+            if document.name in self._to_fetch:
+                try:
+                    self._fetch_one(document)
+                except XCAPError as error:
+                    raise self._failed('fetch', error) from None
+                self._to_fetch.discard(document.name)
+        self._lost = False
+        self.last_fetch_time = ISOTimestamp.utcnow()
+        self._machine.fire(ManagerInput.FETCHED)
+
+    def _fetch_one(self, document: Document) -> None:
+        known = document.etag if document.data is not None else None
+        try:
+            answer = self._request(document, 'GET', etag=known)
+        except NotFoundError:
+            data, etag = None, None
+        else:
+            if answer.code == 304 and known is not None:
+                data, etag = document.data, known
+            elif not answer.data:
+                raise DocumentError(f'{document.name}: the server has an empty document')
+            else:
+                data, etag = answer.data, answer.etag
+        if (data, etag) != (document.data, document.etag):
+            document.take(data, etag)
+            schedule_in_thread(FILES, document.store, data, etag)
+        document.fetched()
+        self._settle_sent(document)
+
+    def _settle_sent(self, document: Document) -> None:
+        """See whether what we sent last has arrived, if that is not known."""
+        sent = self.journal.sent.pop(document.name, None)
+        if sent is not None:
+            if sent[0] == _digest(document.data):
+                self.journal.remove(sent[1])
+            self.journal.note()
+            schedule_in_thread(FILES, self.journal.save)
+
+    # ---- updating ----------------------------------------------------------------------------------------------
+
+    def _update(self) -> None:
+        if self._to_fetch:
+            self._machine.fire(ManagerInput.FETCH)
+            return
+        pending: list[Operation] = self.journal.pending()
+        facts = Facts(str(self.account.id), {document.name: document.url for document in self._supported()})
+        contents = {document.name: document.data for document in self._supported()}
+        try:
+            merged: Merged = self._waiting.call(WORK, merge, contents, pending, facts)
+        except XCAPError as error:
+            self._to_fetch = {document.name for document in self._supported()}
+            later = self._failed('update', error)
+            self._machine.fire(ManagerInput.FETCH)
+            raise later from None
+        for name in merged.changed:
+            getattr(self, name).dirty = True
+        for document in self._supported():
+            operations = [operation for operation in pending if operation.document == document.name]
+            if document.name in merged.changed and not self._write(document, merged.changed[document.name], operations):
+                return
+            if operations:
+                self._done(operations)
+        if any(not getattr(self, operation.document).supported for operation in pending):
+            self._done([operation for operation in pending if not getattr(self, operation.document).supported])
+        self._conflicts, self._lost = 0, False
+        self._machine.fire(ManagerInput.UPDATED)
+        self._tell(merged)
+
+    def _done(self, operations: list[Operation]) -> None:
+        self._is_told = False
+        self.journal.remove(operation.number for operation in operations)
+        schedule_in_thread(FILES, self.journal.save)
+
+    def _write(self, document: Document, data: bytes | None, operations: list[Operation]) -> bool:
+        """Write or delete a document; False when everything has to begin again."""
+        if operations and document.name != 'resource_lists':
+            self.journal.sent[document.name] = _digest(data), [operation.number for operation in operations]
+            self.journal.note()
+        self._waiting.call(FILES, self.journal.save)        # nothing is sent that is not on disk
+        try:
+            answer = self._request(document, 'DELETE' if data is None else 'PUT', data, document.etag, create=document.data is None)
+        except NotFoundError as error:
+            if data is not None:
+                raise self._write_failed(document, error) from None
+            answer = None
+        except (PreconditionError, ConflictError) as error:
+            self._conflicts += 1
+            if (isinstance(error, ConflictError) and self._conflicts > 1) or self._conflicts > MAX_CONFLICTS:
+                self._conflicts = 0
+                raise self._write_failed(document, error) from None
+            log.info('%r: %s is another one by now: %s', self, document.name, error)
+            self._begin_again()
+            if self._conflicts > 3:             # somebody else writes as often: who waits a little less wins
+                raise _Later(random.uniform(0, min(0.1 * self._conflicts, 2.0))) from None
+            return False
+        except XCAPError as error:
+            raise self._write_failed(document, error) from None
+        etag = None if answer is None else answer.etag
+        document.take(data, etag)
+        document.updated()
+        schedule_in_thread(FILES, document.store, document.data, document.etag)
+        self.journal.sent.pop(document.name, None)
+        self.last_update_time = ISOTimestamp.utcnow()
+        if data is not None and etag is None:
+            self._to_fetch.add(document.name)               # to learn its tag
+        return True
+
+    def _begin_again(self) -> None:
+        self._to_fetch = {document.name for document in self._supported()}
+        for document in self._own():
+            document.dirty = False
+        self._machine.fire(ManagerInput.FETCH)
+
+    def _write_failed(self, document: Document, error: XCAPError) -> _Later:
+        """Whether it arrived is not known, or it cannot be done: read everything again, later."""
+        later = self._failed('update', error)
+        self._begin_again()
+        return later
+
+    def _request(self, document: Document, method: str, data: bytes | None = None, etag: str | None = None, create: bool = False) -> Answer:
+        client = self.client
+        assert client is not None
+        told: dict[str, Any] = {'method': method, 'url': document.url, 'application': document.application, 'etag': etag}
+        begin: dict[str, Callable[[], Any]] = {
+            'GET': lambda: client.get(document.url, etag),
+            'PUT': lambda: client.put(document.url, data or b'', document.content_type, etag, create and etag is None),
+            'DELETE': lambda: client.delete(document.url, etag)}
+        try:
+            answer: Answer = self._waiting.deferred(begin[method]())
+        except XCAPError as error:
+            code, reason = (error.code, error.reason) if isinstance(error, HTTPError) else (None, str(error))
+            self._trace(document, **told, result='failure' if method == 'GET' else 'failed', code=code, reason=reason,
+                        size=len(error.body) if isinstance(error, HTTPError) else 0)
+            if isinstance(error, AuthenticationError):
+                log.warning('%r: the server does not accept the password', self)
+            raise
+        told['etag'] = answer.etag
+        self._trace(document, **told, result='fetch' if method == 'GET' and answer.code != 304 else 'success', code=answer.code, reason=answer.reason,
+                    size=len(answer.data) if data is None else len(data))
+        return answer
+
+    # ---- telling -----------------------------------------------------------------------------------------------
+
+    def _tell(self, merged: Merged) -> None:
+        data = merged.data
+        if data.status_icon is not None:
+            data.status_icon.url, data.status_icon.etag = self.status_icon.url, self.status_icon.etag
+        if self._is_told and self._waiting.call(WORK, lambda: self.data != data):
+            self._is_told = False
+        self.data = data
+        self._tell_operations(merged)
+        # What the user did meanwhile is not in it: that would look as if somebody else had undone it. It is told when that is done as well.
+        if not self._is_told and not self.journal.pending():
+            self._is_told = True
+            self._post('XCAPManagerDidReloadData', addressbook=data.addressbook, presence_rules=data.presence_rules, dialog_rules=data.dialog_rules,
+                       status_icon=data.status_icon, offline_status=data.offline_status)
+
+    def _tell_operations(self, merged: Merged) -> None:
+        """Tell of the operations that took effect just now."""
+        if merged.before is None:
+            return
+        book = merged.data.addressbook
+        present = {kind: {item.id: item for items in (getattr(merged.before, kind), getattr(book, kind)) for item in items}
+                   for kind in ('contacts', 'groups', 'policies')}
+        for operation in merged.effective:
+            if operation.document != 'resource_lists':
+                continue
+            what, _, rest = operation.name.partition('_')
+            item = subject_of(operation, present)
+            if item is None:
+                continue            # there was no such thing
+            if rest == 'group_member':
+                member = member_of(operation, present)
+                if member is not None:
+                    did = {'add': 'DidAddGroupMember', 'remove': 'DidRemoveGroupMember'}[what]
+                    # As it is spelt by the original, and as it should be.
+                    self._post(f'XCAPManage{did}', group=item, contact=member)
+                    self._post(f'XCAPManager{did}', group=item, contact=member)
+            elif rest in ('contact', 'group'):
+                did = {'add': 'Add', 'update': 'Update', 'remove': 'Remove'}[what]
+                self._post(f'XCAPManagerDid{did}{rest.title()}', **{rest: item})
+            elif rest == 'contact_uri':
+                self._post('XCAPManagerDidUpdateContact', contact=item)
+
+    def _trace(self, document: Document, **data: Any) -> None:
+        NotificationCenter().post_notification('XCAPTrace', sender=document, data=TimestampedNotificationData(**data))
+
+    def _moved(self, state: ManagerState, what: ManagerInput, following: ManagerState) -> None:
+        if following is not state:
+            self._post('XCAPManagerDidChangeState', prev_state=state, state=following)
+
+    def _post(self, name: str, **data: Any) -> None:
+        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**data))
+
+    # ---- being told --------------------------------------------------------------------------------------------
+
+    def _begin_diff(self) -> None:
+        """Subscribe to changes, if the account wants that."""
+
+    def _end_diff(self) -> None:
+        """Leave the subscription."""
+
+    def handle_notification(self, notification: Notification) -> None:
+        """Any thread."""
+        call_in_twisted_thread(getattr(self, f'_NH_{notification.name}'), notification)
+
+    def _NH_CFGSettingsObjectDidChange(self, notification: Notification) -> None:
+        modified = notification.data.modified
+        if notification.sender is not self.account:
+            if any(name.startswith('tls.') for name in modified) and (self.xcap_root or '').lower().startswith('https:'):
+                self._restart()
+            return
+        if '__id__' in modified:
+            self._move_storage(str(modified['__id__'].old))
+        if SETTINGS & set(modified):
+            self._restart()
+
+    def _NH_NetworkConditionsDidChange(self, notification: Notification) -> None:
+        """What was missed while there was no network, and what could not be written: try at once."""
+        if self._ended is not None:
+            self._fetch_all()
+            if self.state is not ManagerState.INSYNC:
+                self._restart()
+
+    def _restart(self) -> None:
+        if self._ended is not None:
+            self._restarting = True
+            self._waiting.interrupt()
+
+    def _move_storage(self, old: str) -> None:
+        """The account has another id: its documents are others, and what was done as somebody else is not done again."""
+        from sipsimple.account.xcap.factory import make_storage
+        schedule_in_thread(FILES, self._purge, self.storage)
+        self.storage = make_storage(str(self.account.id))
+        self.journal = Journal(self.storage)
+        for document in self._own():
+            document.use(self.storage)
+            document.take(None, None)
+        self.data = None
+        log.info('%s was %s: its documents are read anew', self.account.id, old)
