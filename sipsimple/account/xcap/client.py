@@ -13,13 +13,11 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from twisted.internet import error as network_errors
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, inlineCallbacks
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web import client as _twisted_client
-from twisted.web.client import RequestGenerationFailed, ResponseDone, ResponseFailed, ResponseNeverReceived
-from twisted.web.error import Error as WebError
+from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IPolicyForHTTPS
@@ -34,6 +32,7 @@ from sipsimple.account.xcap.errors import (
     ServerError,
     TooLarge,
     TransportError,
+    XCAPError,
 )
 from sipsimple.account.xcap.http_auth import Authenticator, parse_challenges
 
@@ -147,10 +146,11 @@ def _transport_errors() -> Iterator[None]:
     """What Twisted raises, as our error."""
     try:
         yield
+    except XCAPError:
+        raise
     except CancelledError:
         raise TransportError(f'no answer within {REQUEST_LIMIT:g} s, or nobody waits for it any more') from None
-    except (ResponseFailed, ResponseNeverReceived, RequestGenerationFailed, WebError, network_errors.ConnectionClosed, network_errors.ConnectError,
-            network_errors.DNSLookupError, network_errors.TimeoutError, network_errors.UserError, OSError, ValueError) as error:
+    except Exception as error:          # of Twisted, OpenSSL, the system; which ones is not said anywhere
         raise TransportError(_told(error)) from error
 
 
