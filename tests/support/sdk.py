@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.child import environment
+from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
@@ -123,8 +124,10 @@ class SDK:
         return self
 
     def account(self, name: str, values: Mapping[str, Any]) -> None:
-        """Make an account, or change it."""
+        """Make an account, or change it; requests for it are taken as soon as this returns."""
         self.do('account', name=name, values=dict(values))
+        if name != 'bonjour':       # the manager hears of a new one from the thread that stores it
+            assert wait_until(lambda: self.do('evaluate', expression=f'AccountManager().has_account({name!r})')), f'{self.name}: {name} is not known'
 
     def set(self, target: str, **values: Any) -> None:
         """Set attributes of an object; `_` for the first dot of a path is written `__`."""
