@@ -24,14 +24,13 @@ def leave(dialog: Subscription | Referral, scheduler: Scheduler, done: Callable[
     _Leaving(dialog, scheduler, done).begin()
 
 
-def withdraw(publication: Publication, under_way: bool, scheduler: Scheduler, done: Callable[[bool], object]) -> None:
-    """Take a published state back. Thread: the SDK thread, `done` too.
+def withdraw(publication: Publication, scheduler: Scheduler, done: Callable[[bool], object]) -> None:
+    """Take a published state back. A PUBLISH that is not answered is waited for, as the server may store what it says. Thread: the SDK thread, `done` too.
 
     Args:
-        under_way: a PUBLISH has not been answered; what the server may store by it is waited for, and taken back.
         done: called within END_LIMIT and a second for each of the two; the argument tells whether the server agreed, or had nothing of it.
     """
-    _Withdrawing(publication, under_way, scheduler, done).begin()
+    _Withdrawing(publication, scheduler, done).begin()
 
 
 @implementer(IObserver)
@@ -107,8 +106,8 @@ class _Withdrawing(_Ending):
     names = ('DidEnd', 'DidNotEnd', 'DidFail', 'DidSucceed')
     prefix = 'SIPPublication'
 
-    def __init__(self, publication: Publication, under_way: bool, scheduler: Scheduler, done: Callable[[bool], object]) -> None:
-        self._under_way = under_way
+    def __init__(self, publication: Publication, scheduler: Scheduler, done: Callable[[bool], object]) -> None:
+        self._under_way = publication.is_pending
         self._done = done
         super().__init__(publication, scheduler)
 

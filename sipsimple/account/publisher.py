@@ -174,7 +174,7 @@ class Publisher(Keeper):
 
     def _leave(self, done: Callable[[], object] | None = None) -> None:
         publication, self._publication = self._publication, None
-        if publication is None or not (publication.is_published or self._is_busy):
+        if publication is None or not (publication.is_published or publication.is_pending):
             if publication is not None:
                 NotificationCenter().discard_observer(self, sender=publication)
             if done is not None:
@@ -186,7 +186,7 @@ class Publisher(Keeper):
             self._tell('ended' if agreed else 'not ended')
             if done is not None:
                 done()
-        withdraw(publication, self._is_busy, self._scheduler, ended)
+        withdraw(publication, self._scheduler, ended)
 
     def _is_ours(self, sender: Any) -> bool:
         return sender is self._publication

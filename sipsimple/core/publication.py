@@ -64,6 +64,11 @@ class Publication:
         return self._last_request is not None
 
     @property
+    def is_pending(self) -> bool:
+        """True while a PUBLISH is not answered."""
+        return self._request is not None
+
+    @property
     def expires_in(self) -> int:
         """Seconds that the state is still kept, 0 when there is none."""
         return self._last_request.expires_in if self._last_request is not None else 0

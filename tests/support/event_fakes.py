@@ -117,6 +117,7 @@ class FakePublication(FakeEventDialog):
         self.bodies = []                # None for a refresh
         self.routes = []
         self.etag = None
+        self.is_pending = False
         self.duration = self.credentials = None
 
     @property
@@ -128,17 +129,20 @@ class FakePublication(FakeEventDialog):
             raise PublicationETagError('there is nothing to refresh')
         self.bodies.append(body)
         self.routes.append(route)
+        self.is_pending = True
         self._send('publish', timeout)
 
     def end(self, timeout=None):
         if self.is_published:
+            self.is_pending = True
             self._send('end', timeout)
 
     def accepted_by_peer(self, etag='tag', expires=600):
-        self.state, self.etag = 'PUBLISHED', etag
+        self.state, self.etag, self.is_pending = 'PUBLISHED', etag, False
         self.post('DidSucceed', code=200, reason='OK', expires_in=expires)
 
     def failed_by_peer(self, code, reason='No', min_expires=None, retry_after=None):
+        self.is_pending = False
         if code == 412:
             self.state, self.etag = 'NULL', None
         self.post('DidFail', code=code, reason=reason, min_expires=min_expires, retry_after=retry_after)
@@ -147,9 +151,9 @@ class FakePublication(FakeEventDialog):
         self.post('WillExpire', expires=30)
 
     def ended(self, expired=False):
-        self.state, self.etag = 'NULL', None
+        self.state, self.etag, self.is_pending = 'NULL', None, False
         self.post('DidEnd', expired=expired)
 
     def not_ended(self):
-        self.state, self.etag = 'NULL', None
+        self.state, self.etag, self.is_pending = 'NULL', None, False
         self.post('DidNotEnd', code=408, reason='Request Timeout')

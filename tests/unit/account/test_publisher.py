@@ -298,6 +298,22 @@ def test_stop_during_a_request(world, answer):
     assert done == [1]
 
 
+def test_stop_before_the_answer_was_looked_at(world, monkeypatch):
+    """It has come, and is not waited for again."""
+    world.publisher.start()
+    held = []
+    monkeypatch.setattr(world.scheduler, 'call_soon', lambda function, *args: held.append((function, args)), raising=False)
+    world.last.accepted_by_peer()
+    monkeypatch.setattr(world.scheduler, 'call_soon', world.scheduler.call, raising=False)
+    done = []
+    world.publisher.stop(lambda: done.append(1))
+    assert held and world.last.sent[-1] == 'end'
+    world.last.ended()
+    assert done == [1] and world.told[-1] == ('ended', {})
+    for function, args in held:
+        function(*args)
+
+
 def test_stop_without_anything(world):
     done = []
     world.error = DNSLookupError('no such name')
