@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ['AddressbookManager', 'MultiAccountTransaction']
 
-OBSERVED = ('CFGSettingsObjectDidChange', 'SIPAccountManagerDidRemoveAccount', 'XCAPManagerDidReloadData', 'XCAPManagerWillStart')
+OBSERVED = ('CFGSettingsObjectDidChange', 'SIPAccountManagerDidRemoveAccount', 'XCAPManagerDidDiscoverServerCapabilities', 'XCAPManagerDidReloadData')
 
 
 class MultiAccountTransaction:
@@ -154,17 +154,16 @@ class AddressbookManager(metaclass=Singleton):
 
     def _NH_CFGSettingsObjectDidChange(self, notification: Notification) -> None:
         modified, account = notification.data.modified, notification.sender
-        if 'xcap.discovered' in modified:
-            if account.xcap.discovered:
-                self._servers.push_all(account)
-            else:
-                self._servers.lose_server(account)
+        if 'xcap.discovered' in modified and account.xcap.discovered:
+            self._servers.push_all(account)
+        elif 'xcap.discovered' in modified or '__id__' in modified:
+            self._servers.lose_server(account)          # of settings objects that are no accounts nothing is known
 
     def _NH_SIPAccountManagerDidRemoveAccount(self, notification: Notification) -> None:
         self._servers.forget_account(notification.data.account)
 
-    def _NH_XCAPManagerWillStart(self, notification: Notification) -> None:
-        self._servers.read_copy(notification.sender.account)
+    def _NH_XCAPManagerDidDiscoverServerCapabilities(self, notification: Notification) -> None:
+        self._servers.found(notification.sender.account)
 
     def _NH_XCAPManagerDidReloadData(self, notification: Notification) -> None:
         self._servers.reloaded(notification.sender.account, notification.data.addressbook)

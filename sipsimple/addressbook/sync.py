@@ -51,7 +51,7 @@ class AccountSync:
         self.known: set[Mark] = set()
         self.pending: set[Mark] = set()
         self.unsent = 0                     # batches that the manager was not given yet
-        self.was_read = False               # the manager's copy from its last run was looked at
+        self.root: str | None = None        # the server that `known` is about
 
     @property
     def manager(self) -> Any:
@@ -194,7 +194,9 @@ class ServerSync:
     def lose_server(self, account: Any) -> None:
         """The account has lost its server, or is about to get another one. Thread: any."""
         with self._store.lock:
-            self.sync_of(account).forget()
+            sync = self._syncs.get(id(account))
+            if sync is not None:
+                sync.forget()
 
     def forget_account(self, account: Any) -> None:
         """The account was deleted. Thread: any."""
@@ -208,13 +210,19 @@ class ServerSync:
 
     # ---- changes there -----------------------------------------------------------------------------------------
 
-    def read_copy(self, account: Any) -> None:
-        """Look at the copy of the server's book that the manager has from its last run: what it has the server had. Thread: any."""
+    def found(self, account: Any) -> None:
+        """The manager of an account has found its server, for the first time or again; its own copy of the documents there is up to what it last saw.
+
+        What the copy has the server had; when it is another server, it has no copy, and what the one before had does not count. Thread: any.
+        """
         with self._store.lock:
             sync = self.sync_of(account)
-            if sync.was_read:
+            root = getattr(sync.manager, 'xcap_root', None)
+            if sync.root == root:
                 return
-            sync.was_read = True
+            if sync.root is not None:
+                sync.known.intersection_update(sync.pending)
+            sync.root = root
         data = getattr(getattr(sync.manager, 'resource_lists', None), 'data', None)
         if data:
             schedule_in_thread(STORAGE_THREAD, self._read_copy, sync, data)      # before any book is merged

@@ -7,7 +7,7 @@ from sipsimple.addressbook import *
 from sipsimple.configuration import ConfigurationManager
 from sipsimple.configuration.backend.memory import MemoryBackend
 from sipsimple.threading import ThreadManager
-from tests.unit.addressbook.conftest import Account, Server, settle
+from tests.support.addressbook import Account, Server, settle
 
 
 def refused(kind, function, *arguments, **more):

@@ -13,6 +13,7 @@ from sipsimple.account import xcap
 from sipsimple.addressbook import Contact, ContactURI, Group, Policy
 from sipsimple.configuration import ModifiedList, ModifiedValue
 from sipsimple.notification import NotificationCenter, NotificationData
+from tests.support.addressbook import Server
 
 
 def saved(cls, *uris, id=None, **state):
@@ -374,7 +375,7 @@ def test_what_was_removed_while_the_program_did_not_run_is_removed(manager, acco
     account.xcap_manager.told.clear()
     manager._servers.clear()                            # another run
     account.xcap_manager.resource_lists = SimpleNamespace(data=COPY)
-    NotificationCenter().post_notification('XCAPManagerWillStart', sender=account.xcap_manager, data=NotificationData())
+    account.xcap_manager.find()
     theirs = server.book.contacts['c']
     theirs.uris = xcap.ContactURIList([theirs.uris['u']])
     server.book.groups['g'].contacts = xcap.ContactList()
@@ -385,9 +386,41 @@ def test_what_was_removed_while_the_program_did_not_run_is_removed(manager, acco
     assert account.xcap_manager.names() == ['add_policy', 'add_contact_uri']         # what it never had
 
 
+def test_another_server_has_removed_nothing(manager, account, server):
+    """The account is moved to another server: what is not there never was."""
+    contact = saved(Contact, id='c')
+    account.xcap_manager.find()
+    account.xcap_manager.send()
+    account.xcap_manager.post()
+    account.xcap_manager.root = 'http://other.example.com/'
+    account.xcap_manager.server = Server()
+    contact.name = 'x'
+    contact.save()
+    account.xcap_manager.find()
+    saved(Contact, id='d')
+    account.xcap_manager.send()
+    account.xcap_manager.post()
+    account.xcap_manager.send()
+    account.xcap_manager.post()
+    assert [contact.id for contact in manager.get_contacts()] == ['c', 'd']
+    assert there(account.xcap_manager.server) == here(manager)
+
+
+def test_an_account_with_another_id_has_removed_nothing(manager, account, server):
+    saved(Contact, id='c')
+    account.xcap_manager.find()
+    account.xcap_manager.send()
+    account.xcap_manager.post()
+    NotificationCenter().post_notification('CFGSettingsObjectDidChange', sender=account, data=NotificationData(modified={'__id__': None}))
+    account.xcap_manager.server = Server()
+    account.xcap_manager.post()
+    account.xcap_manager.send()
+    assert manager.has_contact('c') and there(account.xcap_manager.server) == here(manager)
+
+
 def test_a_copy_that_cannot_be_read_is_no_copy(manager, account, server):
     account.xcap_manager.resource_lists = SimpleNamespace(data=b'<resource-lists')
-    NotificationCenter().post_notification('XCAPManagerWillStart', sender=account.xcap_manager, data=NotificationData())
+    account.xcap_manager.find()
     account.xcap_manager.post()
     assert not manager._servers.sync_of(account).known
 
