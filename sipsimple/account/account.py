@@ -87,7 +87,7 @@ class AccountLife:
     def _deactivate(self) -> None:
         """Stop the services and wait for them. Thread: green."""
 
-    def _post(self, name: str, **data: Any) -> None:
+    def _post(self, name: str, /, **data: Any) -> None:
         NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**data))
 
     def handle_notification(self, notification: Notification) -> None:

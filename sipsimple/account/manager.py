@@ -47,7 +47,8 @@ class AccountManager(metaclass=Singleton):
         if self._loaded:
             return
         self._loaded = True
-        self.add_account(BonjourAccount())
+        if BonjourAccount.mdns_available:
+            self.add_account(BonjourAccount())
         for name in ConfigurationManager().get_names(['Accounts']):
             if name != BONJOUR_ID:
                 self.add_account(Account(name))
@@ -56,8 +57,9 @@ class AccountManager(metaclass=Singleton):
 
     def start(self) -> None:
         """Activate the enabled accounts; called by the application in a green thread. SIPAccountManagerDidStart follows."""
+        from sipsimple.account.bonjour_account import BonjourAccount
         self.load()
-        self._post('SIPAccountManagerWillStart', accounts=list(self._accounts), bonjour_available=True)
+        self._post('SIPAccountManagerWillStart', accounts=list(self._accounts), bonjour_available=BonjourAccount.mdns_available)
         self._started = True
         for account in list(self._accounts.values()):
             account.start()

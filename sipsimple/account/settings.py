@@ -22,7 +22,8 @@ from sipsimple.configuration.datatypes import (
     XCAPRoot,
 )
 
-__all__ = ['AuthSettings', 'BonjourMSRPSettings', 'BonjourNATTraversal', 'BonjourPresenceSettings', 'BonjourSIPSettings', 'MSRPSettings',
+__all__ = ['AuthSettings', 'BonjourDiscoverySettings', 'BonjourMSRPSettings', 'BonjourNATTraversal',
+           'BonjourPresenceSettings', 'BonjourSIPSettings', 'MSRPSettings',
            'MessageSummarySettings', 'NATTraversalSettings', 'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',
            'migrate_account']
 
@@ -184,8 +185,23 @@ class BonjourMSRPSettings(SettingsGroup):
     transport = Setting(type=MSRPTransport, default=MSRPTransport('tls'))
 
 
+class BonjourDiscoverySettings(SettingsGroup):
+    """Multicast DNS.
+
+    Attributes:
+        enabled: publish the account's contacts on the local network, and look for neighbours. Without it the account can call, and be called by who knows
+            its address.
+    """
+
+    enabled = Setting(type=bool, default=True)
+
+
 class BonjourPresenceSettings(SettingsGroup):
-    """Presence among neighbours; without effect yet."""
+    """Presence among neighbours.
+
+    Attributes:
+        enabled: publish the account's `presence_state`.
+    """
 
     enabled = Setting(type=bool, default=False)
 

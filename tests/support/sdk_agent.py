@@ -138,6 +138,7 @@ class Agent:
     def configure(self) -> None:
         """Settings and accounts, between the loading of the configuration and the start of the engine."""
         self.assign(SIPSimpleSettings(), self.settings)
+        BonjourAccount().discovery.enabled = False              # nobody else on this machine is to be found, unless a test says so
         for name, values in self.accounts.items():
             self.do_account(name, values)
 

@@ -1,0 +1,241 @@
+"""What a BonjourAccount does while it is active: publishes itself for each transport, and browses. One task does everything, in the order of the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from sipsimple.account.bonjour.discovery import TYPES, Discovery
+from sipsimple.account.bonjour.registration import Offer, Registration
+from sipsimple.account.bonjour.tasks import begin
+from sipsimple.account.bonjour.txt import Found, build, host_label, instance_name
+from sipsimple.configuration.settings import SIPSimpleSettings
+from sipsimple.core import Engine, FrozenSIPURI, SIPURI
+from sipsimple.core.helpers import is_null_address, outgoing_ip_for
+from sipsimple.notification import IObserver, NotificationCenter
+from sipsimple.threading import call_in_twisted_thread, reactor
+from sipsimple.threading.green import Event
+
+if TYPE_CHECKING:
+    from sipsimple.account.bonjour.dnssd import Responder
+    from sipsimple.account.bonjour_account import BonjourAccount
+    from sipsimple.notification import Notification
+
+__all__ = ['BonjourServices']
+
+log = logging.getLogger('sipsimple.account')
+
+STOP_LIMIT = 5.0            # seconds for all goodbyes
+READY_TIME = 2.0            # seconds until addresses are looked at again that cannot be used yet
+READY_TRIES = 3
+PROBES = ('192.0.2.1', '2001:db8::1')   # RFC 5737, RFC 3849; only the routing table is asked about them
+
+
+class Request(Enum):
+    """What is to be done."""
+
+    UPDATE = 1              # the name or presence is another one
+    ADJUST = 2              # transports or contacts are others
+    RENEW = 3               # the network is another one
+    STOP = 4
+
+
+@implementer(IObserver)
+class BonjourServices:
+    """Publishes an account and finds its neighbours, between start() and stop().
+
+    Notifications: those of Registration and Discovery; BonjourAccountWillStart, BonjourAccountWillStop.
+    """
+
+    def __init__(self, account: BonjourAccount) -> None:
+        self.account = account
+        self.address: str | None = None         # of ours, the one that is published
+        self._requests: asyncio.Queue[Request] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ended: Event[None] | None = None
+        self._registrations: dict[str, Registration] = {}       # by transport
+        self._discoveries: dict[str, Discovery] = {}            # by type of service
+        self._responder: Responder | None = None
+        self._opening = asyncio.Lock()
+        self._addresses: list[str] = []
+        self._ready_tries = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ---- control -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin; no-op when active. Thread: the SDK thread."""
+        if self._task is not None:
+            return
+        self.account._post('BonjourAccountWillStart')
+        self._requests, self._ended = asyncio.Queue(), Event()
+        self._requests.put_nowait(Request.ADJUST)
+        NotificationCenter().add_observer(self, name='NetworkConditionsDidChange')
+        self._task = begin(self._run(self._requests, self._ended))
+
+    def stop(self) -> None:
+        """Say goodbye, and end; waits for it, for some seconds at most. Thread: a green thread."""
+        task, ended = self._task, self._ended
+        if task is None or ended is None:
+            return
+        self.account._post('BonjourAccountWillStop')
+        NotificationCenter().discard_observer(self, name='NetworkConditionsDidChange')
+        self._task = None
+        self._put(Request.STOP)
+        ended.wait(STOP_LIMIT)
+        task.cancel()
+
+    def update(self) -> None:
+        """Publish the present name and presence. Thread: any."""
+        call_in_twisted_thread(self._put, Request.UPDATE)
+
+    def adjust(self) -> None:
+        """Publish the present contacts on the present transports. Thread: any."""
+        call_in_twisted_thread(self._put, Request.ADJUST)
+
+    def handle_notification(self, notification: Notification) -> None:
+        """Called by the centre. What is told of name servers alone does not concern us."""
+        if notification.data.changed != ['dns']:
+            call_in_twisted_thread(self._put, Request.RENEW)
+
+    def _put(self, request: Request) -> None:
+        if self._requests is not None:
+            self._requests.put_nowait(request)
+
+    # ---- the task ----------------------------------------------------------------------------------------------
+
+    async def _run(self, requests: asyncio.Queue[Request], ended: Event[None]) -> None:
+        try:
+            while True:
+                wanted = {await requests.get()}
+                while not requests.empty():
+                    wanted.add(requests.get_nowait())
+                if Request.STOP in wanted:
+                    break
+                try:
+                    await self._carry_out(wanted)
+                except Exception:
+                    log.exception('a change could not be followed')
+        finally:
+            self._requests = None
+            try:
+                await self._finish()
+            finally:
+                if not ended.ready():
+                    ended.send()
+
+    async def _carry_out(self, wanted: set[Request]) -> None:
+        if Request.RENEW in wanted:
+            await self._renew()
+        if Request.RENEW in wanted or Request.ADJUST in wanted:
+            await self._adjust()
+        for registration in self._registrations.values():
+            registration.changed()
+
+    async def _adjust(self) -> None:
+        transports = self._transports()
+        published = [transport for transport in transports if transport != 'tls' or SIPSimpleSettings().tls.certificate]
+        old = [registration for transport, registration in self._registrations.items() if transport not in published or registration.moved()]
+        await asyncio.gather(*(registration.stop() for registration in old))
+        types = {TYPES[transport] for transport in transports}
+        await asyncio.gather(*(self._discoveries.pop(type).stop() for type in set(self._discoveries) - types))
+        for transport in list(self._registrations):
+            if transport not in published:
+                del self._registrations[transport]
+        for transport in published:
+            if transport not in self._registrations:
+                self._registrations[transport] = Registration(transport, self._open, lambda transport=transport: self._offer(transport), self.account._post)
+            self._registrations[transport].start()
+        for type in dict.fromkeys(TYPES[transport] for transport in transports):
+            if type in self._discoveries:
+                self._discoveries[type].review()
+            else:
+                self._discoveries[type] = Discovery(type, self._open, self._transports, self._is_own, self.account._post)
+            self._discoveries[type].start()
+
+    async def _renew(self) -> None:
+        """Begin anew with the present interfaces; neighbours are kept for as long as it takes to find them again."""
+        await asyncio.gather(*(registration.stop() for registration in self._registrations.values()),
+                             *(discovery.pause() for discovery in self._discoveries.values()))
+        await self._close()
+
+    async def _finish(self) -> None:
+        await asyncio.gather(*(registration.stop() for registration in self._registrations.values()),
+                             *(discovery.stop() for discovery in self._discoveries.values()))
+        self._registrations.clear()
+        self._discoveries.clear()
+        await self._close()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # ---- the responder -----------------------------------------------------------------------------------------
+
+    async def _open(self) -> Responder:
+        """The responder, opened if need be. OSError: that failed."""
+        async with self._opening:
+            if self._responder is None:
+                from sipsimple.account.bonjour import dnssd, interfaces
+                found = interfaces.find(_bound())
+                self._addresses = found.addresses
+                self._responder = await dnssd.Responder.open(found.bind)
+                self._look_again(found.unready)
+            return self._responder
+
+    async def _close(self) -> None:
+        async with self._opening:
+            responder, self._responder = self._responder, None
+            if responder is not None:
+                await responder.close()
+
+    def _look_again(self, unready: bool) -> None:
+        """The network tells of addresses of IPv6 that can be used from now on, but not of those of one link."""
+        if unready and self._ready_tries < READY_TRIES:
+            self._ready_tries += 1
+            self._timer = reactor.call_later(READY_TIME, self._put, Request.RENEW)
+        elif not unready:
+            self._ready_tries = 0
+
+    # ---- what we are -------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _transports() -> list[str]:
+        return list(SIPSimpleSettings().sip.transport_list)
+
+    def _offer(self, transport: str) -> Offer:
+        """What to publish for a transport. OSError: nothing, as it is not there; ValueError: the contact is too long."""
+        from sipsimple.account.bonjour.dnssd import Service
+        port: int | None = getattr(Engine(), f'{transport}_port') if Engine().is_running else None
+        if port is None:
+            raise OSError(f'the {transport} transport is not running')
+        if not self._addresses:
+            raise OSError('there is no address')
+        account, user, id = self.account, self.account.contact.username, self._instance_id()
+        self.address = _bound() or next(filter(None, map(outgoing_ip_for, PROBES)), self._addresses[0])
+        contact = SIPURI(self.address, user=user, port=port, parameters={} if transport == 'udp' else {'transport': transport})
+        presence = account.presence_state if account.presence.enabled else None
+        state, note = (None, None) if presence is None else (presence.state, presence.note)
+        text = build({'txtvers': '1', 'name': account.display_name, 'contact': f'<{contact}>', 'instance_id': id,
+                      'state': state, 'status': state, 'note': note})
+        service = Service(TYPES[transport], instance_name(str(contact)), port, text, host_label(id, user), tuple(self._addresses))
+        return Offer(service, str(contact))
+
+    @staticmethod
+    def _instance_id() -> str:
+        return str(SIPSimpleSettings().instance_id).removeprefix('urn:uuid:')
+
+    def _is_own(self, found: Found) -> bool:
+        """Whether an instance is ours: by its contact, or as one of an address that we had before."""
+        if found.record.id == self._instance_id() and found.user == self.account.contact.username:
+            return True
+        contacts = (registration.contact for registration in self._registrations.values())
+        return any(contact is not None and FrozenSIPURI.parse(contact) == found.record.uri for contact in contacts)
+
+
+def _bound() -> str | None:
+    """The only address at which the Engine listens; None if it listens at all of them."""
+    address: Any = Engine().ip_address if Engine().is_running else None
+    return None if not address or is_null_address(address) else address
