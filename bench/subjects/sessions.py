@@ -54,6 +54,7 @@ class Calls:
         settings.sip.transport_list = ['udp']
         settings.save()
         BonjourAccount().contact = ContactURIFactory(USER)
+        BonjourAccount().discovery.enabled = False          # nobody is to be found, and nothing is sent into the networks of this machine
 
     def SIPApplicationDidStart(self, notification: Any) -> None:
         self.started.set()

@@ -14,6 +14,7 @@ def start_engine(port: int) -> None:
 
 
 def start_application(port: int) -> None:
+    from sipsimple.account import BonjourAccount
     from sipsimple.application import SIPApplication
     from sipsimple.configuration.settings import SIPSimpleSettings
     from sipsimple.notification import NotificationCenter
@@ -26,6 +27,7 @@ def start_application(port: int) -> None:
             settings.audio.input_device = settings.audio.output_device = settings.audio.alert_device = None
             settings.sip.transport_list = ['udp']
             settings.sip.udp_port = port
+            BonjourAccount().discovery.enabled = False
 
     NotificationCenter().add_observer(Observer(), name='SIPApplicationWillStart')
     SIPApplication().start(MemoryStorage())

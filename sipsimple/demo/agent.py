@@ -101,6 +101,7 @@ class Agent:
             account.contact = ContactURIFactory(self.name)
             account.display_name = self.name.capitalize()
             account.sip.transport = wanted['transports'][0]
+            account.discovery.enabled = False           # both are on this machine, and nothing is to leave it
         else:
             account = Account(wanted['account'])
             account.auth.username = wanted['username']

@@ -15,6 +15,7 @@ LIMIT = 120         # seconds a script may take
 PRELUDE = '''
 import gc, os, queue, socket, sys, threading, time
 from sipsimple.account import Account, AccountManager, BonjourAccount
+from sipsimple.account.settings import BonjourDiscoverySettings
 from sipsimple.application import SIPApplication, application, devices, network
 from sipsimple.configuration import ConfigurationManager
 from sipsimple.configuration.settings import SIPSimpleSettings
@@ -25,6 +26,7 @@ from sipsimple.session import SessionManager
 from sipsimple.storage import FileStorage, MemoryStorage
 from sipsimple.threading import ThreadManager, call_in_thread, call_in_twisted_thread, reactor
 
+BonjourDiscoverySettings.enabled.default = False        # nothing is sent into the networks of this machine
 dns = DNSManager()
 dns.probe_domain, dns.public_nameservers, dns.nameservers = None, [], []        # asks nobody
 app = SIPApplication()

@@ -8,12 +8,14 @@ PROGRAM = """
 import gc
 import weakref
 from sipsimple.account import Account, AccountManager
+from sipsimple.account.settings import BonjourDiscoverySettings
 from sipsimple.application import SIPApplication
 from sipsimple.core import Engine
 from sipsimple.lookup import DNSManager
 from sipsimple.notification import NotificationCenter, NotificationQueue
 from sipsimple.storage import MemoryStorage
 
+BonjourDiscoverySettings.enabled.default = False
 Engine.default_start_options = {**Engine.default_start_options, 'ip_address': '127.0.0.1'}
 dns = DNSManager()
 dns.probe_domain, dns.public_nameservers = None, []

@@ -6,6 +6,7 @@ from tests.support.child import run_script
 
 PROGRAM = """
 import time
+from sipsimple.account.settings import BonjourDiscoverySettings
 from sipsimple.application import SIPApplication
 from sipsimple.configuration.datatypes import PortRange
 from sipsimple.configuration.settings import SIPSimpleSettings
@@ -14,6 +15,7 @@ from sipsimple.lookup import DNSManager
 from sipsimple.notification import NotificationCenter, NotificationQueue
 from sipsimple.storage import MemoryStorage
 
+BonjourDiscoverySettings.enabled.default = False
 Engine.default_start_options = {**Engine.default_start_options, 'ip_address': '127.0.0.1'}
 dns = DNSManager()
 dns.probe_domain, dns.public_nameservers = None, []

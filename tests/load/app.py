@@ -10,6 +10,7 @@ from typing import Any
 from zope.interface import implementer
 
 from sipsimple.account import BonjourAccount
+from sipsimple.account.settings import BonjourDiscoverySettings
 from sipsimple.application import SIPApplication
 from sipsimple.audio import WavePlayer
 from sipsimple.configuration.datatypes import PortRange
@@ -88,6 +89,7 @@ class App(Child):
     def do_start(self, **configuration: Any) -> dict[str, Any]:
         """Start the application; default settings but for what is given."""
         self.configuration = configuration
+        BonjourDiscoverySettings.enabled.default = False
         Engine.default_start_options = {**Engine.default_start_options, 'ip_address': '127.0.0.1'}
         dns = DNSManager()
         dns.probe_domain, dns.public_nameservers = None, []             # type: ignore[assignment]      # nobody is asked about anything

@@ -29,7 +29,10 @@ SEARCH_PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', 
 # program: its Debian package. All of them are in buildtools.requirements.TEST_PACKAGES, or nobody would install them.
 PACKAGES = {
     'Xtigervnc': 'tigervnc-standalone-server',
+    'avahi-browse': 'avahi-utils',
+    'avahi-daemon': 'avahi-daemon',
     'baresip': 'baresip-core',
+    'dbus-daemon': 'dbus-daemon',
     'dnsmasq': 'dnsmasq-base',
     'espeak-ng': 'espeak-ng',
     'ip': 'iproute2',

@@ -243,6 +243,9 @@ class Responder:
             announcement = await self.zeroconf.async_register_service(published.info, allow_name_change=True, strict=False)
             self.published[published.name.lower()] = published
             await announcement
+        except asyncio.CancelledError:
+            await self.withdraw(published)
+            raise
         except BaseException as error:
             self.abandon(published)
             if isinstance(error, (Error, ValueError)):
@@ -271,7 +274,9 @@ class Responder:
 
     async def withdraw(self, published: Published) -> None:
         """Say goodbye for an instance (RFC 6762 §10.1)."""
-        if self.published.pop(published.name.lower(), None) is not None:
+        if self.published.pop(published.name.lower(), None) is None:
+            self.abandon(published)         # nobody has heard of it
+        else:
             await (await self.zeroconf.async_unregister_service(published.info))
 
     def abandon(self, published: Published) -> None:

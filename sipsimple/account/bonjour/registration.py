@@ -149,8 +149,10 @@ class Registration:
 
     async def stop(self) -> None:
         """Say goodbye; for one that is running."""
-        announced = self.state in (State.REGISTERED, State.UPDATING, State.STALE)
+        announced, task = self.state in (State.REGISTERED, State.UPDATING, State.STALE), self._task
         self._fire(Input.STOP)
+        if task is not None:
+            await asyncio.wait([task])          # it may have a goodbye to say
         published, self._published, responder = self._published, None, self._responder
         self._offer = None
         if published is not None and responder is not None:

@@ -17,7 +17,7 @@ from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.core import Engine, FrozenSIPURI, SIPURI
 from sipsimple.core.helpers import is_null_address, outgoing_ip_for
 from sipsimple.notification import IObserver, NotificationCenter
-from sipsimple.threading import call_in_twisted_thread, reactor
+from sipsimple.threading import call_in_twisted_thread
 from sipsimple.threading.green import Event
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ __all__ = ['BonjourServices']
 log = logging.getLogger('sipsimple.account')
 
 STOP_LIMIT = 5.0            # seconds for all goodbyes
-READY_TIME = 2.0            # seconds until addresses are looked at again that cannot be used yet
+READY_TIME = 1.0            # seconds until addresses are looked at again that cannot be used yet; nobody tells of those of one link when they can
 READY_TRIES = 3
 PROBES = ('192.0.2.1', '2001:db8::1')   # RFC 5737, RFC 3849; only the routing table is asked about them
 
@@ -62,8 +62,6 @@ class BonjourServices:
         self._responder: Responder | None = None
         self._opening = asyncio.Lock()
         self._addresses: list[str] = []
-        self._ready_tries = 0
-        self._timer: asyncio.TimerHandle | None = None
 
     # ---- control -----------------------------------------------------------------------------------------------
 
@@ -99,7 +97,7 @@ class BonjourServices:
 
     def handle_notification(self, notification: Notification) -> None:
         """Called by the centre. What is told of name servers alone does not concern us."""
-        if notification.data.changed != ['dns']:
+        if getattr(notification.data, 'changed', None) != ['dns']:
             call_in_twisted_thread(self._put, Request.RENEW)
 
     def _put(self, request: Request) -> None:
@@ -169,8 +167,6 @@ class BonjourServices:
         self._registrations.clear()
         self._discoveries.clear()
         await self._close()
-        if self._timer is not None:
-            self._timer.cancel()
 
     # ---- the responder -----------------------------------------------------------------------------------------
 
@@ -179,10 +175,13 @@ class BonjourServices:
         async with self._opening:
             if self._responder is None:
                 from sipsimple.account.bonjour import dnssd, interfaces
-                found = interfaces.find(_bound())
+                for _ in range(READY_TRIES):
+                    found = interfaces.find(_bound())
+                    if not found.unready:
+                        break
+                    await asyncio.sleep(READY_TIME)
                 self._addresses = found.addresses
                 self._responder = await dnssd.Responder.open(found.bind)
-                self._look_again(found.unready)
             return self._responder
 
     async def _close(self) -> None:
@@ -190,14 +189,6 @@ class BonjourServices:
             responder, self._responder = self._responder, None
             if responder is not None:
                 await responder.close()
-
-    def _look_again(self, unready: bool) -> None:
-        """The network tells of addresses of IPv6 that can be used from now on, but not of those of one link."""
-        if unready and self._ready_tries < READY_TRIES:
-            self._ready_tries += 1
-            self._timer = reactor.call_later(READY_TIME, self._put, Request.RENEW)
-        elif not unready:
-            self._ready_tries = 0
 
     # ---- what we are -------------------------------------------------------------------------------------------
 
