@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest

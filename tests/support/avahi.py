@@ -61,7 +61,7 @@ class Avahi:
         try:
             with open(self.folder / 'avahi.log', 'ab') as log:
                 self._start(log, 'dbus-daemon', f'--config-file={self.folder}/bus.conf', '--nofork', '--nopidfile')
-                self._until(lambda: (self.folder / 'bus').exists())
+                self._until((self.folder / 'bus').exists)
                 self._start(log, 'sh', '-c', START, 'sh', 'avahi-daemon', '-f', str(self.folder / 'avahi.conf'), '--no-drop-root', '--no-chroot', '--no-rlimits', '--debug')
                 self._until(lambda: 'Server startup complete' in self.log())
         except BaseException:

@@ -31,7 +31,7 @@ TYPES = {'udp': '_sipuri._udp', 'tcp': '_sipuri._tcp', 'tls': '_sipuri._tcp'}   
 DISCOVERY_RETRY = 5.0       # seconds
 CONFIRM_TIME = 10.0         # seconds in which neighbours are heard of again after a change of the network; a search asks three times in 5
 MAX_NEIGHBOURS = 500        # of one type; a network has no more, but somebody may pretend to be any number
-MAX_UNRESOLVED = 100        # of those that have not been heard of yet
+MAX_UNRESOLVED = 100        # of those that have to be asked what they publish
 MAX_LOOKS = 16              # at a time
 
 
@@ -47,11 +47,11 @@ class State(StrEnum):
 class Input(Enum):
     """What makes it do something else."""
 
-    START = 1
-    DONE = 2
-    FAILED = 3
-    RETRY = 4
-    STOP = 5
+    START = 'start()'
+    DONE = 'sockets open'
+    FAILED = 'failed'
+    RETRY = 'time for the next try'
+    STOP = 'stop() or pause()'
 
 
 TRANSITIONS: dict[tuple[State, Input], State] = {
@@ -190,9 +190,10 @@ class Discovery:
             neighbour.alive(expires, ttl)
 
     def _has_room(self, name: str) -> bool:
-        unresolved = sum(each.record is None and each.state is not NeighbourState.HIDDEN for each in self.neighbours.values())
-        if len(self.neighbours) < MAX_NEIGHBOURS and unresolved < MAX_UNRESOLVED:
-            return True
+        if len(self.neighbours) < MAX_NEIGHBOURS:
+            unresolved = sum(each.record is None and each.state is not NeighbourState.HIDDEN for each in self.neighbours.values())
+            if unresolved < MAX_UNRESOLVED or self._known(name) is not None:
+                return True
         self._ignored += 1
         if self._ignored == 1 or self._ignored % 1000 == 0:
             log.warning('there are too many instances of %s; %d were ignored, the last is %r', self.type, self._ignored, name)
@@ -201,9 +202,15 @@ class Discovery:
     # ---- what neighbours need ----------------------------------------------------------------------------------
 
     async def resolve(self, name: str) -> Resolved | None:
-        """Return what an instance publishes, None if it does not say."""
+        """Return what an instance publishes, None if it does not say. One that has said so already does not wait for those that have to be asked."""
+        known = self._known(name)
+        if known is not None:
+            return known
         async with self._looks:
             return None if self._responder is None else await self._responder.resolve(self.type, name)
+
+    def _known(self, name: str) -> Resolved | None:
+        return None if self._responder is None else self._responder.known(self.type, name)
 
     def ask(self, name: str) -> None:
         """Ask whether an instance is there."""

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from zeroconf import (
+from zeroconf import (  # type: ignore[attr-defined, unused-ignore]
     DNSOutgoing,
     DNSQuestion,
     DNSService,
@@ -299,14 +299,24 @@ class Responder:
         try:
             info = AsyncServiceInfo(f'{type}.local.', name)
             await info.async_request(self.zeroconf, RESOLVE_TIME)
-            if info.server is None or not info.text:
-                return None
-            record = self.zeroconf.cache.get_by_details(name, SRV, IN)
-            addresses = tuple(info.parsed_scoped_addresses())
         except (Error, ValueError):
             return None
-        if record is None:
+        return self._resolved(info)
+
+    def known(self, type: str, name: str) -> Resolved | None:
+        """The same without asking."""
+        try:
+            info = ServiceInfo(f'{type}.local.', name)
+            info.load_from_cache(self.zeroconf)
+        except (Error, ValueError):
             return None
+        return self._resolved(info)
+
+    def _resolved(self, info: ServiceInfo) -> Resolved | None:
+        record = self.zeroconf.cache.get_by_details(info.name, SRV, IN)
+        if record is None or info.server is None or not info.text:
+            return None
+        addresses = tuple(info.parsed_scoped_addresses())
         return Resolved(info.text, info.server, info.port or 0, addresses, record.get_expiration_time(100) / 1000, record.ttl)
 
     def ask(self, name: str) -> None:

@@ -28,7 +28,7 @@ class Interfaces(NamedTuple):
 
 class _Address(NamedTuple):
     ip: str
-    index: int              # of the interface
+    number: int             # of the interface
     name: str
 
 
@@ -47,8 +47,8 @@ def find(only: str | None = None) -> Interfaces:
         return Interfaces(['127.0.0.1'], ['127.0.0.1'])
     usable = [address for address in outward if ':' not in address.ip or _is_ready(address)]
     bind: list[str | int] = []
-    for index in dict.fromkeys(address.index for address in usable):
-        mine = [address for address in usable if address.index == index]
+    for number in dict.fromkeys(address.number for address in usable):
+        mine = [address for address in usable if address.number == number]
         bind += [address.ip for address in mine if ':' not in address.ip][:1]
         bind += _bind_ipv6([address for address in mine if ':' in address.ip], usable)
     addresses = sorted(dict.fromkeys(address.ip for address in usable), key=_rank)
@@ -65,13 +65,13 @@ def _bind_ipv6(mine: list[_Address], everybody: list[_Address]) -> list[str | in
         return []
     best = max(mine, key=lambda address: ipaddress.ip_address(address.ip).is_link_local)
     unique = sum(address.ip == best.ip for address in everybody) == 1
-    return [best.ip if unique else best.index]
+    return [best.ip if unique else best.number]
 
 
 def _is_ready(address: _Address) -> bool:
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.bind((address.ip, 0, 0, address.index if ipaddress.ip_address(address.ip).is_link_local else 0))
+            probe.bind((address.ip, 0, 0, address.number if ipaddress.ip_address(address.ip).is_link_local else 0))
     except OSError as error:
         return error.errno != errno.EADDRNOTAVAIL
     return True

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sipsimple.account.bonjour.records import BonjourNeighbourRecord, BonjourServiceDescription
 from sipsimple.account.bonjour.tasks import begin
 from sipsimple.account.bonjour.txt import read
-from sipsimple.core import FrozenSIPURI, SIPURI
+from sipsimple.core import FrozenSIPURI
 from sipsimple.core.helpers import outgoing_ip_for
 from sipsimple.statemachine import StateMachine
 
@@ -52,12 +52,12 @@ class NeighbourState(StrEnum):
 class NeighbourInput(Enum):
     """What happens to it."""
 
-    TAKEN = 1               # what it publishes is good
-    REFUSED = 2             # what it publishes is nothing for us
-    FAILED = 3              # it did not say
-    CHANGED = 4             # it publishes something else, or we look for something else
-    RETRY = 5               # the retry time is over
-    LOST = 6
+    TAKEN = 'says who it is'
+    REFUSED = 'is nothing for us'
+    FAILED = 'does not say'
+    CHANGED = 'changed()'           # it publishes something else, or we look for something else
+    RETRY = 'time for the next try'
+    LOST = 'lost()'
 
 
 NEIGHBOUR_TRANSITIONS: dict[tuple[NeighbourState, NeighbourInput], NeighbourState] = {
@@ -234,7 +234,6 @@ def _reachable(uri: FrozenSIPURI, addresses: tuple[str, ...]) -> FrozenSIPURI:
         return uri
     for address in addresses:
         if '%' not in address and outgoing_ip_for(address) is not None:
-            other = SIPURI.new(uri)
-            other.host = address
-            return FrozenSIPURI.new(other)
+            return FrozenSIPURI(address, user=uri.user, password=uri.password, port=uri.port, secure=uri.secure, parameters=uri.parameters,
+                                headers=uri.headers)
     return uri

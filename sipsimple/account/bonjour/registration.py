@@ -48,13 +48,13 @@ class State(StrEnum):
 class Input(Enum):
     """What makes it do something else."""
 
-    START = 1
-    DONE = 2                # what it was doing has succeeded
-    FAILED = 3              # or has not
-    CHANGED = 4             # there is something else to be published
-    CONFLICT = 5            # somebody has taken the name
-    RETRY = 6               # the retry time is over
-    STOP = 7
+    START = 'start()'
+    DONE = 'announced'
+    FAILED = 'failed'
+    CHANGED = 'changed()'           # and there is something else to be published
+    CONFLICT = 'somebody has taken the name'
+    RETRY = 'time for the next try'
+    STOP = 'stop()'
 
 
 TRANSITIONS: dict[tuple[State, Input], State] = {

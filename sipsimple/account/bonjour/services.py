@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -146,7 +147,7 @@ class BonjourServices:
                 del self._registrations[transport]
         for transport in published:
             if transport not in self._registrations:
-                self._registrations[transport] = Registration(transport, self._open, lambda transport=transport: self._offer(transport), self.account._post)
+                self._registrations[transport] = Registration(transport, self._open, partial(self._offer, transport), self.account._post)
             self._registrations[transport].start()
         for type in dict.fromkeys(TYPES[transport] for transport in transports):
             if type in self._discoveries:
