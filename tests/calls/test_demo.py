@@ -7,6 +7,7 @@ import importlib.util
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from sipsimple.demo.machine import ProcessorWait
 from sipsimple.demo.process import AgentProcess, DemoError
 from tests.support.child import environment
 from tests.support.desktop import desktop_fixture
+from tests.support.namespaces import Network, require_namespaces
 from tests.support.require import in_ci
 from tests.support.sdk import SDK
 
@@ -38,6 +40,9 @@ time.sleep = lambda seconds: wait(min(seconds, 1))
 from sipsimple.lookup import DNSManager
 dns = DNSManager()
 dns.probe_domain, dns.public_nameservers, dns.nameservers = None, [], []
+if not sys.argv[1].endswith('neighbours.py'):
+    from sipsimple.account.settings import BonjourDiscoverySettings
+    BonjourDiscoverySettings.enabled.default = False
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name='__main__')
 '''
@@ -276,6 +281,26 @@ def test_example_that_calls(listener):
     assert listener.wait('ended')['originator'] == 'remote'
     status, output = finish(calling)
     assert (status, output) == (0, 'talking to sip:bob@127.0.0.1 with opus\n')
+
+
+def test_example_that_finds_neighbours():
+    """On a machine of their own, that has no network: they find each other, and hear of it when one goes."""
+    require_namespaces()
+    with Network('alone') as network:
+        prefix = network.host('alone').prefix
+        alice, bob = (subprocess.Popen([*prefix, sys.executable, '-c', RUN, str(ROOT / 'examples' / 'neighbours.py'), name], stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment()) for name in ('Alice', 'Bob'))
+        try:
+            where = rf"{re.escape(socket.gethostname().partition('.')[0])}, sip:[a-z]{{8}}@127.0.0.1:\d+, available \(waiting for neighbours\)\n"
+            assert re.fullmatch(f'here: Bob at {where}', alice.stdout.readline())
+            assert re.fullmatch(f'here: Alice at {where}', bob.stdout.readline())
+            assert finish(bob)[0] == 0
+            assert re.fullmatch(f'gone: Bob at {where}', alice.stdout.readline())
+            assert finish(alice)[0] == 0
+        finally:
+            for process in (alice, bob):
+                process.kill()
+                process.wait()
 
 
 def test_example_that_calls_and_is_refused(listener):
