@@ -22,9 +22,8 @@ from sipsimple.configuration.datatypes import (
     XCAPRoot,
 )
 
-__all__ = ['AuthSettings', 'BonjourDiscoverySettings', 'BonjourMSRPSettings', 'BonjourNATTraversal',
-           'BonjourPresenceSettings', 'BonjourSIPSettings', 'MSRPSettings',
-           'MessageSummarySettings', 'NATTraversalSettings', 'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',
+__all__ = ['AuthSettings', 'BonjourDiscoverySettings', 'BonjourMSRPSettings', 'BonjourNATTraversal', 'BonjourPresenceSettings', 'BonjourSIPSettings',
+           'MSRPSettings', 'MessageSummarySettings', 'NATTraversalSettings', 'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',
            'migrate_account']
 
 

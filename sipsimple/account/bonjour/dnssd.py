@@ -217,7 +217,7 @@ class Responder:
         except (Error, RuntimeError, ValueError) as error:
             raise OSError(str(error) or type(error).__name__) from error
         try:
-            await responder.zeroconf.async_wait_for_start(START_TIME)
+            await asyncio.wait_for(responder.zeroconf.async_wait_for_start(), START_TIME)
             if not responder.zeroconf.engine.senders:
                 raise OSError('no interface can be used for multicast')
         except BaseException as error:
