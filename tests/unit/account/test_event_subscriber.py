@@ -8,6 +8,7 @@ from sipsimple.core import Header, Route, SIPCoreError, SIPURI
 from sipsimple.lookup import DNSLookupError
 from sipsimple.notification import NotificationCenter, NotificationData
 from tests.support.keeper_world import KeeperWorld
+from tests.support.tables import pairs, paths
 
 BACKOFF = Subscriber.BACKOFFS['lost']
 
@@ -357,3 +358,93 @@ def test_what_hears_may_fail(world, caplog):
     world.subscriber._heard = lambda data: 1 / 0
     world.last.tell(b'text')
     assert world.state == 'kept' and 'a NOTIFY could not be used' in caplog.text
+
+
+# ---- every pair of state and input -----------------------------------------------------------------------------------
+
+
+PATHS = paths(TRANSITIONS)
+
+
+class Run:
+    """A subscriber whose lookups wait until they are told to go on."""
+
+    def __init__(self, world):
+        self.world = world
+        self.Subscription = world.Subscription
+        self.Subscription.made.clear()
+        world.routes = [Route('127.0.0.1', port=number) for number in range(1, 9)]
+        world.waiting = []
+        world.subscriber = self.subscriber = Subscriber(world.account, 'conference', SIPURI('example.com', user='room'), 600, lambda: ['udp'], world.heard.append,
+                                                        world.scheduler, lambda what, **data: world.told.append((what, data)), refusal_wait=(5000, 5000))
+        self.steps = []
+        self.done = []
+        self.subscriber._machine._trace = lambda *step: self.steps.append(step)
+
+    @property
+    def traces(self):
+        """All that the world has noticed of it."""
+        return ([subscription.sent for subscription in self.Subscription.made], len(self.world.waiting), len(self.world.scheduler.clock.getDelayedCalls()),
+                len(self.steps), self.subscriber.state)
+
+    def find(self, routes):
+        self.world.routes = routes
+        self.world.waiting.pop()()
+
+    def ways(self, what):
+        """The ways to bring an input about in the present state, by whoever it is that can; what comes of a subscription that is over is among them."""
+        subscriber, world, state = self.subscriber, self.world, self.subscriber.state
+        last = self.Subscription.made[-1] if self.Subscription.made else None
+        match what:
+            case KeeperInput.START:
+                return [subscriber.start]
+            case KeeperInput.STOP:
+                return [subscriber.stop]
+            case KeeperInput.RENEW:
+                return [subscriber.renew, lambda: NotificationCenter().post_notification('NetworkConditionsDidChange')]
+            case KeeperInput.ROUTES if world.waiting:
+                return [lambda: self.find(world.routes)]
+            case KeeperInput.LATER if world.waiting and state is KeeperState.LOOKING_UP:
+                return [lambda: self.find([])]
+            case KeeperInput.LATER if last is not None:
+                return [lambda: last.failed_by_peer(401), lambda: last.failed_by_peer(1400),
+                        *([last.ended, lambda: last.ended_by_peer(reason='giveup'), lambda: last.failed_by_peer(481)] if state is not KeeperState.ASKING else [])]
+            case KeeperInput.NEXT_ROUTE if last is not None and state is not KeeperState.KEPT:
+                return [lambda code=code: last.failed_by_peer(code) for code in (408, 503)]
+            case KeeperInput.ACCEPTED if last is not None:
+                return [last.accepted_by_peer]
+            case KeeperInput.REFUSED if last is not None:
+                return [lambda: last.failed_by_peer(403), lambda: last.ended_by_peer(reason='rejected')]
+            case KeeperInput.RETRY if state in (None, KeeperState.WAITING, KeeperState.GIVEN_UP, KeeperState.ENDED):
+                return [lambda: world.advance(10000)]
+        return []
+
+    def go(self, state):
+        for what in PATHS[state]:
+            self.ways(what)[0]()
+        assert self.subscriber.state == state
+        return self
+
+
+@pytest.mark.parametrize('state, what', pairs(TRANSITIONS, KeeperInput), ids=lambda value: getattr(value, 'name', str(value)))
+def test_pair(world, state, what):
+    legal = (state, what) in TRANSITIONS
+    number, ways = 0, 1
+    while number < ways:
+        run = Run(world).go(state)
+        before = run.traces
+        found = run.ways(what)
+        ways = max(1, len(found))
+        if legal:
+            found[number]()
+            assert run.steps[before[3]:][:1] == [(state, what, TRANSITIONS[state, what])], number
+        else:
+            assert run.subscriber._go(what) is False and run.traces == before
+            if found:
+                found[number]()
+                assert run.traces[0] == before[0] and run.traces[3:] == before[3:], number
+        # Wherever it is now, it ends in order, and once.
+        run.subscriber.stop(lambda run=run: run.done.append(1))
+        world.advance(10)
+        assert run.subscriber.state == 'ended' and run.done == [1] and world.scheduler.clock.getDelayedCalls() == []
+        number += 1

@@ -6,14 +6,13 @@ The pairs are those of the tables. An input that `Run` knows no way to bring abo
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from sipsimple.core import Route, SIPURI, ToHeader
 from sipsimple.session import IllegalDirectionError, IllegalStateError, Session, transferee
 from sipsimple.session.states import TRANSITIONS, Input, SessionState
 from sipsimple.session.transfer import TRANSFER_TRANSITIONS, TransferInput, TransferState
+from tests.support.tables import pairs, paths
 
 I, S = Input, SessionState          # noqa: E741 - the inputs
 CAROL = 'sip:carol@example.com'
@@ -217,19 +216,7 @@ class Run:
         self.invitation.gone('local', 200, 'OK')
 
 
-def paths():
-    """State -> the inputs that lead to it from a new session, as few as possible."""
-    found, queue = {None: []}, [None]
-    while queue:
-        here = queue.pop(0)
-        for (state, what), following in TRANSITIONS.items():
-            if state == here and following not in found:
-                found[following] = [*found[here], what]
-                queue.append(following)
-    return found
-
-
-PATHS = paths()
+PATHS = paths(TRANSITIONS)
 
 
 @pytest.fixture(autouse=True)
@@ -285,7 +272,7 @@ def test_legal_pair(world, monkeypatch, state, what):
         number += 1
 
 
-@pytest.mark.parametrize('state, what', [pair for pair in itertools.product(PATHS, I) if pair not in TRANSITIONS],
+@pytest.mark.parametrize('state, what', [pair for pair in pairs(TRANSITIONS, I) if pair not in TRANSITIONS],
                          ids=lambda value: getattr(value, 'name', str(value)))
 def test_illegal_pair(world, monkeypatch, state, what):
     for how, run in sessions_in(state, world, monkeypatch):
@@ -369,21 +356,10 @@ class TransferRun(Run):
         return None
 
 
-def transfer_paths():
-    found, queue = {None: []}, [None]
-    while queue:
-        here = queue.pop(0)
-        for (state, what), following in TRANSFER_TRANSITIONS.items():
-            if state == here and following not in found:
-                found[following] = [*found[here], what]
-                queue.append(following)
-    return found
+TRANSFER_PATHS = paths(TRANSFER_TRANSITIONS)
 
 
-TRANSFER_PATHS = transfer_paths()
-
-
-@pytest.mark.parametrize('state, what', list(itertools.product(TRANSFER_PATHS, TransferInput)), ids=lambda value: getattr(value, 'name', str(value)))
+@pytest.mark.parametrize('state, what', pairs(TRANSFER_TRANSITIONS, TransferInput), ids=lambda value: getattr(value, 'name', str(value)))
 def test_pair_of_a_transfer(world, monkeypatch, state, what):
     run = TransferRun(world, monkeypatch)
     for step in TRANSFER_PATHS[state]:
