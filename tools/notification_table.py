@@ -1,11 +1,11 @@
 """Compare what a run of the tests posted with the documented notifications.
 
     pytest --notification-report report.json
-    python tools/notification_table.py report.json [--missing]
+    python tools/notification_table.py report.json [--missing] [--section NAME ...]
 
 The table is docs/notifications.toml. Each line says whether a notification was seen with all its fields, with some, or not at
-all; those of parts that are still planned are not asked for. With --missing only what lacks something is printed. Exit status: 0 when
-all others were seen with all fields, else 1.
+all; those of parts that are still planned are not asked for. With --missing only what lacks something is printed, with --section only
+what a section of the API document lists, "Session" for example. Exit status: 0 when all others were seen with all fields, else 1.
 """
 
 from __future__ import annotations
@@ -38,8 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('report', type=Path)
     parser.add_argument('--table', type=Path, default=TABLE)
     parser.add_argument('--missing', action='store_true', help='print only what lacks something')
+    parser.add_argument('--section', action='append', help='ask for the notifications of this section only; may be repeated')
     options = parser.parse_args(arguments)
     table = tomllib.loads(options.table.read_text(encoding='utf-8'))
+    known = set(table)
+    if options.section is not None:
+        unknown = set(options.section) - {section for entry in table.values() for section in entry['sections']}
+        if unknown:
+            parser.error(f'no such section: {", ".join(sorted(unknown))}')
+        table = {name: entry for name, entry in table.items() if set(options.section) & set(entry['sections'])}
     report = json.loads(options.report.read_text(encoding='utf-8'))
     rows = compare(table, report)
     for name, state, lack in rows:
@@ -47,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f'{state:9} {name}' + (f': {lack}' if lack else ''))
     counts = {state: sum(row[1] == state for row in rows) for state in STATES}
     print(f'{len(rows)} documented: ' + ', '.join(f'{count} {state}' for state, count in counts.items())
-          + f'; {len(report.keys() - table.keys())} others were posted')
+          + f'; {len(report.keys() - known)} others were posted')
     return 1 if counts['partial'] or counts['missing'] else 0
 
 

@@ -63,6 +63,18 @@ def test_the_table_tells_what_is_missing(tmp_path, capsys):
     assert table_tool.main(arguments) == 0
 
 
+def test_sections_of_the_table(tmp_path, capsys):
+    (tmp_path / 'table.toml').write_text('[A]\nsections = ["S"]\nfields = ["x"]\n[B]\nsections = ["T", "U"]\nfields = ["y"]\n[C]\nsections = ["V"]\nfields = []\n')
+    (tmp_path / 'report.json').write_text(json.dumps({'A': {'fields': ['x']}, 'C': {'fields': []}, 'D': {'fields': []}}))
+    arguments = [str(tmp_path / 'report.json'), '--table', str(tmp_path / 'table.toml')]
+    assert table_tool.main([*arguments, '--section', 'S', '--section', 'V']) == 0
+    assert capsys.readouterr().out.splitlines() == ['complete  A', 'complete  C', '2 documented: 2 complete, 0 partial, 0 missing, 0 planned; 1 others were posted']
+    assert table_tool.main([*arguments, '--section', 'S', '--section', 'U']) == 1
+    with pytest.raises(SystemExit):
+        table_tool.main([*arguments, '--section', 'nonsense'])
+    assert 'no such section: nonsense' in capsys.readouterr().err
+
+
 def test_the_documented_table_is_well_formed():
     table = tomllib.loads(table_tool.TABLE.read_text(encoding='utf-8'))
     assert len(table) > 100
