@@ -774,6 +774,15 @@ class Conference(XMLRootElement, _ConferenceType):
 
     _xml_tag = 'conference-info'
 
+    def changed_by(self, partial: Conference) -> Conference:
+        """Return the full state that there is after a partial document, RFC 4575 section 4.6; this one, which is full, stays as it is.
+
+        Raises:
+            ValidationError: what comes of it is no valid state.
+        """
+        from sipsimple.payloads._conference_changes import apply
+        return apply(self, partial)
+
 
 # Extensions
 

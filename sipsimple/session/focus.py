@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from copy import copy
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,12 @@ class ConferenceHandler:
 
     While that is so and the session runs, it is subscribed to the state of the conference.
 
-    Notifications: `SIPSessionGotConferenceInfo` whenever the focus tells of the conference, with the document as it came: it may be a partial one,
-        which names only what has changed (RFC 4575 section 4.6). This and those of the methods have the session as their sender and come in the
-        reactor thread.
+    Notifications: `SIPSessionGotConferenceInfo` whenever the focus tells of the conference, with all that is known of it: a partial document has changed
+        what was known before (RFC 4575 section 4.6). One that cannot, because others are missing between both, comes as it is, and its state says
+        'partial'; the focus is asked for the whole then. This and those of the methods have the session as their sender and come in the reactor thread.
     """
 
-    __slots__ = ('_requests', '_session', '_subscriber', '_version')
+    __slots__ = ('_known', '_requests', '_session', '_subscriber', '_version')
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -42,6 +43,7 @@ class ConferenceHandler:
         self._subscriber: Subscriber | None = None
         self._requests: dict[ParticipantRequest, None] = {}         # those that run
         self._version: int | None = None                            # of the last document
+        self._known: Any = None                                     # the full state that it was, as text, or has led to
 
     def __repr__(self) -> str:
         return f'<{self.__class__.__name__} of {self._session!r}>'
@@ -109,7 +111,7 @@ class ConferenceHandler:
 
     def _unsubscribe(self) -> None:
         subscriber, self._subscriber = self._subscriber, None
-        self._version = None
+        self._version = self._known = None
         assert subscriber is not None
         active.hold(subscriber)             # the application's end waits for it, as the focus would go on sending
         subscriber.stop(lambda: active.release(subscriber))
@@ -125,15 +127,24 @@ class ConferenceHandler:
         except ParserError as error:
             log.info('%r: not a conference document: %s', self, error)
             return
-        self._check_version(info)
-        self._session._post('SIPSessionGotConferenceInfo', conference_info=info)
+        self._session._post('SIPSessionGotConferenceInfo', conference_info=self._whole(info, data.body))
 
-    def _check_version(self, info: Any) -> None:
-        """A change of something that we have not heard of: ask for the whole (RFC 4575 section 4.6)."""
-        version, last = info.version, self._version
-        self._version = version
-        if info.state == 'partial' and version is not None and (last is None or version != last + 1) and self._subscriber is not None:
-            self._subscriber.refresh()
+    def _whole(self, info: Any, body: bytes) -> Any:
+        """What is known with this document; the document itself when it does not fit to what was known."""
+        known, self._known = self._known, None
+        last, self._version = self._version, info.version
+        if info.state == 'full':
+            self._known = body                      # what we hand out may be changed by whoever gets it
+        elif info.state == 'partial':
+            gap = last is None or info.version != last + 1
+            if known is not None and not gap:
+                self._known = changed = _changed(known, info)
+                if changed is not None:
+                    return copy(changed)
+            # RFC 4575 section 4.6. Once is enough: until the whole comes, only another gap is a reason to ask again.
+            if self._subscriber is not None and (gap or known is not None):
+                self._subscriber.refresh()
+        return info
 
     # ---- participants ------------------------------------------------------------------------------------------
 
@@ -173,6 +184,17 @@ class ConferenceHandler:
     def _post_failure(self, method: str, participant: Any, code: int, reason: str) -> None:
         name = 'SIPConferenceDidNotAddParticipant' if method == 'INVITE' else 'SIPConferenceDidNotRemoveParticipant'
         self._session._post(name, participant=participant, code=code, reason=reason)
+
+
+def _changed(known: Any, info: Any) -> Any:
+    """The state, a document or an object, after a change; None if there is none."""
+    from sipsimple.payloads import ValidationError
+    from sipsimple.payloads.conference import Conference
+    try:
+        return (Conference.parse(known) if isinstance(known, bytes) else known).changed_by(info)
+    except ValidationError as error:
+        log.info('a change of a conference that leads to nothing: %s', error)
+        return None
 
 
 def _transports() -> list[str]:

@@ -125,3 +125,96 @@ def test_changes_reach_the_document():
     assert parsed.users[User, 'sip:bob@example.com'].display_text == 'Robert' and len(parsed.users[User, 'sip:bob@example.com']) == 0
     text = parsed.toxml()
     assert b'urn:example:unknown' in text and b'x:noise' in text and b'x:mood="fine"' in text
+
+
+# ---- partial documents, RFC 4575 section 4.6 -------------------------------------------------------------------------
+
+
+def change(body, **attributes):
+    attributes = {'entity': 'sips:conf233@example.com', 'state': 'partial', 'version': '6', **attributes}
+    told = ' '.join(f'{name}="{value}"' for name, value in attributes.items())
+    return Conference.parse(f'<conference-info xmlns="urn:ietf:params:xml:ns:conference-info" {told}>{body}</conference-info>'.encode())
+
+
+def after(*bodies):
+    """The rich conference after changes; it is valid, and what it was before stays as it was."""
+    conference = rich()
+    for number, body in enumerate(bodies, 6):
+        before = conference.toxml()
+        changed = conference.changed_by(change(body, version=number))
+        assert conference.toxml() == before
+        conference = ConferenceDocument.parse(changed.toxml())
+        assert conference.state == 'full' and conference.version == number and b'"deleted"' not in changed.toxml()
+    return conference
+
+
+def test_nothing_changes():
+    conference, before = after(''), rich()
+    before.version = 6
+    assert conference == before and b'in spirit' not in conference.toxml() and b':noise level="3"' in conference.toxml()
+
+
+def test_users_come_and_go():
+    conference = after('<users state="partial"><user entity="sip:carol@example.com" state="full"><display-text>Carol</display-text></user></users>',
+                       '<users state="partial"><user entity="sip:bob@example.com" state="deleted"/><user entity="sip:nobody@example.com" state="deleted"/></users>')
+    assert [user.entity for user in conference.users][-1] == 'sip:carol@example.com'
+    assert 'sip:bob@example.com' not in [user.entity for user in conference.users] and conference.users[User, 'sip:carol@example.com'].display_text == 'Carol'
+
+
+def test_a_user_changes():
+    conference = after('<users state="partial"><user entity="sip:bob@example.com" state="partial"><languages>fr</languages>'
+                       '<endpoint entity="sip:bob@phone.example.com"><status>alerting</status></endpoint></user></users>')
+    bob, before = conference.users[User, 'sip:bob@example.com'], rich().users[User, 'sip:bob@example.com']
+    assert bob.languages == 'fr' and bob.display_text == 'Bob Hoskins' and bob.roles == before.roles and bob.screen_image_url == before.screen_image_url
+    assert [endpoint.entity for endpoint in bob] == [*(endpoint.entity for endpoint in before), 'sip:bob@phone.example.com']
+    assert len(list(conference.users)) == len(list(rich().users))
+
+
+def test_an_endpoint_and_its_media_change():
+    conference = after('<users state="partial"><user entity="sip:bob@example.com" state="partial"><endpoint entity="sip:bob@pc33.example.com" state="partial">'
+                       '<status>connected</status><media id="1"><status>inactive</status></media><media id="9"><type>text</type></media></endpoint></user></users>')
+    [endpoint] = conference.users[User, 'sip:bob@example.com']
+    [before] = rich().users[User, 'sip:bob@example.com']
+    assert endpoint.status.value == 'connected' and endpoint.joining_method.value == 'dialed-in' and endpoint.referred == before.referred
+    assert [(media.id, str(media.media_type), str(media.status)) for media in endpoint] == [('1', 'None', 'inactive'), ('9', 'text', 'None')]
+    assert endpoint.call_info == before.call_info
+
+
+def test_a_full_element_takes_the_place_of_the_old_one():
+    conference = after('<users state="partial"><user entity="sip:bob@example.com" state="full"><endpoint entity="sip:x@example.com"/></user></users>')
+    bob = conference.users[User, 'sip:bob@example.com']
+    assert [endpoint.entity for endpoint in bob] == ['sip:x@example.com'] and bob.display_text is None
+    assert [user.entity for user in conference.users] == [user.entity for user in rich().users]
+    assert [user.entity for user in after('<users><user entity="sip:dave@example.com"/></users>').users] == ['sip:dave@example.com']
+
+
+def test_description_and_state_change():
+    conference = after('<conference-description state="partial"><subject>Lunch</subject><conf-uris state="partial"><entry state="deleted"><uri>tel:+18882934234</uri></entry>'
+                       '<entry><uri>sip:new@example.com</uri></entry></conf-uris></conference-description><conference-state><user-count>2</user-count></conference-state>')
+    description = conference.conference_description
+    assert (str(description.subject), str(description.display_text), str(description.keywords)) == ('Lunch', 'Conference', 'sales goals')
+    assert [str(entry.uri) for entry in description.conf_uris] == ['http://real.example.com/conf?a=1&b=2', 'sip:new@example.com']
+    assert len(description.service_uris) == 2 and description.resources.files
+    assert conference.conference_state.user_count == 2 and conference.conference_state.active is None and str(conference.host_info.display_text) == 'Sales Host'
+
+
+def test_what_is_new_stands_where_it_belongs():
+    conference = Conference.parse(b'<conference-info xmlns="urn:ietf:params:xml:ns:conference-info" entity="sip:c@example.com" state="full" version="1">'
+                                  b'<conference-description/><users><user entity="sip:a@example.com"><endpoint entity="sip:a@1"/></user></users></conference-info>')
+    first = change('<conference-state><locked>true</locked></conference-state><users state="partial"><user entity="sip:a@example.com" state="partial">'
+                   '<display-text>A</display-text></user></users>', version=2)
+    second = change('<host-info><display-text>H</display-text></host-info><sidebars-by-val state="partial"><entry entity="sip:s@example.com" state="partial">'
+                    '<users state="partial"><user entity="sip:b@example.com" state="partial"/><user entity="sip:x@example.com" state="deleted"/></users></entry></sidebars-by-val>',
+                    version=3)
+    conference = conference.changed_by(first).changed_by(second)
+    assert [node.tag.partition('}')[2] for node in conference.element] == ['conference-description', 'host-info', 'conference-state', 'users', 'sidebars-by-val']
+    assert [node.tag.partition('}')[2] for node in conference.users[User, 'sip:a@example.com'].element] == ['display-text', 'endpoint']
+    assert conference.entity == 'sips:conf233@example.com' and conference.version == 3
+    [sidebar] = conference.sidebars_by_val.element
+    assert len(sidebar) == 1 and len(sidebar[0]) == 1
+
+
+@pytest.mark.parametrize('body', ['<users state="deleted"/>', '<conference-description state="deleted"/>'])
+def test_change_that_leaves_no_conference(body):
+    with pytest.raises(ValidationError):
+        rich().changed_by(change(body))

@@ -375,7 +375,7 @@ def test_name_of_the_conference_that_is_called(world, conference):
 def document(version=1, state='full', user='bob'):
     description = '<conference-description><subject>Lunch</subject></conference-description>' if state == 'full' else ''
     return (f'<conference-info xmlns="urn:ietf:params:xml:ns:conference-info" entity="sip:you@example.com" state="{state}" version="{version}">{description}'
-            f'<users><user entity="sip:{user}@example.com"/></users></conference-info>').encode()
+            f'<users state="{state}"><user entity="sip:{user}@example.com"/></users></conference-info>').encode()
 
 
 def infos(world):
@@ -387,10 +387,48 @@ def test_documents(world, conference, called):
     subscription.tell(document(1))                          # before the answer to the SUBSCRIBE
     subscription.accepted_by_peer()
     subscription.tell(document(2, 'partial', 'carol'))
-    first, second = infos(world)
+    subscription.tell(document(3, 'partial', 'dave'))
+    first, second, third = infos(world)
     assert isinstance(first, Conference) and (first.version, first.state, str(first.conference_description.subject)) == (1, 'full', 'Lunch')
-    assert (second.version, second.state, [user.entity for user in second.users]) == (2, 'partial', ['sip:carol@example.com'])
+    assert [user.entity for user in first.users] == ['sip:bob@example.com']
+    assert (second.version, second.state, str(second.conference_description.subject)) == (2, 'full', 'Lunch')
+    assert [user.entity for user in second.users] == ['sip:bob@example.com', 'sip:carol@example.com']
+    assert (third.version, [user.entity for user in third.users]) == (3, ['sip:bob@example.com', 'sip:carol@example.com', 'sip:dave@example.com'])
     assert subscription.sent == ['subscribe']
+
+
+def test_what_the_application_does_to_a_document_is_its_own(world, conference, called):
+    subscription, = conference.Subscription.made
+    subscription.accepted_by_peer()
+    for version, state, user in ((1, 'full', 'bob'), (2, 'partial', 'carol'), (3, 'partial', 'dave')):
+        subscription.tell(document(version, state, user))
+        infos(world)[-1].users.clear()
+    subscription.tell(document(4, 'partial', 'erin'))
+    assert [user.entity for user in infos(world)[-1].users] == [f'sip:{name}@example.com' for name in ('bob', 'carol', 'dave', 'erin')]
+
+
+def test_change_that_leads_to_nothing(world, conference, called):
+    """It comes as it is, and the whole is asked for."""
+    subscription, = conference.Subscription.made
+    subscription.accepted_by_peer()
+    subscription.tell(document(1))
+    subscription.tell(document(2, 'partial').replace(b'<users state="partial">', b'<users state="deleted">'))
+    assert infos(world)[-1].state == 'partial' and subscription.sent == ['subscribe', 'subscribe']
+    subscription.tell(document(3, 'partial'))
+    assert infos(world)[-1].state == 'partial' and subscription.sent == ['subscribe', 'subscribe']
+    subscription.tell(document(4))
+    subscription.tell(document(5, 'partial', 'carol'))
+    assert infos(world)[-1].state == 'full' and len(list(infos(world)[-1].users)) == 2 and subscription.sent == ['subscribe', 'subscribe']
+
+
+def test_conference_that_is_gone(world, conference, called):
+    subscription, = conference.Subscription.made
+    subscription.accepted_by_peer()
+    subscription.tell(document(1))
+    subscription.tell(document(2, 'deleted'))
+    assert infos(world)[-1].state == 'deleted'
+    subscription.tell(document(3, 'partial'))
+    assert infos(world)[-1].state == 'partial' and subscription.sent == ['subscribe']
 
 
 @pytest.mark.parametrize('body, content_type', [
@@ -409,9 +447,10 @@ def test_gap_in_the_documents(world, conference, called):
     """The whole state is asked for when changes are missing: RFC 4575 section 4.6."""
     subscription, = conference.Subscription.made
     subscription.accepted_by_peer()
-    for version, state, asked in ((5, 'full', 1), (6, 'partial', 1), (9, 'partial', 2), (10, 'full', 2), (20, 'full', 2), (21, 'partial', 2), (4, 'partial', 3)):
+    for version, state, asked, told in ((5, 'full', 1, 'full'), (6, 'partial', 1, 'full'), (9, 'partial', 2, 'partial'), (10, 'full', 2, 'full'),
+                                        (20, 'full', 2, 'full'), (21, 'partial', 2, 'full'), (4, 'partial', 3, 'partial')):
         subscription.tell(document(version, state))
-        assert subscription.sent.count('subscribe') == asked
+        assert subscription.sent.count('subscribe') == asked and infos(world)[-1].state == told
     subscription.ended_by_peer(reason='deactivated')
     world.advance(0)
     subscription = conference.Subscription.made[-1]
