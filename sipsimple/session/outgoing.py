@@ -93,6 +93,17 @@ async def _call(session: Session, request: ConnectRequest, streams: list[Any]) -
         if data is not None and data.code >= 600:
             raise cause                         # it says so for all of them
         await _turn_to_next(session, request, targets, cause)
+        _renew_offer(session, streams)
+
+
+def _renew_offer(session: Session, streams: list[Any]) -> None:
+    """Somebody else is called: the keys of the next offer are others than those the last one knows. The method is not in the document: an application's own
+    streams may not have it."""
+    for stream in streams:
+        renew = getattr(stream, 'renew_offer', None)
+        if renew is not None:
+            renew()
+    session._local_offer = None
 
 
 async def _turn_to_next(session: Session, request: ConnectRequest, targets: redirect.Targets, cause: Exception) -> None:

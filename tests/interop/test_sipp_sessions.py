@@ -4,6 +4,7 @@ that take the place of others. Where a call is up in the end, sound is heard in 
 
 from __future__ import annotations
 
+import re
 import socket
 
 import pytest
@@ -113,6 +114,23 @@ def test_redirection_is_followed(call, account):
         assert f'INVITE sip:dave@127.0.0.1:{dave.port} SIP/2.0' in dave.messages()
         assert [event.code for event in call.sdk.events('SIPSessionDidProcessTransaction', 'out')] == [302, 486, 200]
         talk_and_hang_up(call, dave)
+
+
+@pytest.mark.parametrize('keys, ice', [('sdes_optional', False), ('sdes_mandatory', True)])
+def test_redirection_leads_to_other_keys(call, account, keys, ice):
+    """Whoever was called first does not know what encrypts the call with somebody else."""
+    call.sdk.account(account, {'sip.follow_redirects': True, 'rtp.encryption.enabled': True, 'rtp.encryption.key_negotiation': keys, 'nat_traversal.use_ice': ice})
+    try:
+        with call.peer([receive('INVITE'), reply(486, 'Busy Here'), receive('ACK')]) as dave:
+            with call.peer([receive('INVITE'), reply(302, 'Moved', contact=f'<sip:dave@127.0.0.1:{dave.port}>'), receive('ACK')]) as peer:
+                call.start(peer, account=account)
+                assert call.sdk.wait('SIPSessionDidFail', 'out').code == 486
+                peer.finish()
+            dave.finish()
+            first, second = (set(re.findall('^a=crypto:.*inline:(\\S+)', each.messages(), re.MULTILINE)) for each in (peer, dave))
+            assert len(first) == len(second) == 2 and not first & second
+    finally:
+        call.sdk.account(account, {'rtp.encryption.enabled': False, 'nat_traversal.use_ice': False})
 
 
 def test_redirection_within_the_call(call):

@@ -249,6 +249,20 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         media.attributes = [attribute for attribute in media.attributes if attribute.name not in DIRECTIONS] + [SDPAttribute(direction, '')]
         return media
 
+    def renew_offer(self) -> None:
+        """Offer other keys from now on: somebody else is called, and who was called before is to know nothing of them. For the session, as long as nobody
+        has answered; no effect on streams whose keys are not in their offer."""
+        if self.state != RTPStreamState.INITIALIZED or self._incoming_sdp is not None or not (self.encryption_policy or '').startswith('sdes'):
+            return
+        self._forget(self.media_transport)
+        self.media_transport.stop()             # its RTP transport keeps the ports, and makes new keys
+        try:
+            self.media_transport = self._make_transport(None, 0)
+        except (SIPCoreError, ValueError, StreamError) as error:
+            self._fail('initialize', error)
+            return
+        NotificationCenter().add_observer(self, sender=self.media_transport)
+
     def _offer_to_answer(self) -> Any:
         return self.session.proposed_remote_sdp or self._remote_sdp or self._incoming_sdp
 

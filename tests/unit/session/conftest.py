@@ -308,6 +308,9 @@ class FakeStream:
         self.calls.append('offer' if for_offer else 'answer')
         return SDPMediaStream(self.type, 20000, 'RTP/AVP', formats=['0'], attributes=[SDPAttribute('sendonly' if self.holding else 'sendrecv', '')])
 
+    def renew_offer(self):
+        self.calls.append('renew')
+
     def initialize(self, session, direction):
         self.session = session
         self.calls.append(f'initialize {direction}')

@@ -157,7 +157,8 @@ def test_redirection_is_followed(following, lookup, code):
     assert session.state == 'outgoing' and called(world) == ['sip:you@example.com', 'sip:carol@example.org;transport=tcp']
     assert [str(uri) for uri, _ in lookup.asked] == ['sip:carol@example.org;transport=tcp']
     first, second = (invitation.last('INVITE') for invitation in world.invitations)
-    assert str(second.to_header) == str(first.to_header) and second.sdp == first.sdp
+    assert str(second.to_header) == str(first.to_header) and second.sdp.media == first.sdp.media
+    assert [stream.calls for stream in session.proposed_streams] == [['initialize outgoing', 'offer', 'renew', 'offer']]      # with other keys
     world.invitation.peer_answers()
     assert session.state == 'connected' and world.recorder.names.count('NewOutgoing') == 1 and 'DidFail' not in world.recorder.names
     assert [data.code for data in world.recorder.all('SIPSessionDidProcessTransaction')] == [code, 200]

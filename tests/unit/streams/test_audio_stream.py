@@ -162,6 +162,40 @@ def test_encryption_of_an_offer(world):
     assert world.rtp.encryption == 'sdes_mandatory'
 
 
+@pytest.mark.parametrize('policy, renewed', [('sdes_optional', True), ('sdes_mandatory', True), ('opportunistic', True), ('dtls_mandatory', False), (None, False)])
+def test_other_keys_for_somebody_else(world, policy, renewed):
+    """The media transport is made anew over the same ports, which makes PJMEDIA think of new keys; once somebody has answered nothing changes."""
+    world.account.rtp.encryption.enabled = policy is not None
+    world.account.rtp.encryption.key_negotiation = policy
+    stream = world.initialized()
+    first, rtp = world.transport, stream.rtp_transport
+    stream.renew_offer()
+    assert (first.calls == ['stop']) is renewed and (stream.media_transport is not first) is renewed and stream.rtp_transport is rtp
+    stream.start(world.describe(port=20000), world.describe(), 0)
+    running = stream.media_transport
+    assert ('start', 30) in running.calls
+    stream.renew_offer()
+    assert stream.media_transport is running and 'stop' not in running.calls
+    running.post('RTPAudioTransportDidTimeout')
+    assert 'AudioStreamDidTimeout' in world.names           # it listens to the new one
+
+
+def test_other_keys_that_cannot_be_made(world, monkeypatch):
+    world.account.rtp.encryption.enabled = True
+    stream = world.initialized()
+    monkeypatch.setattr(world.AudioTransport, 'fail_new', 'no ports')
+    stream.renew_offer()
+    assert world.one('MediaStreamDidFail').context == 'initialize'
+
+
+def test_keys_of_an_answer_stay(world):
+    world.account.rtp.encryption.enabled = True
+    stream = world.initialized(world.describe())
+    transport = world.transport
+    stream.renew_offer()
+    assert stream.media_transport is transport and transport.calls == []
+
+
 # The life
 
 def test_outgoing_life(world):
