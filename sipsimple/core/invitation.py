@@ -37,9 +37,9 @@ class Invitation(InvitationEvents):
 
     Dropping the last reference to a live one ends the dialog silently.
 
-    Notifications: SIPInvitationChangedState, SIPInvitationGotSDPUpdate, SIPInvitationGotMessage, SIPInvitationGotProvisionalResponse (to a
-        re-INVITE of ours; those to the INVITE are changes of the state) and the
-        SIPInvitationTransfer... family.
+    Notifications: SIPInvitationChangedState, SIPInvitationGotSDPUpdate, SIPInvitationGotMessage, SIPInvitationGotUpdate (an UPDATE with a contact of the
+        peer, RFC 3311; what it changes of the media comes as SIPInvitationGotSDPUpdate), SIPInvitationGotProvisionalResponse (to a re-INVITE of ours;
+        those to the INVITE are changes of the state) and the SIPInvitationTransfer... family.
     Thread: methods may be called from any thread; notifications come on the one that serves events, see `engine`.
     """
 
@@ -227,6 +227,7 @@ _events.register(_events.INV_REINVITE_SENT, lambda invitation, event: invitation
 _events.register(_events.INV_REINVITE_PROGRESS, Invitation._on_reinvite_progress)
 _events.register(_events.INV_REINVITE_END, Invitation._on_reinvite_end)
 _events.register(_events.INV_MESSAGE, Invitation._on_message)
+_events.register(_events.INV_UPDATE, Invitation._on_update)
 _events.register(_events.INV_TRANSFER_IN, Invitation._on_transfer_in)
 _events.register(_events.INV_TRANSFER_STATE, Invitation._on_transfer_state)
 _events.register(_events.INV_TRANSFER_NOTIFY, Invitation._on_transfer_notify)

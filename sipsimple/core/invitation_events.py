@@ -173,6 +173,11 @@ class InvitationEvents(InvitationTransfer):
     def _on_message(self, event: _events.Event) -> None:
         self._post('SIPInvitationGotMessage', request_data(parse_request(event.data[0])))
 
+    def _on_update(self, event: _events.Event) -> None:
+        message = parse_request(event.data[0])
+        self._learn(message, False, True)
+        self._post('SIPInvitationGotUpdate', request_data(message))
+
     def _on_offer(self, event: _events.Event) -> None:
         self.sdp._set(proposed_remote=event.data[0])
 

@@ -36,6 +36,7 @@ class Kind(Enum):
     SDP = auto()                    # SIPInvitationGotSDPUpdate
     MESSAGE = auto()                # SIPInvitationGotMessage
     PROGRESS = auto()               # SIPInvitationGotProvisionalResponse: to a re-INVITE
+    UPDATE = auto()                 # SIPInvitationGotUpdate
     TRANSFER_CALL = auto()          # the application called transfer(), accept_transfer() or reject_transfer(); data: a function
     TRANSFER_ASKED = auto()         # SIPInvitationTransferNewIncoming
     TRANSFER_STARTED = auto()       # SIPInvitationTransferDidStart
@@ -53,6 +54,7 @@ NOTIFICATION_KINDS = {
     'SIPInvitationGotSDPUpdate': Kind.SDP,
     'SIPInvitationGotMessage': Kind.MESSAGE,
     'SIPInvitationGotProvisionalResponse': Kind.PROGRESS,
+    'SIPInvitationGotUpdate': Kind.UPDATE,
     'SIPInvitationTransferNewIncoming': Kind.TRANSFER_ASKED,
     'SIPInvitationTransferDidStart': Kind.TRANSFER_STARTED,
     'SIPInvitationTransferGotNotify': Kind.TRANSFER_PROGRESS,
@@ -67,8 +69,8 @@ NOTIFICATION_KINDS = {
 CORE_KINDS = frozenset(kind for name, kind in NOTIFICATION_KINDS.items() if name.startswith('SIPInvitation'))
 """What the core posts. A session takes these when the notification has been to all its observers, whichever thread posts it."""
 
-ASIDE = frozenset((Kind.MESSAGE, Kind.PROGRESS, Kind.HOLD, Kind.NETWORK, Kind.TRANSFER_CALL, Kind.TRANSFER_ASKED, Kind.TRANSFER_STARTED, Kind.TRANSFER_PROGRESS,
-                   Kind.TRANSFER_ENDED, Kind.TRANSFER_FAILED))
+ASIDE = frozenset((Kind.MESSAGE, Kind.PROGRESS, Kind.UPDATE, Kind.HOLD, Kind.NETWORK, Kind.TRANSFER_CALL, Kind.TRANSFER_ASKED, Kind.TRANSFER_STARTED,
+                   Kind.TRANSFER_PROGRESS, Kind.TRANSFER_ENDED, Kind.TRANSFER_FAILED))
 """What is handled at once, whatever procedure runs."""
 
 

@@ -506,6 +506,9 @@ class Session(SessionBase):
                 self._post('SIPSessionGotMessage', method=data.method, request_uri=data.request_uri, headers=data.headers, body=data.body)
             case Kind.PROGRESS:
                 establish.got_provisional(self, event.data)
+            case Kind.UPDATE:
+                if self.state not in (SessionState.TERMINATING, SessionState.TERMINATED):
+                    self._learn_peer(event.data)
             case Kind.TRANSFER_CALL:
                 event.data()
             case Kind.TRANSFER_ASKED:

@@ -928,6 +928,26 @@ def test_strange_requests_inside_the_dialog(peer, seen, method, headers, code):
     call.end()
 
 
+def test_update_with_another_contact(peer, seen):
+    """It is where the peer is found from now on, RFC 3311 section 5.2."""
+    call = Outgoing(peer, seen).connect()
+    moved = f'sip:moved@127.0.0.1:{peer.port}'
+    peer.send(call.in_dialog('UPDATE', cseq=1).replace(f'Contact: <{peer.uri}>', f'Contact: <{moved}>;isfocus'))
+    assert peer.expect(200)
+    data = seen.wait('SIPInvitationGotUpdate', sender=call.invitation).data
+    assert data.method == 'UPDATE' and str(data.headers['Contact'][0].uri) == moved and 'isfocus' in data.headers['Contact'][0].parameters
+    assert str(call.invitation.remote_contact_header.uri) == moved
+    seen.past.clear()
+    peer.send(call.in_dialog('UPDATE', cseq=2).replace('Contact: ', 'X-Contact: '))
+    assert peer.expect(200)
+    call.invitation.end()
+    bye = peer.expect('BYE')
+    assert bye.start == f'BYE {moved} SIP/2.0'
+    peer.answer(bye, 200)
+    call.state('disconnected')
+    assert not any(past.name == 'SIPInvitationGotUpdate' for past in seen.past)
+
+
 def test_old_sequence_number_and_foreign_tags(peer, seen):
     call = Outgoing(peer, seen).connect()
     peer.send(call.in_dialog('OPTIONS', cseq=5))

@@ -64,6 +64,26 @@ def test_outgoing_transfer(peer, seen):
     call.end()
 
 
+def test_subscribe_inside_a_dialog_with_a_transfer(peer, seen):
+    """It may be about the transfer; there is nothing else to subscribe to, before, during and after it."""
+    call = Outgoing(peer, seen).connect()
+    cseqs = iter(range(1, 20))
+
+    def subscribe(event):
+        peer.send(call.in_dialog('SUBSCRIBE', cseq=next(cseqs), headers=f'{event}Expires: 60\r\n'))
+        return peer.receive().code
+    assert (subscribe('Event: presence\r\n'), subscribe('Event: refer\r\n'), subscribe('')) == (489, 481, 489)
+    peer.send(call.in_dialog('REFER', cseq=next(cseqs), headers='Refer-To: <sip:carol@example.com>\r\n'))
+    assert peer.expect(202)
+    assert peer.expect('NOTIFY').get('event').startswith('refer')
+    assert (subscribe('Event: presence\r\n'), subscribe('Event: refer;id=nonsense\r\n'), subscribe('o: dialog\r\n'), subscribe('')) == (489, 481, 489, 489)
+    call.invitation.notify_transfer_progress(486)
+    assert '486' in peer.expect('NOTIFY').body
+    assert (subscribe('Event: presence\r\n'), subscribe('Event: refer\r\n')) == (489, 481)
+    assert call.invitation.state == 'connected'
+    call.end()
+
+
 def test_attended_transfer(peer, seen):
     call = Outgoing(peer, seen).connect()
     call.invitation.transfer(SIPURI(host='example.com', user='carol'), DialogID('id@host', 'here', 'there'), [Header('Referred-By', '<sip:boss@example.com>')])

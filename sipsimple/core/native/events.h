@@ -42,6 +42,7 @@ enum ss_event_kind {
     SS_EV_INV_REINVITE_PROGRESS,        /* code | raw */
     SS_EV_INV_OFFER,                    /* | offer sdp of a response to an INVITE without one */
     SS_EV_INV_TRANSFER_OUT,             /* | raw REFER that we send */
+    SS_EV_INV_UPDATE,                   /* | raw UPDATE of the peer that has a contact */
 
     /* media */
     SS_EV_RTP_INIT = 300,               /* SS_T_RTP_TRANSPORT; status | error text */

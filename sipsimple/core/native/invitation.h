@@ -119,7 +119,7 @@ void ss_inv_end_transfer(ss_inv *self);
 void ss_inv_sent_refer(ss_inv *self, ss_blob raw);
 void ss_invitation_events_init(pjsip_inv_callback *callbacks);
 void ss_invitation_incoming_init(void);
-extern pjsip_module ss_inv_ack_module;  /* dialog usage that sees the ACK to a 2xx */
+extern pjsip_module ss_inv_ack_module;  /* dialog usage behind those of PJSIP: the ACK to a 2xx, and what nobody else takes */
 extern pjsip_module ss_inv_fork_module; /* dialog usage of the branches that answered too late */
 
 #endif

@@ -438,11 +438,11 @@ static void received_request(ss_inv *self, pjsip_inv_session *inv, pjsip_transac
         }
     } else if (pj_strcmp2(&method->name, "REFER") == 0) {
         ss_inv_received_refer(self, inv, tsx, rdata);
-    } else if (pj_strcmp2(&method->name, "SUBSCRIBE") == 0 || pj_strcmp2(&method->name, "NOTIFY") == 0) {
+    } else if (pj_strcmp2(&method->name, "NOTIFY") == 0) {
         /* The event layer takes part in the dialog from the first transfer on. */
         if (!pjsip_dlg_has_usage(inv->dlg, pjsip_evsub_instance()))
-            respond(inv, tsx, rdata, pj_strcmp2(&method->name, "NOTIFY") == 0 ? 481 : 489);
-    } else {
+            respond(inv, tsx, rdata, 481);
+    } else if (pj_strcmp2(&method->name, "SUBSCRIBE") != 0) {       /* which the event layer is asked for first, see on_unclaimed() */
         respond(inv, tsx, rdata, 405);
     }
 }
@@ -587,23 +587,29 @@ static void on_tsx_state_changed(pjsip_inv_session *inv, pjsip_transaction *tsx,
     ss_object_release(self);
 }
 
-/* ---- the ACK to a 2xx, which has no transaction ---------------------------------------------------------------- */
+/* ---- what PJSIP's own layers leave ----------------------------------------------------------------------------- */
 
-/* callback: pjsip_module on_rx_request | thread: worker | gil: no | locks: dialog | lifetime: handle */
-static pj_bool_t on_rx_ack(pjsip_rx_data *rdata)
+/* A SUBSCRIBE inside the dialog: it may refresh the subscription of a transfer, otherwise there is nothing to subscribe to. */
+/* callback: pjsip_module on_tsx_state | thread: any that sends, worker | gil: no | locks: dialog | lifetime: dialog */
+static void on_unclaimed(pjsip_transaction *tsx, pjsip_event *event)
 {
-    pjsip_dialog *dialog = pjsip_rdata_get_dlg(rdata);
-    pjsip_inv_session *inv;
-    ss_inv *self;
-    ss_handle handle;
+    const pj_str_t name = { "Event", 5 }, short_name = { "o", 1 }, refer = { "refer", 5 };
+    pjsip_dialog *dialog = pjsip_tsx_get_dlg(tsx);
+    pjsip_inv_session *inv = dialog ? pjsip_dlg_get_inv_session(dialog) : NULL;
+    const pjsip_event_hdr *header;
 
-    if (!dialog || rdata->msg_info.msg->line.req.method.id != PJSIP_ACK_METHOD)
-        return PJ_FALSE;
-    inv = pjsip_dlg_get_inv_session(dialog);
-    handle = inv ? ss_inv_handle(inv) : 0;
-    self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
-    if (!self)
-        return PJ_FALSE;
+    if (!inv || tsx->role != PJSIP_ROLE_UAS || tsx->state != PJSIP_TSX_STATE_TRYING || event->body.tsx_state.type != PJSIP_EVENT_RX_MSG
+        || pj_strcmp2(&tsx->method.name, "SUBSCRIBE") != 0 || pjsip_tsx_get_evsub(tsx))
+        return;
+    header = pjsip_msg_find_hdr_by_names(event->body.tsx_state.src.rdata->msg_info.msg, &name, &short_name, NULL);
+    respond(inv, tsx, event->body.tsx_state.src.rdata, header && pj_stricmp(&header->event_type, &refer) == 0 ? 481 : 489);
+}
+
+/* The ACK to a 2xx, which has no transaction. */
+static void received_ack(ss_inv *self, pjsip_inv_session *inv, pjsip_rx_data *rdata)
+{
+    ss_handle handle = self->base.handle;
+
     if (self->reinvite_waits && self->reinvite_cseq == rdata->msg_info.cseq->cseq) {
         int64_t nums[3] = { PJSIP_SC_OK, LOCAL, 0 };
         const pj_str_t *reason = pjsip_get_status_text(PJSIP_SC_OK);
@@ -615,6 +621,32 @@ static pj_bool_t on_rx_ack(pjsip_rx_data *rdata)
         ss_post(SS_EV_INV_REINVITE_END, handle, nums, 3, blobs, 2);
     }
     ss_inv_reinvite_may_go(self, inv);
+}
+
+/* callback: pjsip_module on_rx_request | thread: worker | gil: no | locks: dialog | lifetime: handle */
+static pj_bool_t on_rx_request(pjsip_rx_data *rdata)
+{
+    const pjsip_method *method = &rdata->msg_info.msg->line.req.method;
+    pjsip_dialog *dialog = pjsip_rdata_get_dlg(rdata);
+    int is_ack = method->id == PJSIP_ACK_METHOD;
+    pjsip_inv_session *inv;
+    ss_inv *self;
+    ss_handle handle;
+
+    if (!dialog || (!is_ack && pj_strcmp2(&method->name, "UPDATE") != 0))
+        return PJ_FALSE;
+    inv = pjsip_dlg_get_inv_session(dialog);
+    handle = inv ? ss_inv_handle(inv) : 0;
+    self = handle ? ss_object_acquire(handle, SS_T_INVITATION) : NULL;
+    if (!self)
+        return PJ_FALSE;
+    if (is_ack) {
+        received_ack(self, inv, rdata);
+    } else if (pjsip_msg_find_hdr(rdata->msg_info.msg, PJSIP_H_CONTACT, NULL)) {
+        ss_blob raw = ss_raw(rdata);
+
+        ss_post(SS_EV_INV_UPDATE, handle, NULL, 0, &raw, 1);        /* a target refresh, RFC 3311 section 5.2 */
+    }
     ss_object_release(self);
     return PJ_FALSE;
 }
@@ -623,7 +655,8 @@ pjsip_module ss_inv_ack_module = {
     .name = { "mod-invite-ack", 14 },
     .id = -1,
     .priority = PJSIP_MOD_PRIORITY_DIALOG_USAGE + 1,    /* behind PJSIP's own, which takes the answer out of the ACK */
-    .on_rx_request = &on_rx_ack,
+    .on_rx_request = &on_rx_request,
+    .on_tsx_state = &on_unclaimed,
 };
 
 void ss_invitation_events_init(pjsip_inv_callback *callbacks)

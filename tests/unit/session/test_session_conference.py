@@ -347,6 +347,20 @@ def test_peer_becomes_and_stops_being_a_focus(world, conference):
     assert len(conference.Subscription.made) == 2
 
 
+def test_peer_becomes_a_focus_by_update(world, conference):
+    session, invitation = world.connected()
+    invitation._post('SIPInvitationGotUpdate', method='UPDATE', request_uri=None, headers={'Contact': FOCUS}, body=None)
+    assert session.remote_focus
+    subscription, = conference.Subscription.made
+    subscription.accepted_by_peer()
+    session.hold()                              # it may come while something else runs
+    invitation._post('SIPInvitationGotUpdate', method='UPDATE', request_uri=None, headers={'Contact': NO_FOCUS}, body=None)
+    assert session.state == 'sending_proposal' and not session.remote_focus and subscription.sent == ['subscribe', 'end']
+    session.end()
+    invitation._post('SIPInvitationGotUpdate', method='UPDATE', request_uri=None, headers={'Contact': FOCUS}, body=None)
+    assert not session.remote_focus and len(conference.Subscription.made) == 1
+
+
 @pytest.mark.parametrize('identity, contact, expected', [
     ('sip:room@example.com', 'sip:room@192.0.2.1:5080', 'sip:room@example.com'), ('sip:room@192.0.2.9', 'sip:x@192.0.2.1:5080;transport=tcp', 'sip:x@192.0.2.1:5080;transport=tcp'),
     ('sip:room@[2001:db8::1]', 'sip:x@[2001:db8::1]:5080', 'sip:x@[2001:db8::1]:5080'), ('sip:room@192.0.2.9', None, 'sip:room@192.0.2.9')])
