@@ -1,19 +1,84 @@
-"""The torture messages of RFC 4475 and RFC 5118 over UDP and TCP, while a call is up that must not notice (tests/native/torture has them)."""
+"""The torture messages of RFC 4475 and RFC 5118 over UDP and TCP, while a call is up that must not notice (tests/native/torture has them): after each of
+them its dialog is tried, and its sound in both directions."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from sipsimple.core import FromHeader, Request, RouteHeader, SIPURI, ToHeader
+from sipsimple.core._mixer import AudioMixer
 from sipsimple.core.engine import Engine
+from tests.native.audio_support import share
+from tests.native.rtp_support import RTPPeer
 from tests.native.torture import rfc4475, rfc5118
 from tests.native.torture.cases import INCOMING, SILENCE, WAITS, Case
 from tests.support.engine import Seen, running_engine
+from tests.support.rtp_packets import FRAME_MS, RTP
 from tests.support.sip_calls import Incoming
 from tests.support.sip_peer import SIPText, StreamPeer, UDPPeer, has_ipv6
+
+
+class Sound:
+    """The media of a call in which we say what we hear. The peer hums; what it hums from now on must come back.
+
+    Attributes:
+        peer: the sockets of the other side.
+    """
+
+    FRAMES = 3          # that have to have the note, one after the other
+    LIMIT = 20.0        # seconds
+
+    def __init__(self) -> None:
+        self.mixer = AudioMixer(None, None, 8000, 0)
+        self.peer = RTPPeer(self.mixer, offers=True)
+        self.notes = itertools.cycle(range(400, 3400, 300))
+        self.note = next(self.notes)
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self._hum, name='hum')
+
+    def start(self) -> None:
+        self.peer.__enter__()
+        self.mixer.connect_slots(self.peer.stream.slot, self.peer.stream.slot)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.ending.set()
+        self.thread.join()
+        self.peer.__exit__()
+
+    def _hum(self) -> None:
+        frame = self.peer.talker.codec.frame
+        when = time.monotonic()
+        for number in itertools.count():
+            self.peer.talker.samples = [int(12000 * math.sin(2 * math.pi * self.note * (number * frame + i) / 8000)) for i in range(frame)]
+            self.peer.send(self.peer.talker.packet())
+            when = max(when + FRAME_MS / 1000, time.monotonic() - 0.1)          # what is late by more is not made up for
+            if self.ending.wait(max(0.0, when - time.monotonic())):
+                return
+
+    def has_note(self, packet: RTP) -> bool:
+        return share(self.peer.talker.codec.decode(packet.payload), 8000, self.note) > 0.9
+
+    def check(self) -> None:
+        """Both directions work: something that was not said before comes back."""
+        self.note = next(self.notes)
+        seen = len(self.peer.received(0))
+        end = time.monotonic() + self.LIMIT
+        found = 0
+        while found < self.FRAMES:
+            assert time.monotonic() < end, f'{seen} packets, and no {self.note} Hz in the last of them'
+            packets = self.peer.received(0)
+            for packet in packets[seen:]:
+                found = found + 1 if self.has_note(packet) else 0
+            seen = len(packets)
+            time.sleep(0.005)
 
 
 class Torture:
@@ -22,17 +87,21 @@ class Torture:
     Attributes:
         peer: the other side of the call.
         call: the call.
+        sound: its media.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.seen = Seen()
         self.peer = UDPPeer(engine.udp_port)
-        self.call = Incoming(self.peer, self.seen).connect()
+        self.sound = Sound()
+        self.call = Incoming(self.peer, self.seen, body=str(self.sound.peer.answer)).connect(self.sound.peer.offer)
+        self.sound.start()
         self.cseq = 1
 
     def check_call(self) -> None:
         """The call is as it was, and goes on."""
+        self.sound.check()
         assert self.call.invitation.state == 'connected' and self.call.invitation.sub_state == 'normal'
         self.cseq += 1
         self.peer.send(self.call.in_dialog('UPDATE', self.cseq))
@@ -45,6 +114,7 @@ class Torture:
         self.peer.send(self.call.in_dialog('BYE', self.cseq))
         self.peer.expect(200)
         self.call.state('disconnected')
+        self.sound.stop()
         self.seen.stop()
         self.peer.socket.close()
 

@@ -75,8 +75,8 @@ class Incoming:
         """A request of the peer inside the dialog."""
         return self.peer.request(method, call_id=self.call_id, cseq=cseq, to_tag=to_tag or self.tag, **kwargs)
 
-    def connect(self) -> Self:
-        self.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000)))
+    def connect(self, sdp: SDPSession | None = None) -> Self:
+        self.invitation.send_response(200, sdp=sdp if sdp is not None else SDPSession.parse(audio_sdp(4000)))
         self.ok = self.peer.expect(200)
         self.tag = tag_of(self.ok.get('to'))
         self.peer.send(self.in_dialog('ACK', 1, self.tag))
