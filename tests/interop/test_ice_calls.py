@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sipsimple.core import SDPMediaStream, SDPSession
 from tests.interop.ice_support import SDK_PORTS, Process, behind, call, nat_library, says, sdk
 from tests.native.audio_support import eventually
 from tests.support.lab import Lab, lab_fixture
@@ -70,11 +71,71 @@ def check_notifications(side: Process, fact: dict[str, Any]) -> None:
 
 def offered(side: Process) -> list[str]:
     """The types of the candidates for RTP in what the side sent first."""
-    from sipsimple.core import SDPSession
     body = next(event['message'] for event in side.all('sip') if not event['received'] and '\r\n\r\nv=0' in event['message']).partition('\r\n\r\n')[2]
     media = SDPSession.parse(body.encode()).media[0]
     assert media is not None
     return [value.split()[7] for value in media.attributes.getall('candidate') if value.split()[1] == '1']
+
+
+def descriptions(side: Process) -> list[tuple[str, SDPMediaStream, str]]:
+    """What a side has sent of its media so far: kind of message ('INVITE', '200'), the line, and the address that counts for it."""
+    found = []
+    for event in side.all('sip'):
+        head, _, body = event['message'].partition('\r\n\r\n')
+        if not event['received'] and body.startswith('v=0'):
+            sdp = SDPSession.parse(body.encode())
+            media = sdp.media[0]
+            words = head.split()
+            found.append((words[1] if words[0] == 'SIP/2.0' else words[0], media, (media.connection or sdp.connection).address))
+    return found
+
+
+def credentials(media: SDPMediaStream) -> list[str]:
+    return [media.attributes.getfirst(name) for name in ('ice-ufrag', 'ice-pwd')]
+
+
+def check_chosen(media: SDPMediaStream, address: str, fact: dict[str, Any], other: dict[str, Any] | None) -> None:
+    """RFC 8839 section 4.4.1: the line has what was chosen, and nothing else, as its default and as its candidates; the controlling side names those of the
+    other side as well."""
+    assert (address, media.port) == (fact['local_rtp_address'], fact['local_rtp_port'])
+    candidates = [value.split() for value in media.attributes.getall('candidate')]
+    assert sorted(words[1] for words in candidates) == ['1', '2'], candidates
+    chosen = {words[1]: (words[4], words[7]) for words in candidates}
+    assert chosen['1'] == (fact['local_rtp_address'], fact['local_rtp_candidate_type'].lower())
+    remote = media.attributes.getall('remote-candidates')
+    if other is None:
+        assert remote == []
+    else:
+        [words] = [value.split() for value in remote]
+        assert dict(zip(words[::3], zip(words[1::3], words[2::3], strict=True), strict=True))['1'] == (other['local_rtp_address'], str(other['local_rtp_port']))
+
+
+@pytest.mark.parametrize('relays', ['caller', 'callee', 'both', 'nobody'])
+def test_the_chosen_candidates_are_told(tmp_path: Path, turn_lab: Lab, relays: str) -> None:
+    """Who has a relay names it as the default, and then a better pair is found: the offerer, who is the controlling side, sends a second INVITE for that, and
+    no other. Later offers of either side have it as well, and do not begin ICE anew."""
+    with (sdk('alice', turn(turn_lab) if relays in ('caller', 'both') else {}) as alice,
+          sdk('bob', turn(turn_lab, user='bob') if relays in ('callee', 'both') else {}) as bob, call(alice, bob)):
+        told = check_call(alice, bob, tmp_path, ('HOST', 'HOST'))
+        sent, answered = descriptions(alice), descriptions(bob)
+        again = relays != 'nobody'
+        assert [kind for kind, _, _ in sent] == ['INVITE'] * (1 + again) and [kind for kind, _, _ in answered] == ['200'] * (1 + again)
+        if again:
+            check_chosen(*sent[-1][1:], told[0], told[1])
+            check_chosen(*answered[-1][1:], told[1], None)
+        for side, other in ((bob, alice), (alice, bob)):
+            for wish in (True, False):
+                side.do('hold', wish=wish)
+                side.wait('held', by='local', wish=wish)
+                other.wait('held', by='remote', wish=wish)
+        after = check_call(alice, bob, tmp_path, ('HOST', 'HOST'))
+        assert [fact['local_rtp_port'] for fact in after] == [fact['local_rtp_port'] for fact in told]
+        for side, fact, other, is_controlling in ((alice, *told, True), (bob, *told[::-1], False)):
+            said = descriptions(side)
+            assert [kind for kind, _, _ in said].count('INVITE') == 2 + (1 + again) * is_controlling
+            assert {tuple(credentials(media)) for _, media, _ in said} == {tuple(credentials(said[0][1]))}
+            for kind, media, address in said[1 + again:]:
+                check_chosen(media, address, fact, other if is_controlling and kind == 'INVITE' else None)
 
 
 def test_host(tmp_path: Path) -> None:
