@@ -326,14 +326,32 @@ def test_both_hold(call):
 
 
 def test_both_hold_at_once(call):
-    """We get there, at once or after a 491. Linphone does not try again after one, and is silent from then on, so nobody listens here."""
+    """We get there, at once or after a 491. Linphone does not try again after one: it has stopped its stream, takes the call for running, and begins to send
+    again with our next re-INVITE; from then on both hear each other. Its commands do not find the call any more, so it is told what to record before."""
     session = call.connect()
+    path = call.folder / 'glare.wav'
+    call.peer.record(path)
     call.sdk.call(session, 'hold')
     call.peer.hold()
     for on_hold in (True, False):
         call.sdk.wait('SIPSessionDidChangeHoldState', session, unless='SIPSessionHadProposalFailure', originator='local', on_hold=on_hold)
         call.sdk.call(session, 'unhold')
+    if not any(message.startswith('SIP/2.0 491') for message in call.sdk.messages(received=False)):
+        call.peer.wait('is now paused')
+        call.peer.resume()
+        call.sdk.wait('SIPSessionDidChangeHoldState', session, originator='remote', on_hold=False)
+    heard = call.folder / 'heard.wav'
+    call.sdk.do('record', recorder='recorder', session=session, filename=str(heard))
+    call.sdk.do('play', player='player', session=session, filename=str(call.folder / 'ours.wav'))
+    call.sdk.wait('WavePlayerDidEnd')
+    call.sdk.do('sleep', seconds=1)
+    call.sdk.do('stop_record', recorder='recorder')
+    theirs = hear(heard, OUR_NOTES + THEIR_NOTES)
+    assert set(theirs) == {frequency for frequency, _ in THEIR_NOTES} and len(theirs) >= 3, theirs
     call.hang_up(session)
+    call.peer.record(call.folder / 'unheard.wav')
+    ours = hear(path, OUR_NOTES + THEIR_NOTES)
+    assert {frequency for frequency, _ in OUR_NOTES} <= set(ours), ours
 
 
 def test_more_streams(call):
