@@ -10,16 +10,42 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import pytest
 
+from tests.support.certificates import Authority
 from tests.support.namespaces import Host, Network, require_namespaces
 from tests.support.require import SEARCH_PATH, require
 from tests.support.sdk import SDK
 
-SERVER, CLIENT, ELSEWHERE = '10.20.0.1', '10.20.0.2', '10.20.0.3'
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Who is where: the server, the client, and the client after its network was another one."""
+
+    server: str
+    client: str
+    elsewhere: str
+    prefix: int
+
+    def of(self, address: str) -> str:
+        """As it is given to an interface."""
+        return f'{address}/{self.prefix}'
+
+    @property
+    def host(self) -> str:
+        """The server in a URI."""
+        return f'[{self.server}]' if ':' in self.server else self.server
+
+
+IPV4 = Addresses('10.20.0.1', '10.20.0.2', '10.20.0.3', 24)
+IPV6 = Addresses('fd20::1', 'fd20::2', 'fd20::3', 64)
+SERVER, CLIENT, ELSEWHERE = IPV4.server, IPV4.client, IPV4.elsewhere
+PORTS = {'udp': 5060, 'tcp': 5060, 'tls': 5061}
 LIMIT = 30.0            # seconds
 
 
@@ -35,11 +61,13 @@ def until(condition: Any, what: str, limit: float = LIMIT) -> Any:
 class Kamailio:
     """The registrar and proxy, in a host of its own."""
 
-    def __init__(self, host: Host, folder: Path) -> None:
+    def __init__(self, host: Host, folder: Path, addresses: Addresses = IPV4) -> None:
         self.host = host
         self.folder = folder
+        self.addresses = addresses
         self._process: subprocess.Popen[Any] | None = None
-        text = (Path(__file__).parent / 'kamailio.cfg').read_text().replace('@ADDRESS@', SERVER).replace('@RUN@', str(folder))
+        Authority(folder).issue('server', 'lab.test', addresses.server)
+        text = (Path(__file__).parent / 'kamailio.cfg').read_text().replace('@ADDRESS@', addresses.host).replace('@RUN@', str(folder))
         (folder / 'kamailio.cfg').write_text(text)
 
     def start(self) -> Self:
@@ -53,17 +81,18 @@ class Kamailio:
         return self
 
     def _wait(self) -> None:
-        request = (f'OPTIONS sip:{SERVER} SIP/2.0\r\nVia: SIP/2.0/UDP {SERVER};rport;branch=z9hG4bKtest{{}}\r\nFrom: <sip:test@{SERVER}>;tag=1\r\n'
-                   f'To: <sip:{SERVER}>\r\nCall-ID: test{{}}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n')
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((SERVER, 0))
+        server, host = self.addresses.server, self.addresses.host
+        request = (f'OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/UDP {host};rport;branch=z9hG4bKtest{{}}\r\nFrom: <sip:test@{host}>;tag=1\r\n'
+                   f'To: <sip:{host}>\r\nCall-ID: test{{}}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n')
+        with socket.socket(socket.AF_INET6 if ':' in server else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((server, 0))
             probe.settimeout(0.1)
             end = time.monotonic() + LIMIT
             for number in range(100000):
                 assert time.monotonic() < end, self.log()
                 assert self._process is not None and self._process.poll() is None, self.log()
                 try:
-                    probe.sendto(request.format(number, number).encode(), (SERVER, 5060))
+                    probe.sendto(request.format(number, number).encode(), (server, 5060))
                     if probe.recv(4096).startswith(b'SIP/2.0'):
                         return
                 except OSError:
@@ -83,15 +112,16 @@ class Kamailio:
 
 
 class Rig:
-    """The hosts `client` and `server`, 10.20.0.2 and 10.20.0.1, and what runs on them."""
+    """The hosts `client` and `server`, and what runs on them."""
 
-    def __init__(self, network: Network, folder: Path, **spoiling: Any) -> None:
+    def __init__(self, network: Network, folder: Path, addresses: Addresses = IPV4, **spoiling: Any) -> None:
         self.client, self.server = network.host('client'), network.host('server')
         self.folder = folder
+        self.addresses = addresses
         self.link: Any = network.spoiled_link('client', 'server', **spoiling) if spoiling else network.link('client', 'server')
-        self.server.add_address(f'{SERVER}/24')
-        self.client.add_address(f'{CLIENT}/24', gateway=SERVER)
-        self.kamailio = Kamailio(self.server, folder)
+        self.server.add_address(addresses.of(addresses.server))
+        self.client.add_address(addresses.of(addresses.client), gateway=addresses.server)
+        self.kamailio = Kamailio(self.server, folder, addresses)
         self.stack = contextlib.ExitStack()
         self.stack.callback(self.kamailio.kill)
 
@@ -99,20 +129,25 @@ class Rig:
         """A process with the whole SDK on a host, without an account."""
         sdk = self.stack.enter_context(SDK(name, prefix=host.prefix))
         sdk.do('evaluate', expression="importlib.import_module('sipsimple.application.network').__dict__.update(SETTLING_TIME=0.5, SETTLED_TIME=0.2)")
-        settings = {'sip.transport_list': ['udp', 'tcp'], 'rtp.audio_codec_list': ['PCMU'], **arguments.pop('settings', {})}
+        settings = {'sip.transport_list': ['udp', 'tcp', 'tls'], 'tls.verify_server': True, 'tls.ca_list': str(self.folder / 'ca.pem'), 'rtp.audio_codec_list': ['PCMU'], **arguments.pop('settings', {})}
         return sdk.start(ip_address=None, settings=settings, **arguments)
 
     def user(self, name: str, host: Host, transport: str = 'udp', **values: Any) -> SDK:
         """The same with an account, registered at Kamailio by that transport."""
         sdk = self.sdk(name, host, settings=values.pop('settings', {}))
-        sdk.account(f'{name}@lab.test', {'sip.outbound_proxy': f'{SERVER};transport={transport}', 'enabled': True, **values})
+        sdk.account(f'{name}@lab.test', {'sip.outbound_proxy': f'{self.addresses.host};transport={transport}', 'enabled': True, **values})
         sdk.wait('SIPAccountRegistrationDidSucceed', f'{name}@lab.test')
         return sdk
 
+    def route(self, transport: str) -> list[Any]:
+        """The way to Kamailio by that transport."""
+        return [self.addresses.server, PORTS[transport], transport]
+
     def move(self) -> None:
         """Give the client another address."""
-        self.client.delete_address(f'{CLIENT}/24')
-        self.client.add_address(f'{ELSEWHERE}/24', gateway=SERVER)
+        addresses = self.addresses
+        self.client.delete_address(addresses.of(addresses.client))
+        self.client.add_address(addresses.of(addresses.elsewhere), gateway=addresses.server)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class Authority:
         """Make name.pem and name.key for these host names and addresses; returns the path without an ending."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        alternatives = [x509.IPAddress(ipaddress.ip_address(item)) if item[0].isdigit() else x509.DNSName(item) for item in names]
+        alternatives = [x509.IPAddress(ipaddress.ip_address(item)) if item[0].isdigit() or ':' in item else x509.DNSName(item) for item in names]
         builder = self._builder(subject, key, last_day=-1 if expired else 2, issuer=subject if self_signed else None)
         certificate = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False).sign(key if self_signed else self._key, hashes.SHA256())
         path = self.folder / name
