@@ -153,14 +153,19 @@ def call(alice: Process, bob: Process, transport: str = 'tcp', target: str = 'si
 
 
 def says(speaker: Process, listener: Process, path: Path, frequency: int) -> float:
-    """The speaker plays a tone; the share of it in what the listener records meanwhile."""
-    listener.do('record', filename=str(path))
-    listener.wait('recording')
-    speaker.do('play_tone', frequency=frequency, milliseconds=1000)
-    speaker.wait('tone_played')
-    listener.do('stop_recording')
-    listener.wait('recorded')
-    return tone_share(path, frequency)
+    """The speaker plays a tone; the share of it in what the listener records meanwhile. A busy machine may be late with so much of it that it has to be played
+    again."""
+    for _ in range(3):
+        listener.do('record', filename=str(path))
+        listener.wait('recording')
+        speaker.do('play_tone', frequency=frequency, milliseconds=1000)
+        speaker.wait('tone_played')
+        listener.do('stop_recording')
+        listener.wait('recorded')
+        heard = tone_share(path, frequency)
+        if heard > 0.9:
+            break
+    return heard
 
 
 def tone_share(path: Path, frequency: int) -> float:

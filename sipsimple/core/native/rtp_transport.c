@@ -494,8 +494,11 @@ pj_status_t ss_rtp_encode(ss_rtp *self, pj_pool_t *pool, pjmedia_sdp_session *lo
     }
     if (status == PJ_SUCCESS && self->params.use_ice && wants_mux(self, remote, index))
         keep_reports(media);
-    if (status == PJ_SUCCESS && remote)
+    if (status == PJ_SUCCESS && remote) {
+        /* These stand in offers only, RFC 8839 section 5.2; PJMEDIA has them in answers of the controlling side, too. */
+        pjmedia_sdp_attr_remove_all(&media->attr_count, media->attr, "remote-candidates");
         status = ss_srtp_check_answer(self, media);
+    }
     return status;
 }
 
