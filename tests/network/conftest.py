@@ -22,7 +22,6 @@ from tests.support.require import SEARCH_PATH, require
 from tests.support.sdk import SDK
 
 
-
 @dataclass(frozen=True)
 class Addresses:
     """Who is where: the server, the client, and the client after its network was another one."""
