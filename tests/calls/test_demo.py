@@ -226,7 +226,7 @@ def _lab_module():
 
 @pytest.fixture(scope='module')
 def registrar():
-    with _lab_module().Lab('kamailio') as lab:
+    with _lab_module().Lab('kamailio', settings={'LAB_FORCE_ACTIVE': '1'}) as lab:      # presence without rules
         yield f'127.0.0.1:{lab.port("SIP")}'
 
 
@@ -448,6 +448,22 @@ def test_example_that_registers(registrar):
     registering = example('register.py', 'alice@lab.test', 'alice-pw', registrar)
     output, _ = registering.communicate('\n', timeout=LIMIT)
     assert registering.returncode == 0 and output == f'registered at sip:{registrar} for 600 seconds\nEnter ends it: '
+
+
+@pytest.mark.interop
+def test_example_that_shows_presence(registrar):
+    bob = example('presence.py', 'bob@lab.test', 'bob-pw', registrar, 'in a meeting')
+    try:
+        alice = example('presence.py', 'alice@lab.test', 'alice-pw', registrar, 'at work', 'sip:bob@lab.test')
+        try:
+            while (line := alice.stdout.readline()) != 'sip:bob@lab.test active in a meeting\n':
+                assert line, 'alice has ended'
+        finally:
+            output, _ = alice.communicate('\n', timeout=LIMIT)
+        assert alice.returncode == 0, output
+    finally:
+        output, _ = bob.communicate('\n', timeout=LIMIT)
+    assert bob.returncode == 0, output
 
 
 # ---- what the demo judges with -------------------------------------------------------------------------------------

@@ -1,0 +1,190 @@
+"""Presence between two programs, through Kamailio: published, watched, allowed, blocked; one list of a thousand; mailbox, watchers and calls; a server that
+starts anew.
+
+Kamailio has no dialog.winfo and no lists of dialogs: `test_presence_script.py` has those.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.support.lab import lab_fixture
+from tests.support.sdk import LIMIT, SDK
+from tests.support.xcap_put import put, rules, services
+
+pytestmark = pytest.mark.interop
+
+strict_lab = lab_fixture('kamailio')                            # rules decide who sees what
+open_lab = lab_fixture('kamailio', LAB_FORCE_ACTIVE='1')        # everybody sees everything
+
+PIDF = '''<?xml version="1.0" encoding="UTF-8"?>
+<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid"
+    xmlns:c="urn:ietf:params:xml:ns:pidf:cipid" entity="sip:{user}@lab.test">
+<tuple id="t1"><status><basic>open</basic></status><contact priority="0.8">sip:{user}@lab.test</contact><note xml:lang="en">{note}</note></tuple>
+<dm:person id="p1"><rpid:activities><rpid:{activity}/></rpid:activities><rpid:mood><rpid:happy/></rpid:mood><c:display-name>The user</c:display-name>
+<dm:note>{note}</dm:note></dm:person></presence>'''
+DIALOG = '''<?xml version="1.0"?><dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="{version}" state="full" entity="sip:{user}@lab.test">
+<dialog id="d1" direction="initiator"><state>{state}</state></dialog></dialog-info>'''
+PARSED = "__import__('sipsimple.payloads.{module}', fromlist=['_']).{kind}.parse({text!r})"
+# What somebody sees of a resource: state, notes of the services, activities of the persons
+SEEN = '''[[str(resource.state), [str(note) for pidf in resource.pidf_list for service in pidf.services for note in service.notes],
+    [str(activity) for pidf in resource.pidf_list for person in pidf.persons for activity in (person.activities or ())]]
+    for resource in [agent.latest[{uri!r}]]][0]'''
+KEEP = '''agent.__dict__.setdefault('latest', {}) is None or NotificationCenter().add_observer(agent.__dict__.setdefault('keeper', implementer(IObserver)(type(
+    'Keeper', (), {'handle_notification': lambda self, notification: agent.latest.update(notification.data.resource_map)}))()), name='SIPAccountGotPresenceState')'''
+
+
+@pytest.fixture(scope='module')
+def programs():
+    with SDK('alice') as alice, SDK('bob') as bob:
+        for sdk in (alice, bob):
+            sdk.start(settings={'sip.transport_list': ['tcp']})
+            sdk.do('evaluate', expression=KEEP)         # the documents do not come to this process
+            sdk.do('evaluate', expression="__import__('sipsimple.payloads.rpid', fromlist=['_']) and __import__('sipsimple.payloads.cipid', fromlist=['_']) and None")
+        yield {'alice': alice, 'bob': bob}
+
+
+@pytest.fixture
+def users(programs):
+    for sdk in programs.values():
+        sdk.mark()
+    yield programs
+    for user, sdk in programs.items():
+        if sdk.call('manager', 'has_account', f'{user}@lab.test'):
+            sdk.call(f'{user}@lab.test', 'delete')
+            sdk.wait('SIPAccountManagerDidRemoveAccount')
+
+
+def add(lab, sdk, user, watch=(), **values):
+    """An account; it is returned when the server has its first subscription."""
+    name = f'{user}@lab.test'
+    sdk.account(name, {'auth.password': f'{user}-pw', 'sip.outbound_proxy': f'127.0.0.1:{lab.port("SIP")};transport=tcp', 'presence.enabled': True,
+                       'enabled': True, **values})
+    sdk.wait('SIPAccountWillActivate', name)
+    if watch:
+        sdk.call(name, 'watch', [f'sip:{contact}@lab.test' for contact in watch], [f'sip:{contact}@lab.test' for contact in watch])
+
+
+def show(sdk, user, note, activity='away'):
+    """Publish a presence and return when that was."""
+    text = PARSED.format(module='pidf', kind='PIDF', text=PIDF.format(user=user, note=note, activity=activity))
+    sdk.do('evaluate', expression=f'setattr(AccountManager().get_account("{user}@lab.test"), "presence_state", {text})')
+    return sdk.wait('PresencePublisherWillPublish').time
+
+
+def sees(sdk, user, contact, state, note=None, activity='away', timeout=LIMIT, fails=True):
+    """Wait until somebody is seen in that state; return when that was. None after the timeout, unless that fails."""
+    uri = f'sip:{contact}@lab.test'
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            event = sdk.wait_until(lambda event: not event.taken and event.name == 'SIPAccountGotPresenceState' and uri in event.fields['resource_map'],
+                                   f'{user} hears nothing of {contact}', timeout=until - time.monotonic())
+        except AssertionError:
+            if fails:
+                raise
+            return None
+        found = sdk.do('evaluate', expression=SEEN.format(uri=uri))
+        if found[0] == state and (note is None or found[1:] == [[note], [activity]]):
+            return event.time
+
+
+def decide(lab, user, **decisions):
+    assert put(f'http://127.0.0.1:{lab.port("HTTP")}/xcap-root/', f'{user}@lab.test', f'{user}-pw', 'pres-rules', rules(**decisions)) in (200, 201)
+
+
+def test_publish_allow_see_block(strict_lab, users):
+    alice, bob = users['alice'], users['bob']
+    add(strict_lab, bob, 'bob')
+    show(bob, 'bob', 'first word')
+    bob.wait('PresencePublicationDidSucceed', 'PresencePublisher')
+    add(strict_lab, alice, 'alice', watch=['bob'])
+    sees(alice, 'alice', 'bob', 'pending')
+    asking = bob.wait_until(lambda event: event.name == 'PresenceWinfoSubscriptionGotNotify' and 'status="pending"' in event.body and 'alice@lab.test' in event.body,
+                            'nobody is said to wait for a decision')
+    told = bob.wait_until(lambda event: event.name == 'SIPAccountGotPresenceWinfo' and event.time >= asking.time, 'no watchers')
+    assert set(told.types) == {'version', 'state', 'watcher_list', 'timestamp'} and told.types['watcher_list'] == 'WatcherList'
+    decide(strict_lab, 'bob', friends='allow sip:alice@lab.test sip:bob@lab.test')
+    sees(alice, 'alice', 'bob', 'active', 'first word')
+    times = []
+    for number in range(4):
+        said = show(bob, 'bob', f'word {number}', 'meeting')
+        times.append(sees(alice, 'alice', 'bob', 'active', f'word {number}', 'meeting') - said)
+    print('seconds from one user to the other:', times)
+    assert min(times) < 1
+    assert bob.wait('SIPAccountGotSelfPresenceState', 'bob@lab.test').types['pidf'] == 'PIDF'
+    decide(strict_lab, 'bob', friends='allow sip:bob@lab.test', enemies='block sip:alice@lab.test')
+    sees(alice, 'alice', 'bob', 'terminated')
+    failed = alice.wait('PresenceSubscriptionDidFail', 'PresenceSubscriber')
+    assert failed.reason == 'Ended by the notifier: rejected' and failed.retry_after >= 3600
+
+
+def test_thousand_contacts_in_one_list(open_lab, users):
+    alice, bob = users['alice'], users['bob']
+    add(open_lab, alice, 'alice')
+    show(alice, 'alice', 'before')
+    alice.wait('PresencePublicationDidSucceed', 'PresencePublisher')
+    contacts = [f'sip:contact{number:03}@lab.test' for number in range(999)] + ['sip:alice@lab.test']
+    root = f'http://127.0.0.1:{open_lab.port("HTTP")}/xcap-root/'
+    assert put(root, 'bob@lab.test', 'bob-pw', 'rls-services', services('sip:bob+presence@lab.test', contacts)) in (200, 201)
+    began = time.monotonic()
+    add(open_lab, bob, 'bob', **{'xcap.enabled': True, 'xcap.discovered': True})
+    first = bob.wait('SIPAccountGotPresenceState', 'bob@lab.test')
+    assert first.full_state is True and sorted(first.resource_map) == sorted(contacts)
+    print('all told of after', first.time - began)
+    for number in range(8):
+        said = show(alice, 'alice', f'word {number}')
+        if (seen := sees(bob, 'bob', 'alice', 'active', f'word {number}', timeout=5, fails=False)) is not None:
+            break
+        # With a thousand subscriptions of its own at once Kamailio loses some of their NOTIFYs: the next SUBSCRIBE has it make them anew.
+        bob.do('evaluate', expression="AccountManager().get_account('bob@lab.test')._presence.refresh()")
+    assert seen is not None
+    print('seconds through the list:', seen - said)
+    assert len(bob.events('PresenceSubscriptionDidStart', 'PresenceSubscriber')) == 1
+    assert not bob.events('SIPAccountGotInvalidNotify')
+
+
+def test_mailbox_and_calls(open_lab, users):
+    alice, bob = users['alice'], users['bob']
+    add(open_lab, bob, 'bob', watch=['alice'], **{'message_summary.enabled': True})
+    add(open_lab, alice, 'alice')
+    bob.wait('MWISubscriptionDidStart', 'MWISubscriber')
+    assert bob.get('bob@lab.test', 'mwi_active') is True
+    text = 'Messages-Waiting: yes\\r\\nMessage-Account: sip:box@lab.test\\r\\nVoice-Message: 2/1 (1/0)\\r\\n'
+    bob.do('evaluate', expression=f'''[agent.objects.update(summary=__import__('sipsimple.core', fromlist=['_']).Publication(FromHeader(account.uri), 'message-summary',
+        'application/simple-message-summary', account.credentials)) or agent.objects['summary'].publish('{text}', RouteHeader(SIPURI('127.0.0.1', port={open_lab.port("SIP")},
+        parameters={{'transport': 'tcp'}}))) for account in [AccountManager().get_account('bob@lab.test')]]''')
+    bob.wait('SIPPublicationDidSucceed')
+    summary = bob.wait('SIPAccountGotMessageSummary', 'bob@lab.test')
+    assert summary.message_summary.splitlines() == ['Messages-Waiting: yes', 'Message-Account: sip:box@lab.test', 'Voice-Message: 2/1 (1/0)']
+    assert bob.get('bob@lab.test', 'voicemail_uri') == 'sip:box@lab.test'
+    for version, state in enumerate(('early', 'confirmed', 'terminated')):
+        value = PARSED.format(module='dialoginfo', kind='DialogInfo', text=DIALOG.format(user='alice', version=version, state=state))
+        alice.do('evaluate', expression=f'setattr(AccountManager().get_account("alice@lab.test"), "dialog_state", {value})')
+        alice.wait('DialogPublicationDidSucceed', 'DialogPublisher')
+        bob.wait_until(lambda event, state=state: event.name == 'DialogSubscriptionGotNotify' and event.body is not None and state in event.body,
+                       f'no call that is {state}')
+    assert bob.wait('SIPAccountGotDialogState', 'bob@lab.test').types == {'version': 'int', 'full_state': 'bool', 'resource_map': 'dict', 'timestamp': 'datetime'}
+
+
+def test_expiry_and_a_server_that_starts_anew(open_lab, users):
+    """Short intervals: all is refreshed. Then the server is stopped, and another one knows of nothing."""
+    alice, bob = users['alice'], users['bob']
+    add(open_lab, bob, 'bob', **{'sip.publish_interval': 5})
+    show(bob, 'bob', 'first word')
+    add(open_lab, alice, 'alice', watch=['bob'], **{'sip.subscribe_interval': 5})
+    sees(alice, 'alice', 'bob', 'active', 'first word')
+    for _ in range(3):                                          # half of the time each: together longer than what was granted first
+        bob.wait('PresencePublisherWillRefresh', 'PresencePublisher')
+    show(bob, 'bob', 'still here')
+    sees(alice, 'alice', 'bob', 'active', 'still here')
+    assert not alice.events('PresenceSubscriptionDidFail') and not bob.events('PresencePublicationDidFail')
+    open_lab.stop_component('kamailio')
+    alice.wait('PresenceSubscriptionDidFail', 'PresenceSubscriber')
+    bob.wait('PresencePublicationDidFail', 'PresencePublisher')
+    open_lab.start_component('kamailio')
+    sees(alice, 'alice', 'bob', 'active', 'still here')
+    show(bob, 'bob', 'after all')
+    sees(alice, 'alice', 'bob', 'active', 'after all')
