@@ -221,9 +221,12 @@ class EventSubscriber(AccountService):
             self._keeper.refresh()
 
     def transports(self) -> list[str]:
-        """Return the transports that may be used, best first."""
+        """Return the transports that may be used, best first: streams for what is long, unless the account has a proxy that says otherwise."""
         names = super().transports()
-        return [name for name in names if name != 'udp' or not self.needs_stream] or names
+        proxy = self.account.sip.outbound_proxy
+        if not self.needs_stream or proxy is not None and proxy.transport in names:
+            return names
+        return [name for name in names if name != 'udp'] or names
 
     # ---- AccountService ----------------------------------------------------------------------------------------
 

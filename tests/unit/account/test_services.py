@@ -11,7 +11,7 @@ from sipsimple.account.mwi import MWISubscriber
 from sipsimple.account.presence import DialogPublisher, PresencePublisher, SelfPresenceSubscriber
 from sipsimple.account.versions import ASK_AGAIN, Versions
 from sipsimple.account.watchers import DialogWinfoSubscriber, PresenceWinfoSubscriber, same_address
-from sipsimple.configuration.datatypes import SIPAddress
+from sipsimple.configuration.datatypes import SIPAddress, SIPProxyAddress
 from sipsimple.core import SIPCoreError
 from sipsimple.notification import IObserver, NotificationCenter
 from sipsimple.payloads.dialoginfo import DialogInfo
@@ -122,6 +122,10 @@ def test_large_documents_need_a_stream(world):
     world.settings.sip.transport_list = ['udp']         # there is nothing else
     world.make(DialogWinfoSubscriber)
     assert world.looked_up[-1][1] == ['udp']
+    world.settings.sip.transport_list = ['tls', 'tcp', 'udp']
+    world.account.sip.outbound_proxy = SIPProxyAddress('proxy.example.com;transport=udp')       # it is what the user wants
+    world.make(SelfPresenceSubscriber)
+    assert world.looked_up[-1][1] == ['tls', 'tcp', 'udp']
 
 
 @pytest.mark.parametrize('kind', [PresenceWinfoSubscriber, DialogWinfoSubscriber, SelfPresenceSubscriber, PresenceSubscriber, DialogSubscriber])
