@@ -62,8 +62,8 @@ class SIPSettings(SettingsGroup):
         follow_redirects: a call that is answered with 300, 301 or 302 goes on to the contacts of that answer, best first; else it ends and the
             application hears of them (RFC 3261 §8.1.3.4).
         register_interval: seconds asked for in REGISTER; the registrar may grant others.
-        subscribe_interval: seconds asked for in SUBSCRIBE, by sessions with the focus of a conference; 0 is the default.
-        publish_interval: seconds; for presence, which is not there yet.
+        subscribe_interval: seconds asked for in SUBSCRIBE; 0 is the default.
+        publish_interval: seconds asked for in PUBLISH; 0 is the default.
         tls_name: name that the certificate of the next hop must have; None for its host.
         use_gruu: give the GRUU that the registrar assigned as our contact in dialogs (RFC 5627).
     """
@@ -128,9 +128,10 @@ class NATTraversalSettings(SettingsGroup):
 
 
 class MessageSummarySettings(SettingsGroup):
-    """Message waiting (RFC 3842); nothing subscribes to it yet.
+    """Message waiting (RFC 3842).
 
     Attributes:
+        enabled: be subscribed to it.
         voicemail_uri: whom to ask; None for the account's own address.
     """
 
@@ -151,7 +152,11 @@ class MSRPSettings(SettingsGroup):
 
 
 class PresenceSettings(SettingsGroup):
-    """Presence; without effect yet."""
+    """Presence and calls of the user, and of others (RFC 3856, 4235).
+
+    Attributes:
+        enabled: publish `presence_state` and `dialog_state`; be subscribed to those of the contacts, to who watches, and to the account's own presence.
+    """
 
     enabled = Setting(type=bool, default=False)
 
