@@ -239,14 +239,21 @@ class Account(AccountLife, SettingsObject):
     def watch(self, presence: Iterable[str] = (), dialog: Iterable[str] = ()) -> None:
         """Say whose presence and whose calls are watched as long as the server has no list of them, that is without XCAP or RLS. Thread: any.
 
+        Those whom the addressbook wants to be subscribed to are watched as well.
+
         Args:
-            presence, dialog: URIs; `sip:` may be missing.
+            presence, dialog: URIs, instead of those given before; `sip:` may be missing.
         Raises:
             SIPCoreError: one is no URI.
         Notifications: SIPAccountGotPresenceState and SIPAccountGotDialogState.
         """
         self._presence.watch(presence)
         self._dialog.watch(dialog)
+
+    def watch_contacts(self, presence: Iterable[str], dialog: Iterable[str]) -> None:
+        """The same for those whom the addressbook wants to be subscribed to; called by the application. Thread: any."""
+        self._presence.watch(presence, 'addressbook')
+        self._dialog.watch(dialog, 'addressbook')
 
     def _activate(self) -> None:
         if self.sip.register.enabled:

@@ -75,7 +75,8 @@ class ListSubscriber(VersionedSubscriber):
 
     def __init__(self, account: Any, scheduler: Scheduler = reactor_scheduler) -> None:
         super().__init__(account, scheduler)
-        self._uris: dict[str, SIPURI] = {}
+        self._sources: dict[str, dict[str, SIPURI]] = {}     # who says so -> text and URI
+        self._uris: dict[str, SIPURI] = {}              # all of them
         self._contacts: dict[str, _Contact] = {}
         self._unstarted: deque[str] = deque()
         self._pacer: Timer | None = None
@@ -101,20 +102,27 @@ class ListSubscriber(VersionedSubscriber):
         xcap = self.account.xcap
         return bool(xcap.enabled and xcap.discovered) and not self._is_list_unknown
 
-    def watch(self, uris: Iterable[str]) -> None:
+    def watch(self, uris: Iterable[str], source: str = 'application') -> None:
         """Say who is watched when there is no list at the server; `sip:` may be missing. Thread: any.
 
+        Args:
+            source: of those who say so, each has its own.
         Raises:
             SIPCoreError: one is no URI.
         """
-        self._scheduler.call(self._watch, {str(uri): uri_of(uri) for uri in uris})
+        self._scheduler.call(self._watch, {str(uri): uri_of(uri) for uri in uris}, source)
 
-    def _watch(self, uris: dict[str, SIPURI]) -> None:
-        self._uris = uris
+    def _watch(self, given: dict[str, SIPURI], source: str) -> None:
+        self._sources[source] = given
+        by_uri = {str(uri): text for uris in self._sources.values() for text, uri in uris.items()}      # the same URI is watched once
+        self._uris = uris = {text: self._uri(text) for text in by_uri.values()}
         if self._is_active and not self.uses_list:
             for uri in [uri for uri in self._contacts if uri not in uris]:
                 self._leave(self._contacts.pop(uri).keeper)
             self._watch_singly()
+
+    def _uri(self, text: str) -> SIPURI:
+        return next(uris[text] for uris in self._sources.values() if text in uris)
 
     def _watch_singly(self) -> None:
         for uri in self._uris:

@@ -280,6 +280,7 @@ class SIPApplication(metaclass=ApplicationMeta):
         from sipsimple.addressbook import AddressbookManager
         from sipsimple.application.devices import AudioDevices
         from sipsimple.application.network import NetworkWatch
+        from sipsimple.application.watched import ContactsWatch
         from sipsimple.lookup import DNSManager
         from sipsimple.session import SessionManager
         from sipsimple.streams.rtp import set_audio_context
@@ -287,9 +288,10 @@ class SIPApplication(metaclass=ApplicationMeta):
         self._devices.start()
         set_audio_context(self)
         self._network = NetworkWatch(self)
+        contacts = ContactsWatch()
         for start, stop in ((DNSManager().start, DNSManager().stop), (self._network.start, self._network.stop),
                             (AccountManager().start, AccountManager().stop), (AddressbookManager().start, AddressbookManager().stop),
-                            (SessionManager().start, SessionManager().stop)):
+                            (contacts.start, contacts.stop), (SessionManager().start, SessionManager().stop)):
             self._services.append(stop)             # before: what was started half is stopped too
             start()
 

@@ -206,6 +206,8 @@ def rls(version, full, uris, kind, document):
     return f'multipart/related;type="application/rlmi+xml";start="<root>";boundary="{boundary}"', ''.join(parts) + f'--{boundary}--\r\n'
 
 
+CONTACT = """[(contact.uris.add(book.ContactURI(uri='dave@presence.test')), setattr(contact.presence, 'subscribe', True), contact.save(), agent.objects.update(dave=contact))
+    for book in [__import__('sipsimple.addressbook', fromlist=['_'])] for contact in [book.Contact()]] and None"""
 DOCUMENTS = {'presence': ('application/pidf+xml', lambda user: PIDF.format(user=user, basic='open')),
              'dialog': ('application/dialog-info+xml', lambda user: DIALOGS.format(user=user, version=0))}
 
@@ -236,7 +238,7 @@ def test_list(sdk, server, kind):
 
 
 def test_contacts_one_by_one(sdk, server):
-    """Without XCAP, and with a server that has no list: it says so by not requiring `eventlist`."""
+    """Without XCAP, and with a server that has no list: it says so by not requiring `eventlist`. By `watch` and by the addressbook."""
     server.states['presence'] = lambda dialog: ('application/pidf+xml', PIDF.format(user=dialog.target.partition('@')[0], basic='open'))
     server.states['dialog'] = lambda dialog: ('application/dialog-info+xml', DIALOGS.format(user=dialog.target.partition('@')[0], version=dialog.version))
     add(sdk, server)
@@ -245,6 +247,10 @@ def test_contacts_one_by_one(sdk, server):
     assert sorted(next(iter(event.resource_map)) for event in told) == ['bob@presence.test', 'sip:carol@presence.test']
     assert all(event.full_state is False for event in told)
     assert list(sdk.wait('SIPAccountGotDialogState', NAME).resource_map) == ['bob@presence.test']
+    sdk.do('evaluate', expression=CONTACT)
+    dave = server.subscribed('presence', target='dave@presence.test')
+    sdk.do('evaluate', expression="agent.objects['dave'].delete()")
+    assert server.refreshed(dave, 2).get('expires') == '0'
     bob = server.subscribed('presence', target='bob@presence.test')
     sdk.call(NAME, 'watch', ['sip:carol@presence.test'], [])
     assert server.refreshed(bob, 2).get('expires') == '0'

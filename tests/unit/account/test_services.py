@@ -378,6 +378,11 @@ def test_single_contacts(world):
     assert world.last.target == 'sip:dave@example.com' and list(service._contacts) == ['dave@example.com']
     with pytest.raises(SIPCoreError):
         service.watch(['no uri'])
+    service.watch(['sip:dave@example.com', 'sip:eve@example.com'], 'addressbook')
+    world.advance(1)
+    assert [subscription.target for subscription in world.Subscription.made[-1:]] == ['sip:eve@example.com'] and len(service._contacts) == 2
+    service.watch([])
+    assert len(service._contacts) == 2
 
 
 def test_many_single_contacts(world):
