@@ -17,7 +17,8 @@ from tests.support.xcap_put import put, rules, services
 pytestmark = pytest.mark.interop
 
 strict_lab = lab_fixture('kamailio')                            # rules decide who sees what
-open_lab = lab_fixture('kamailio', LAB_FORCE_ACTIVE='1')        # everybody sees everything
+# Everybody sees everything. A subscription of its own to each of a thousand contacts is more than Kamailio has memory for in the lab.
+open_lab = lab_fixture('kamailio', kamailio_memory=512, LAB_FORCE_ACTIVE='1')
 
 PIDF = '''<?xml version="1.0" encoding="UTF-8"?>
 <presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid"
@@ -74,18 +75,13 @@ def show(sdk, user, note, activity='away'):
     return sdk.wait('PresencePublisherWillPublish').time
 
 
-def sees(sdk, user, contact, state, note=None, activity='away', timeout=LIMIT, fails=True):
-    """Wait until somebody is seen in that state; return when that was. None after the timeout, unless that fails."""
+def sees(sdk, user, contact, state, note=None, activity='away', timeout=LIMIT):
+    """Wait until somebody is seen in that state; return when that was."""
     uri = f'sip:{contact}@lab.test'
     until = time.monotonic() + timeout
     while True:
-        try:
-            event = sdk.wait_until(lambda event: not event.taken and event.name == 'SIPAccountGotPresenceState' and uri in event.fields['resource_map'],
-                                   f'{user} hears nothing of {contact}', timeout=until - time.monotonic())
-        except AssertionError:
-            if fails:
-                raise
-            return None
+        event = sdk.wait_until(lambda event: not event.taken and event.name == 'SIPAccountGotPresenceState' and uri in event.fields['resource_map'],
+                               f'{user} does not hear that {contact} is {state} and says {note}', timeout=until - time.monotonic())
         found = sdk.do('evaluate', expression=SEEN.format(uri=uri))
         if found[0] == state and (note is None or found[1:] == [[note], [activity]]):
             return event.time
@@ -134,14 +130,12 @@ def test_thousand_contacts_in_one_list(open_lab, users):
     first = bob.wait('SIPAccountGotPresenceState', 'bob@lab.test')
     assert first.full_state is True and sorted(first.resource_map) == sorted(contacts)
     print('all told of after', first.time - began)
-    for number in range(8):
+    sees(bob, 'bob', 'alice', 'active', 'before')
+    times = []
+    for number in range(3):
         said = show(alice, 'alice', f'word {number}')
-        if (seen := sees(bob, 'bob', 'alice', 'active', f'word {number}', timeout=5, fails=False)) is not None:
-            break
-        # With a thousand subscriptions of its own at once Kamailio loses some of their NOTIFYs: the next SUBSCRIBE has it make them anew.
-        bob.do('evaluate', expression="AccountManager().get_account('bob@lab.test')._presence.refresh()")
-    assert seen is not None
-    print('seconds through the list:', seen - said)
+        times.append(sees(bob, 'bob', 'alice', 'active', f'word {number}') - said)
+    print('seconds through the list:', times)               # this server tells of lists once a second
     assert len(bob.events('PresenceSubscriptionDidStart', 'PresenceSubscriber')) == 1
     assert not bob.events('SIPAccountGotInvalidNotify')
 

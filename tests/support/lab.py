@@ -95,18 +95,20 @@ class Lab:
     Args:
         components: of REQUIREMENTS
         settings: LAB_... variables, such as LAB_NONCE_EXPIRE='5'
+        kamailio_memory: shared memory of Kamailio in MB; None: what the lab gives it
 
     Attributes:
         env: what `lab env` says: LAB_SIP_PORT, LAB_CERTS ... (after start)
         dir: the state folder, logs in `run/<name>.log`
     """
 
-    def __init__(self, *components: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *components: str, settings: Mapping[str, str] | None = None, kamailio_memory: int | None = None) -> None:
         unknown = set(components) - set(REQUIREMENTS)
         if unknown or not components:
             raise ValueError(f'no components {sorted(unknown)}; there are {sorted(REQUIREMENTS)}')
         self.components = components
         self.settings = dict(settings or {})
+        self._kamailio_memory = kamailio_memory
         self.env: dict[str, str] = {}
         self._script: Path | None = None
         self._reservation: IO[bytes] | None = None
@@ -148,6 +150,8 @@ class Lab:
         self._dir = Path(tempfile.mkdtemp(prefix='sipsimple-lab-'))
         atexit.register(self.stop)
         try:
+            if self._kamailio_memory is not None:
+                self._wrap_kamailio(self._kamailio_memory)
             self._reserve_ports()
             self._run('start', *self.components)
         except BaseException:
@@ -177,6 +181,14 @@ class Lab:
         self.components = tuple(dict.fromkeys([*self.components, *components]))
         self._run('start', *components)
 
+    def _wrap_kamailio(self, megabytes: int) -> None:
+        """Put a program of that name before the real one: of several -m the last one counts."""
+        folder = self.dir / 'programs'
+        folder.mkdir()
+        program = folder / 'kamailio'
+        program.write_text(f'#!/bin/sh\nexec "{shutil.which("kamailio", path=SEARCH_PATH)}" "$@" -m {megabytes}\n')
+        program.chmod(0o755)
+
     def _reserve_ports(self) -> None:
         """Take an offset which no other lab has and whose ports are free."""
         for offset in OFFSETS:
@@ -205,7 +217,7 @@ class Lab:
 
     def _run(self, *arguments: str) -> str:
         # The servers keep their standard streams in their logs, but a file is safer than a pipe, which they could hold open.
-        environment = {**os.environ, 'LD_PRELOAD': '', **self.settings, 'LAB_DIR': str(self.dir), 'PATH': SEARCH_PATH}
+        environment = {**os.environ, 'LD_PRELOAD': '', **self.settings, 'LAB_DIR': str(self.dir), 'PATH': f'{self.dir / "programs"}:{SEARCH_PATH}'}
         with tempfile.TemporaryFile() as output:
             process = subprocess.run(['bash', str(self._script), *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=output,
                                      stderr=subprocess.STDOUT, timeout=START_LIMIT, check=False)
@@ -230,10 +242,11 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def lab_fixture(*components: str, scope: Literal['session', 'module', 'function'] = 'module', **settings: str) -> Callable[..., Any]:
+def lab_fixture(*components: str, scope: Literal['session', 'module', 'function'] = 'module', kamailio_memory: int | None = None,
+                **settings: str) -> Callable[..., Any]:
     """Make a fixture which is a running Lab; assign it to a name in the test module."""
     @pytest.fixture(scope=scope)
     def lab() -> Iterator[Lab]:
-        with Lab(*components, settings=settings) as running:
+        with Lab(*components, settings=settings, kamailio_memory=kamailio_memory) as running:
             yield running
     return lab
