@@ -30,6 +30,7 @@ MACHINES = {
     'msrp-stream': ('sipsimple.streams.msrp.base', 'TRANSITIONS'),
     'registration': ('sipsimple.account.registration', 'TRANSITIONS'),
     'keeper': ('sipsimple.account.keeper', 'TRANSITIONS'),
+    'xcap': ('sipsimple.account.xcap.states', 'TRANSITIONS'),
     'bonjour-registration': ('sipsimple.account.bonjour.registration', 'TRANSITIONS'),
     'bonjour-discovery': ('sipsimple.account.bonjour.discovery', 'TRANSITIONS'),
     'bonjour-neighbour': ('sipsimple.account.bonjour.neighbour', 'NEIGHBOUR_TRANSITIONS'),
