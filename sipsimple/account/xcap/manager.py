@@ -39,7 +39,8 @@ from sipsimple.account.xcap.errors import (
 )
 from sipsimple.account.xcap.journal import Journal
 from sipsimple.account.xcap.merge import Facts, Merged, merge
-from sipsimple.account.xcap.operations import Operation, member_of, subject_of
+from sipsimple.account.xcap.operations import Operation
+from sipsimple.account.xcap.seen import Seen
 from sipsimple.account.xcap.states import TRANSITIONS, ManagerInput, ManagerState
 from sipsimple.account.xcap.storage import XCAPStorageError
 from sipsimple.account.xcap.waiting import Interrupted, Waiting
@@ -53,6 +54,7 @@ from sipsimple.util import ISOTimestamp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sipsimple.account.xcap.diff import XCAPSubscriber
     from sipsimple.account.xcap.items import Contact, ContactURI, Group, Icon, OfflineStatus, Policy
     from sipsimple.notification import Notification
 
@@ -68,6 +70,7 @@ MAX_RETRY_AFTER = 3600.0    # a server may ask for more time, up to this
 POLL = 600.0                # between looks at the server when it does not tell of changes
 MAX_CONFLICTS = 50          # in a row, before somebody who writes all the time is left alone for RETRY
 STOP_LIMIT = 5.0            # for the end of what is under way
+UNSUBSCRIBE_LIMIT = 4.0     # for the end of the subscription; it has limits of its own, which are shorter
 # Of the account; the manager begins anew when they change.
 SETTINGS = frozenset(('__id__', 'auth.username', 'auth.password', 'xcap.xcap_root'))
 
@@ -98,6 +101,7 @@ class XCAPManager:
         resource_lists, rls_services, pres_rules, dialog_rules, pidf_manipulation, status_icon, server_caps: `Document`.
         client: `XCAPClient`, or None while the server is not known.
         journal: what is not on the server yet.
+        seen: what of the application's addressbook the server has had, a `seen.Seen`; of another server or user, nothing.
         data: what the documents said when they were last in step (`merge.ServerData`), or None.
     Notifications: the XCAPManager... family, XCAPDocumentsDidChange, XCAPTrace (its sender is the document); docs/notifications.md.
     """
@@ -107,6 +111,7 @@ class XCAPManager:
         self.storage: Any = None
         self.client: XCAPClient | None = None
         self.journal: Any = None
+        self.seen: Any = None
         self.xcap_root: str | None = None
         self.last_fetch_time: datetime | None = None
         self.last_update_time: datetime | None = None
@@ -121,7 +126,8 @@ class XCAPManager:
         self._conflicts = 0
         self._lost = False                          # the last request found its connection broken
         self._is_told = False                       # whether the application knows what is there
-        self._diff: Any = None                      # the subscription to changes
+        self._merged: Any = None                    # the documents that `data` was made of
+        self._diff: XCAPSubscriber | None = None    # the subscription to changes
 
     def __repr__(self) -> str:
         return f'<XCAPManager of {self.account.id}: {self.state}>'
@@ -181,6 +187,8 @@ class XCAPManager:
         self.storage = storage
         self.journal = Journal(storage)
         self.journal.load()
+        self.seen = Seen(storage)
+        self.seen.load()
         self.documents = [Document(kind, storage) for kind in DOCUMENTS.values()]
         for document in self.documents:
             setattr(self, document.name, document)
@@ -214,7 +222,7 @@ class XCAPManager:
             self._waiting.interrupt()
             self._ended.wait(STOP_LIMIT)
             self._ended = None
-            self._end_diff()
+            self._end_diff(wait=True)
             client, self.client = self.client, None
             if client is not None:
                 client.close()
@@ -479,6 +487,8 @@ class XCAPManager:
                 schedule_in_thread(FILES, document.store, None, None)
             if self.journal.root is not None:
                 self.journal.sent.clear()
+                self.seen.marks = frozenset()
+                schedule_in_thread(FILES, self.seen.clear)
             self.journal.root = root
             self.journal.note()
             schedule_in_thread(FILES, self.journal.save)
@@ -561,6 +571,10 @@ class XCAPManager:
             self._machine.fire(ManagerInput.FETCH)
             return
         pending: list[Operation] = self.journal.pending()
+        state = self._state_of_documents()
+        if not pending and state == self._merged and self._is_told:
+            self._machine.fire(ManagerInput.UPDATED)            # nobody has changed anything
+            return
         facts = Facts(str(self.account.id), {document.name: document.url for document in self._supported()})
         contents = {document.name: document.data for document in self._supported()}
         try:
@@ -581,8 +595,12 @@ class XCAPManager:
         if any(not getattr(self, operation.document).supported for operation in pending):
             self._done([operation for operation in pending if not getattr(self, operation.document).supported])
         self._conflicts, self._lost = 0, False
+        self._merged = self._state_of_documents()
         self._machine.fire(ManagerInput.UPDATED)
         self._tell(merged)
+
+    def _state_of_documents(self) -> dict[str, tuple[str | None, bytes | None]]:
+        return {document.url: (document.etag, document.data) for document in self._supported()}
 
     def _done(self, operations: list[Operation]) -> None:
         self._is_told = False
@@ -617,6 +635,8 @@ class XCAPManager:
         document.take(data, etag)
         document.updated()
         schedule_in_thread(FILES, document.store, document.data, document.etag)
+        if document is self.resource_lists:
+            schedule_in_thread(FILES, self.seen.add, data)      # before the journal forgets what is in it
         self.journal.sent.pop(document.name, None)
         self.last_update_time = ISOTimestamp.utcnow()
         if data is not None and etag is None:
@@ -666,39 +686,14 @@ class XCAPManager:
         if self._is_told and self._waiting.call(WORK, lambda: self.data != data):
             self._is_told = False
         self.data = data
-        self._tell_operations(merged)
+        for name, fields in merged.told:
+            self._post(name, **fields)
         # What the user did meanwhile is not in it: that would look as if somebody else had undone it. It is told when that is done as well.
         if not self._is_told and not self.journal.pending():
             self._is_told = True
+            schedule_in_thread(FILES, self.seen.tell, self.resource_lists.data)
             self._post('XCAPManagerDidReloadData', addressbook=data.addressbook, presence_rules=data.presence_rules, dialog_rules=data.dialog_rules,
                        status_icon=data.status_icon, offline_status=data.offline_status)
-
-    def _tell_operations(self, merged: Merged) -> None:
-        """Tell of the operations that took effect just now."""
-        if merged.before is None:
-            return
-        book = merged.data.addressbook
-        present = {kind: {item.id: item for items in (getattr(merged.before, kind), getattr(book, kind)) for item in items}
-                   for kind in ('contacts', 'groups', 'policies')}
-        for operation in merged.effective:
-            if operation.document != 'resource_lists':
-                continue
-            what, _, rest = operation.name.partition('_')
-            item = subject_of(operation, present)
-            if item is None:
-                continue            # there was no such thing
-            if rest == 'group_member':
-                member = member_of(operation, present)
-                if member is not None:
-                    did = {'add': 'DidAddGroupMember', 'remove': 'DidRemoveGroupMember'}[what]
-                    # As it is spelt by the original, and as it should be.
-                    self._post(f'XCAPManage{did}', group=item, contact=member)
-                    self._post(f'XCAPManager{did}', group=item, contact=member)
-            elif rest in ('contact', 'group'):
-                did = {'add': 'Add', 'update': 'Update', 'remove': 'Remove'}[what]
-                self._post(f'XCAPManagerDid{did}{rest.title()}', **{rest: item})
-            elif rest == 'contact_uri':
-                self._post('XCAPManagerDidUpdateContact', contact=item)
 
     def _trace(self, document: Document, **data: Any) -> None:
         NotificationCenter().post_notification('XCAPTrace', sender=document, data=TimestampedNotificationData(**data))
@@ -714,9 +709,29 @@ class XCAPManager:
 
     def _begin_diff(self) -> None:
         """Subscribe to changes, if the account wants that."""
+        from sipsimple.account.xcap.diff import XCAPSubscriber
+        self._diff = XCAPSubscriber(self.account, self._supported(), self._hear)
+        self._diff.start()
 
-    def _end_diff(self) -> None:
+    def _end_diff(self, wait: bool = False) -> None:
         """Leave the subscription."""
+        diff, self._diff = self._diff, None
+        if diff is not None:
+            ended: Event[None] = Event()
+            diff.stop(ended.send)
+            if wait:
+                ended.wait(UNSUBSCRIBE_LIMIT)
+
+    def _hear(self, changes: dict[str, dict[str, Any]] | None) -> None:
+        """Documents have changed on the server, or may have (None)."""
+        if self._ended is None or self.state is ManagerState.INITIALIZING:
+            return
+        if changes is None:
+            self._post('XCAPDocumentsDidChange', root=self.xcap_root, documents=['all'])
+            self._fetch_all()
+        else:
+            self._post('XCAPDocumentsDidChange', root=self.xcap_root, documents=list(changes), notified_etags=changes)
+            self._fetch_soon(changes)
 
     def handle_notification(self, notification: Notification) -> None:
         """Any thread."""
@@ -731,7 +746,13 @@ class XCAPManager:
         if '__id__' in modified:
             self._move_storage(str(modified['__id__'].old))
         if SETTINGS & set(modified):
+            if ('__id__' in modified or 'xcap.xcap_root' in modified) and self.account.xcap.discovered:
+                # Another server, or another user's documents: what is there is not what we had there.
+                self.account.xcap.discovered = False
+                self.account.save()
             self._restart()
+        if self._diff is not None:
+            self._diff.update()
 
     def _NH_NetworkConditionsDidChange(self, notification: Notification) -> None:
         """What was missed while there was no network, and what could not be written: try at once."""
@@ -750,7 +771,7 @@ class XCAPManager:
         from sipsimple.account.xcap.factory import make_storage
         schedule_in_thread(FILES, self._purge, self.storage)
         self.storage = make_storage(str(self.account.id))
-        self.journal = Journal(self.storage)
+        self.journal, self.seen = Journal(self.storage), Seen(self.storage)
         for document in self._own():
             document.use(self.storage)
             document.take(None, None)

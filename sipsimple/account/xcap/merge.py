@@ -16,7 +16,7 @@ from typing import Any
 from sipsimple.account.xcap import normalform, operations
 from sipsimple.account.xcap.addressbook import ADDRESSBOOK, Addressbook, read_addressbook
 from sipsimple.account.xcap.errors import DocumentError
-from sipsimple.account.xcap.items import Icon, OfflineStatus
+from sipsimple.account.xcap.items import Icon, Item, OfflineStatus
 from sipsimple.account.xcap.operations import Operation
 from sipsimple.account.xcap.uri import list_selector, node_url
 from sipsimple.payloads import BuilderError, ParserError, dialogrules, presrules
@@ -105,13 +105,13 @@ class Merged:
         changed: name of a document -> its new content, None if it has to go; only those that change.
         data: what they say then.
         effective: the operations that were not carried out before.
-        before: the addressbook without the operations.
+        told: notification -> fields, for those of them that had something to be about, in order.
     """
 
     changed: dict[str, bytes | None] = field(default_factory=dict)
     data: Any = None
     effective: list[Operation] = field(default_factory=list)
-    before: Any = None
+    told: list[tuple[str, dict[str, Item]]] = field(default_factory=list)
 
 
 def merge(contents: Mapping[str, bytes | None], pending: Iterable[Operation], facts: Facts) -> Merged:
@@ -191,11 +191,11 @@ def _merge_lists(result: Merged, old: bytes | None, todo: list[Operation], facts
     items = normalform.book_of(root)
     applied = _read_applied(items)
     fresh = [operation for operation in todo if operation.number[1] > applied.get(operation.number[0], -1)]
-    if fresh:
-        result.before = read_addressbook(items)
     for operation in fresh:
         try:
+            before = operations.find(items, *operations.subject_of(operation))
             operations.carry_out(operation, items)
+            result.told += _told(operation, items, before)
         except Exception:               # what cannot be done must not stop what comes behind it for ever
             log.exception('%s: an operation makes no sense and is dropped: %r', facts.account, operation)
     result.effective += fresh
@@ -206,6 +206,22 @@ def _merge_lists(result: Merged, old: bytes | None, todo: list[Operation], facts
         _write_applied(root[ADDRESSBOOK], applied, fresh)
     _finish(result, 'resource_lists', root, old)
     return book
+
+
+def _told(operation: Operation, items: Any, before: Item | None) -> list[tuple[str, dict[str, Item]]]:
+    """What to tell of an operation."""
+    verb, _, rest = operation.name.partition('_')
+    kind, id = operations.subject_of(operation)
+    item = operations.find(items, kind, id) or before
+    if item is None or kind == 'policy':
+        return []
+    if rest == 'group_member':
+        member = operations.find(items, 'contact', operation.arguments['contact'])
+        did = {'add': 'DidAddGroupMember', 'remove': 'DidRemoveGroupMember'}[verb]
+        # As it is spelt by the original, and as it should be.
+        return [] if member is None else [(f'{name}{did}', {'group': item, 'contact': member}) for name in ('XCAPManage', 'XCAPManager')]
+    did = 'Update' if rest == 'contact_uri' else {'add': 'Add', 'update': 'Update', 'remove': 'Remove'}[verb]
+    return [(f'XCAPManagerDid{did}{kind.title()}', {kind: item})]
 
 
 def _merge_services(result: Merged, old: bytes | None, facts: Facts) -> None:

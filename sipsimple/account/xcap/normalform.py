@@ -18,7 +18,7 @@ from sipsimple.payloads import addressbook as xml
 from sipsimple.payloads.commonpolicy import Actions, Conditions, Identity, IdentityOne, Rule, RuleSet
 from sipsimple.payloads.omapolicy import AnonymousRequest, ExternalList, OtherIdentity
 from sipsimple.payloads.prescontent import PresenceContent
-from sipsimple.payloads.resourcelists import Entry, External, List, ResourceLists
+from sipsimple.payloads.resourcelists import Entry, EntryRef, External, List, ResourceLists
 from sipsimple.payloads.rlsservices import Packages, ResourceList, RLSServices, Service
 
 __all__ = ['DIALOG_LISTS', 'PRESENCE_LISTS', 'book_of', 'default_policy', 'derive_lists', 'icon_of', 'normalise_rules', 'normalise_services',
@@ -41,16 +41,22 @@ def _list(lists: ResourceLists, name: str) -> List:
 def book_of(lists: ResourceLists) -> List:
     """The addressbook list, made if it is missing. Entries and other things of plain lists are taken out of it."""
     book = _list(lists, ADDRESSBOOK)
-    for item in list(book):
-        if not isinstance(item, (xml.Contact, xml.Group, xml.Policy)):
-            book.remove(item)
-    known = {item.id for item in book if isinstance(item, xml.Contact)}
-    for group in book:
-        if isinstance(group, xml.Group):
-            for member in list(group.contacts):
+    node = book.element
+    if any(isinstance(child.tag, str) and child.tag in _PLAIN for child in node):
+        for item in list(book):
+            if not isinstance(item, (xml.Contact, xml.Group, xml.Policy)):
+                book.remove(item)
+    known = {child.get('id') for child in node.iterchildren(xml.Contact.qname)}
+    for group in node.iterchildren(xml.Group.qname):
+        if any((member.text or '') not in known for member in group.iter(xml.ContactID.qname)):
+            contacts = book[xml.Group, group.get('id')].contacts
+            for member in list(contacts):
                 if member not in known:
-                    group.contacts.remove(member)
+                    contacts.remove(member)
     return book
+
+
+_PLAIN = frozenset((Entry.qname, EntryRef.qname, External.qname, List.qname))
 
 
 # ---- lists ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from sipsimple.payloads.pidf import PIDFDocument
 from sipsimple.payloads.presrules import SubHandlingValue
 from sipsimple.payloads.resourcelists import List
 
-__all__ = ['DOCUMENTS', 'Operation', 'carry_out', 'from_json', 'icon_data', 'make', 'member_of', 'status_pidf', 'subject_of']
+__all__ = ['DOCUMENTS', 'Operation', 'carry_out', 'from_json', 'find', 'icon_data', 'make', 'status_pidf', 'subject_of']
 
 
 @dataclass(frozen=True)
@@ -185,22 +185,23 @@ def make(number: tuple[str, int], name: str, *arguments: Any) -> Operation:
 
 # ---- what is told of it --------------------------------------------------------------------------------------------
 
-
-def subject_of(operation: Operation, present: Mapping[str, Any]) -> Item | None:
-    """The contact, group or policy that an operation is about, as it is or was.
-
-    Args:
-        present: name of a collection -> the items there are now.
-    """
-    arguments = operation.arguments
-    kind = operation.name.split('_')[1]
-    item = present[{'contact': 'contacts', 'group': 'groups', 'policy': 'policies'}[kind]].get(arguments.get('id') or arguments.get(kind, {}).get('id'))
-    return item     # type: ignore[no-any-return]
+_KINDS = {'contact': xml.Contact, 'group': xml.Group, 'policy': xml.Policy}
 
 
-def member_of(operation: Operation, present: Mapping[str, Any]) -> Contact | None:
-    """The contact that a change of a group's members is about."""
-    return present['contacts'].get(operation.arguments['contact'])  # type: ignore[no-any-return]
+def subject_of(operation: Operation) -> tuple[str, str]:
+    """Kind (`contact`, `group`, `policy`) and id of what an operation is about."""
+    kind, arguments = operation.name.split('_')[1], operation.arguments
+    return kind, arguments['id'] if 'id' in arguments else arguments[kind]['id']
+
+
+def find(items: List, kind: str, id: str) -> Item | None:
+    """A contact, group or policy of the addressbook list as it is now."""
+    element = items.get((_KINDS[kind], id))
+    if element is None:
+        return None
+    if kind == 'group':
+        return book.read_group(element, lambda member: find(items, 'contact', member))      # type: ignore[return-value,arg-type]
+    return book.read_contact(element) if kind == 'contact' else book.read_policy(element)
 
 
 # ---- carrying it out on the addressbook ----------------------------------------------------------------------------

@@ -175,7 +175,8 @@ def test_the_account_is_deleted(server, tmp_path):
         rig.manager.add_contact(contact())
         rig.start().in_sync()
         flush()
-        assert {file.name for file in (tmp_path / 'alice@example.com').iterdir()} == {'journal', 'resource-lists', 'rls-services', 'pres-rules', 'dialog-rules'}
+        assert {file.name for file in (tmp_path / 'alice@example.com').iterdir()} == {
+            'journal', 'seen', 'resource-lists', 'rls-services', 'pres-rules', 'dialog-rules'}
         tag, _, text = (tmp_path / 'alice@example.com' / 'resource-lists').read_bytes().partition(b'\n')
         assert (tag.decode(), text) == server.documents['resource-lists/users/sip:alice@example.com/index']
         green(rig.manager.delete)
@@ -513,6 +514,7 @@ def test_another_root(server, rig):
         assert wait_until(lambda: rig.manager.xcap_root == second.root and rig.manager.state == 'insync')
         assert not rig.manager.data.addressbook.contacts           # what is there, is there
         assert not any('If-None-Match' in seen.headers and seen.method == 'GET' for seen in second.requests)
+        assert rig.names().count('SIPAccountDidDiscoverXCAPSupport') == 2 and rig.account.xcap.discovered      # the application sends what it has
         rig.account.change(xcap__xcap_root=server.root)
         assert wait_until(lambda: rig.manager.xcap_root == server.root and rig.manager.state == 'insync')
         assert wait_until(lambda: rig.book.contacts.ids() == ['c1'])
@@ -592,6 +594,81 @@ def test_damaged_copies_do_no_harm(server, copy):
     storage.save('resource-lists', copy)
     with Rig(server.root, storage) as rig:
         assert rig.start().in_sync().book.contacts.ids() == ['c1']
+
+
+# ---- what the server has had ---------------------------------------------------------------------------------------
+
+BOB = frozenset((('Contacts', 'c1'), ('Contacts', 'c1', 'uris', 'u1')))
+
+
+def test_what_the_server_has_had_survives(server):
+    storage = MemoryStorage('alice')
+    with Rig(server.root, storage) as rig:
+        group = Group('g1', 'G', [contact()])
+        rig.manager.add_contact(contact())
+        rig.manager.add_group(group)
+        rig.manager.add_policy(Policy('p1', 'sip:x@y', ''))
+        assert rig.manager.seen.marks == frozenset()
+        rig.start().in_sync()
+        flush()
+        assert rig.manager.seen.marks == BOB | {('Groups', 'g1'), ('Groups', 'g1', 'contacts', 'c1'), ('Policies', 'p1')}
+        rig.manager.remove_group(group)
+        rig.manager.remove_policy(Policy('p1', '', ''))
+        rig.in_sync()
+        flush()
+        assert ('Groups', 'g1') in rig.manager.seen.marks           # the application may still be writing what it was told before
+        rig.manager.update_contact(contact(), {'name': 'Robert'})
+        rig.in_sync()
+        flush()
+        assert rig.manager.seen.marks == BOB
+    with Rig(server.root, storage) as rig:
+        assert rig.manager.seen.marks == BOB
+        with XCAPServer() as second:
+            rig.account.xcap.xcap_root = second.root
+            rig.start().wait('XCAPManagerDidDiscoverServerCapabilities')
+            assert rig.manager.seen.marks == frozenset()
+
+
+def test_what_was_written_and_removed_by_others_before_it_was_told(server):
+    storage = MemoryStorage('alice')
+    with Rig(server.root, storage) as rig:
+        rig.start().in_sync()
+        count = len(server.methods('PUT'))
+
+        def busy(handler):                  # one more thing to do, as soon as that is on the server
+            server.faults.append('stall')
+            rig.manager.add_contact(contact('c2'))
+        server.faults.append(busy)
+        rig.manager.add_contact(contact())
+        assert wait_until(lambda: len(server.methods('PUT')) == count + 2)
+        flush()
+        assert BOB <= rig.manager.seen.marks and 'XCAPManagerDidReloadData' in rig.names()
+        assert not any(data.addressbook.contacts for data in rig.all('XCAPManagerDidReloadData'))
+    with Rig(server.root, storage) as rig:
+        assert BOB <= rig.manager.seen.marks
+
+
+@pytest.mark.parametrize('text', [b'', b'no JSON', b'5', b'[5]', b'[' * 100000])
+def test_damaged_marks_are_none(server, text):
+    storage = MemoryStorage('alice')
+    storage.save('seen', text)
+    with Rig(server.root, storage) as rig:
+        assert rig.manager.seen.marks == frozenset()
+        rig.manager.add_contact(contact())
+        rig.start().in_sync()
+        flush()
+        assert rig.manager.seen.marks == BOB
+
+
+def test_nothing_is_merged_when_nobody_has_changed_anything(server, rig, monkeypatch):
+    merges = []
+    merge = manager_module.merge
+    monkeypatch.setattr(manager_module, 'merge', lambda *args: merges.append(args) or merge(*args))
+    rig.start().in_sync()
+    count, requests = len(merges), len(server.requests)
+    rig.manager.refresh()
+    assert wait_until(lambda: len(server.requests) == requests + 6 and rig.manager.state == 'insync' and not rig.manager._to_fetch)
+    assert len(merges) == count and rig.names().count('XCAPManagerDidReloadData') == 1
 
 
 # ---- acceptance ----------------------------------------------------------------------------------------------------
