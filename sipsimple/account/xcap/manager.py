@@ -8,6 +8,9 @@ Whether a write arrived is not known when the connection breaks or the program i
 `merge`). Of the other documents, which hold one value each, the journal remembers the digest of what was sent: if that is what the
 server has, the operation is done.
 
+There are servers that take two writes at once for the same document, whatever their conditions say, and keep the second one. So what was written to the
+addressbook is kept in mind until it was seen there, and written again if it is not.
+
 The documents are read, merged and written by one green thread in the SDK thread; parsing and merging run in a worker.
 """
 
@@ -126,6 +129,8 @@ class XCAPManager:
         self._conflicts = 0
         self._lost = False                          # the last request found its connection broken
         self._is_told = False                       # whether the application knows what is there
+        self._unconfirmed: list[Operation] = []     # written, and not seen on the server since
+        self._is_fresh = False                      # the addressbook was read since it was written
         self._merged: Any = None                    # the documents that `data` was made of
         self._diff: XCAPSubscriber | None = None    # the subscription to changes
 
@@ -485,6 +490,7 @@ class XCAPManager:
             for document in self._own():
                 document.take(None, None)
                 schedule_in_thread(FILES, document.store, None, None)
+            self._unconfirmed.clear()
             if self.journal.root is not None:
                 self.journal.sent.clear()
                 self.seen.marks = frozenset()
@@ -549,6 +555,10 @@ class XCAPManager:
                 raise DocumentError(f'{document.name}: the server has an empty document')
             else:
                 data, etag = answer.data, answer.etag
+        if document is self.resource_lists:
+            if data is None or (data, etag) == (document.data, document.etag):
+                self._unconfirmed.clear()
+            self._is_fresh = True
         if (data, etag) != (document.data, document.etag):
             document.take(data, etag)
             schedule_in_thread(FILES, document.store, data, etag)
@@ -578,7 +588,7 @@ class XCAPManager:
         facts = Facts(str(self.account.id), {document.name: document.url for document in self._supported()})
         contents = {document.name: document.data for document in self._supported()}
         try:
-            merged: Merged = self._waiting.call(WORK, merge, contents, pending, facts)
+            merged: Merged = self._waiting.call(WORK, merge, contents, self._unconfirmed + pending, facts)
         except XCAPError as error:
             self._to_fetch = {document.name for document in self._supported()}
             later = self._failed('update', error)
@@ -590,6 +600,13 @@ class XCAPManager:
             operations = [operation for operation in pending if operation.document == document.name]
             if document.name in merged.changed and not self._write(document, merged.changed[document.name], operations):
                 return
+            if document is self.resource_lists:
+                if self._is_fresh:              # merged with what the server has, and not with what we think it has
+                    again = set(merged.effective)
+                    self._unconfirmed = [operation for operation in self._unconfirmed if operation in again]
+                self._is_fresh = False
+                if document.name in merged.changed:
+                    self._unconfirmed += operations
             if operations:
                 self._done(operations)
         if any(not getattr(self, operation.document).supported for operation in pending):
@@ -776,4 +793,5 @@ class XCAPManager:
             document.use(self.storage)
             document.take(None, None)
         self.data = None
+        self._unconfirmed.clear()
         log.info('%s was %s: its documents are read anew', self.account.id, old)

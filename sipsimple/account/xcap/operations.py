@@ -23,7 +23,7 @@ from sipsimple.payloads.resourcelists import List
 __all__ = ['DOCUMENTS', 'Operation', 'carry_out', 'from_json', 'find', 'icon_data', 'make', 'status_pidf', 'subject_of']
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """A change.
 
@@ -36,6 +36,12 @@ class Operation:
     number: tuple[str, int]
     name: str
     arguments: dict[str, Any]
+
+    def __eq__(self, other: object) -> bool:
+        return self.number == other.number if isinstance(other, Operation) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.number)
 
     @property
     def document(self) -> str:

@@ -340,6 +340,31 @@ def test_two_managers_merge_their_changes(server):
         assert one.book.contacts['c2'].name == 'One'
 
 
+def test_a_server_that_takes_two_writes_at_once(server, rig):
+    """Its conditions are checked, and by the time it writes they do not hold any more."""
+    path = 'resource-lists/users/sip:alice@example.com/index'
+    rig.start().in_sync()
+    before = server.content('resource-lists')
+    rig.manager.add_contact(contact())
+    rig.in_sync()
+    rig.manager.update_contact(contact(), {'name': 'Robert'})
+    rig.in_sync()
+    with Rig(server.root) as other:
+        other.manager.add_contact(contact('c2'))
+        other.start().in_sync()
+        theirs = server.content('resource-lists')
+    server.put(path, before)                        # as if ours had been lost, and theirs had come then
+    rig.manager.refresh()
+    assert wait_until(lambda: b'"c1"' in server.content('resource-lists'))
+    assert rig.in_sync().book.contacts['c1'].name == 'Robert'
+    server.put(path, theirs)
+    rig.manager.refresh()
+    assert wait_until(lambda: rig.manager.data.addressbook.contacts.ids() == ['c1', 'c2'])
+    server.put(path, before)                        # that is what somebody wants, as we had seen it there
+    rig.manager.refresh()
+    assert wait_until(lambda: not rig.manager.data.addressbook.contacts)
+
+
 def test_who_always_comes_second_gives_up_for_a_while(server, rig, monkeypatch):
     monkeypatch.setattr(manager_module, 'MAX_CONFLICTS', 2)
     rig.start().in_sync()
