@@ -15,7 +15,7 @@ thread that posts it, where the manager's own state is the one that belongs to t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sipsimple.addressbook.contacts import Contact, ContactURI
@@ -33,7 +33,6 @@ __all__ = ['AccountSync', 'ServerSync']
 _log = logging.getLogger('sipsimple.addressbook')
 SECTIONS: tuple[tuple[str, str, type[AddressbookObject]], ...] = (
     ('contacts', 'Contacts', Contact), ('groups', 'Groups', Group), ('policies', 'Policies', Policy))
-ADDRESSBOOK = 'sipsimple_addressbook'           # the name of the list that is one
 ORDER = {'add_contact': 0, 'add_policy': 1, 'add_group': 2}     # then addresses and members: a member has to be there before
 REMOVALS = ('Policies', 'Groups', 'Contacts')
 
@@ -211,9 +210,9 @@ class ServerSync:
     # ---- changes there -----------------------------------------------------------------------------------------
 
     def found(self, account: Any) -> None:
-        """The manager of an account has found its server, for the first time or again; its own copy of the documents there is up to what it last saw.
+        """The manager of an account has found its server, for the first time or again, and knows what that had from here or gave to here.
 
-        What the copy has the server had; when it is another server, it has no copy, and what the one before had does not count. Thread: any.
+        When it is another server, what the one before had does not count. Thread: any.
         """
         with self._store.lock:
             sync = self.sync_of(account)
@@ -223,19 +222,7 @@ class ServerSync:
             if sync.root is not None:
                 sync.known.intersection_update(sync.pending)
             sync.root = root
-        data = getattr(getattr(sync.manager, 'resource_lists', None), 'data', None)
-        if data:
-            schedule_in_thread(STORAGE_THREAD, self._read_copy, sync, data)      # before any book is merged
-
-    def _read_copy(self, sync: AccountSync, data: bytes) -> None:
-        from sipsimple.payloads import ParserError
-        try:
-            marks = set(marks_in(data))
-        except ParserError as error:
-            _log.info('the copy of the resource lists of %s cannot be read: %s', sync.account, error)
-            return
-        with self._store.lock:
-            sync.known.update(marks)
+            sync.known.update(getattr(getattr(sync.manager, 'seen', None), 'marks', ()))
 
     def reloaded(self, account: Any, book: Any) -> None:
         """A manager has posted the book of its server; in the thread that it posts in."""
@@ -257,27 +244,6 @@ def has_server(account: Any) -> bool:
     """True for an account whose XCAP server was found."""
     settings = getattr(account, 'xcap', None)
     return bool(getattr(settings, 'discovered', False)) and getattr(account, 'xcap_manager', None) is not None
-
-
-def marks_in(document: bytes) -> Iterator[Mark]:
-    """The objects, addresses and members in the addressbook of a resource-lists document. ParserError.
-
-    On the nodes: of ten thousand contacts no more than the ids is wanted.
-    """
-    from sipsimple.payloads import addressbook as payload  # XML takes long to import, and many have no server
-    from sipsimple.payloads.resourcelists import ResourceListsDocument
-    elements = {payload.Contact.qname: 'Contacts', payload.Group.qname: 'Groups', payload.Policy.qname: 'Policies'}
-    root = ResourceListsDocument.parse(document).element
-    for node in (node for item in root if item.get('name') == ADDRESSBOOK for node in item):
-        id = node.get('id')
-        section = elements.get(node.tag)
-        if section is None or id is None:
-            continue
-        yield section, id
-        if section == 'Contacts':
-            yield from ((section, id, 'uris', uri.get('id')) for uri in node.iter(payload.ContactURI.qname) if uri.get('id'))
-        elif section == 'Groups':
-            yield from ((section, id, 'contacts', member.text) for member in node.iter(payload.ContactID.qname) if member.text)
 
 
 class Merge:

@@ -86,7 +86,7 @@ class Manager:
         self.journal = []
         self.xcap_root = None
         self.root = 'http://xcap.example.com/'
-        self.resource_lists = None
+        self.seen = None
         self.transactions = 0
         self.told = []              # every operation, with its transaction
 
