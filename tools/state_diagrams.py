@@ -29,6 +29,7 @@ MACHINES = {
     'stream': ('sipsimple.streams.rtp.base', 'TRANSITIONS'),
     'msrp-stream': ('sipsimple.streams.msrp.base', 'TRANSITIONS'),
     'registration': ('sipsimple.account.registration', 'TRANSITIONS'),
+    'xcap-manager': ('sipsimple.account.xcap.states', 'TRANSITIONS'),
     'keeper': ('sipsimple.account.keeper', 'TRANSITIONS'),
     'xcap': ('sipsimple.account.xcap.states', 'TRANSITIONS'),
     'bonjour-registration': ('sipsimple.account.bonjour.registration', 'TRANSITIONS'),

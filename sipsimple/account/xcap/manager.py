@@ -41,7 +41,7 @@ from sipsimple.account.xcap.errors import (
     XCAPError,
 )
 from sipsimple.account.xcap.journal import Journal
-from sipsimple.account.xcap.merge import Facts, Merged, merge
+from sipsimple.account.xcap.merge import Facts, Merged, Told, merge
 from sipsimple.account.xcap.operations import Operation
 from sipsimple.account.xcap.seen import Seen
 from sipsimple.account.xcap.states import TRANSITIONS, ManagerInput, ManagerState
@@ -675,7 +675,6 @@ class XCAPManager:
     def _request(self, document: Document, method: str, data: bytes | None = None, etag: str | None = None, create: bool = False) -> Answer:
         client = self.client
         assert client is not None
-        told: dict[str, Any] = {'method': method, 'url': document.url, 'application': document.application, 'etag': etag}
         begin: dict[str, Callable[[], Any]] = {
             'GET': lambda: client.get(document.url, etag),
             'PUT': lambda: client.put(document.url, data or b'', document.content_type, etag, create and etag is None),
@@ -684,14 +683,13 @@ class XCAPManager:
             answer: Answer = self._waiting.deferred(begin[method]())
         except XCAPError as error:
             code, reason = (error.code, error.reason) if isinstance(error, HTTPError) else (None, str(error))
-            self._trace(document, **told, result='failure' if method == 'GET' else 'failed', code=code, reason=reason,
-                        size=len(error.body) if isinstance(error, HTTPError) else 0)
+            size = len(error.body) if isinstance(error, HTTPError) else 0
+            self._trace(document, method, etag, 'failure' if method == 'GET' else 'failed', code, reason, size)
             if isinstance(error, AuthenticationError):
                 log.warning('%r: the server does not accept the password', self)
             raise
-        told['etag'] = answer.etag
-        self._trace(document, **told, result='fetch' if method == 'GET' and answer.code != 304 else 'success', code=answer.code, reason=answer.reason,
-                    size=len(answer.data) if data is None else len(data))
+        self._trace(document, method, answer.etag, 'fetch' if method == 'GET' and answer.code != 304 else 'success', answer.code, answer.reason,
+                    len(answer.data) if data is None else len(data))
         return answer
 
     # ---- telling -----------------------------------------------------------------------------------------------
@@ -703,8 +701,8 @@ class XCAPManager:
         if self._is_told and self._waiting.call(WORK, lambda: self.data != data):
             self._is_told = False
         self.data = data
-        for name, fields in merged.told:
-            self._post(name, **fields)
+        for told in merged.told:
+            self._tell_of(told)
         # What the user did meanwhile is not in it: that would look as if somebody else had undone it. It is told when that is done as well.
         if not self._is_told and not self.journal.pending():
             self._is_told = True
@@ -712,8 +710,33 @@ class XCAPManager:
             self._post('XCAPManagerDidReloadData', addressbook=data.addressbook, presence_rules=data.presence_rules, dialog_rules=data.dialog_rules,
                        status_icon=data.status_icon, offline_status=data.offline_status)
 
-    def _trace(self, document: Document, **data: Any) -> None:
-        NotificationCenter().post_notification('XCAPTrace', sender=document, data=TimestampedNotificationData(**data))
+    def _tell_of(self, told: Told) -> None:
+        item, what = told.item, (told.verb, told.kind)
+        if told.member is not None:
+            # As it is spelt by the original, and as it should be.
+            if told.verb == 'add':
+                self._post('XCAPManageDidAddGroupMember', group=item, contact=told.member)
+                self._post('XCAPManagerDidAddGroupMember', group=item, contact=told.member)
+            else:
+                self._post('XCAPManageDidRemoveGroupMember', group=item, contact=told.member)
+                self._post('XCAPManagerDidRemoveGroupMember', group=item, contact=told.member)
+        elif what == ('add', 'contact'):
+            self._post('XCAPManagerDidAddContact', contact=item)
+        elif what == ('update', 'contact'):
+            self._post('XCAPManagerDidUpdateContact', contact=item)
+        elif what == ('remove', 'contact'):
+            self._post('XCAPManagerDidRemoveContact', contact=item)
+        elif what == ('add', 'group'):
+            self._post('XCAPManagerDidAddGroup', group=item)
+        elif what == ('update', 'group'):
+            self._post('XCAPManagerDidUpdateGroup', group=item)
+        elif what == ('remove', 'group'):
+            self._post('XCAPManagerDidRemoveGroup', group=item)
+
+    def _trace(self, document: Document, method: str, etag: str | None, result: str, code: int | None, reason: str, size: int) -> None:
+        """Tell of a request. `result`: `fetch` (something was read), `success`, `failure` (to read) or `failed` (to write)."""
+        NotificationCenter().post_notification('XCAPTrace', sender=document, data=TimestampedNotificationData(
+            method=method, url=document.url, application=document.application, etag=etag, result=result, code=code, reason=reason, size=size))
 
     def _moved(self, state: ManagerState, what: ManagerInput, following: ManagerState) -> None:
         if following is not state:

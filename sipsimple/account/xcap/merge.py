@@ -11,7 +11,7 @@ import base64
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sipsimple.account.xcap import normalform, operations
 from sipsimple.account.xcap.addressbook import ADDRESSBOOK, Addressbook, read_addressbook
@@ -25,7 +25,7 @@ from sipsimple.payloads.prescontent import PresenceContent, PresenceContentDocum
 from sipsimple.payloads.resourcelists import ResourceLists, ResourceListsDocument
 from sipsimple.payloads.rlsservices import RLSServices, RLSServicesDocument
 
-__all__ = ['Facts', 'Merged', 'Rules', 'ServerData', 'merge']
+__all__ = ['Facts', 'Merged', 'Rules', 'ServerData', 'Told', 'merge']
 
 log = logging.getLogger('sipsimple.account.xcap')
 
@@ -97,6 +97,21 @@ class ServerData:
     offline_status: OfflineStatus | None
 
 
+class Told(NamedTuple):
+    """An operation that took effect.
+
+    Attributes:
+        verb, kind: `add`, `update` or `remove`; `contact`, `group` or `policy`.
+        item: what it was about.
+        member: of the group, if it was about that; or None.
+    """
+
+    verb: str
+    kind: str
+    item: Item
+    member: Item | None
+
+
 @dataclass
 class Merged:
     """The outcome.
@@ -105,13 +120,13 @@ class Merged:
         changed: name of a document -> its new content, None if it has to go; only those that change.
         data: what they say then.
         effective: the operations that were not carried out before.
-        told: notification -> fields, for those of them that had something to be about, in order.
+        told: those of them that had something to be about, in order.
     """
 
     changed: dict[str, bytes | None] = field(default_factory=dict)
     data: Any = None
     effective: list[Operation] = field(default_factory=list)
-    told: list[tuple[str, dict[str, Item]]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
 
 def merge(contents: Mapping[str, bytes | None], pending: Iterable[Operation], facts: Facts) -> Merged:
@@ -208,20 +223,15 @@ def _merge_lists(result: Merged, old: bytes | None, todo: list[Operation], facts
     return book
 
 
-def _told(operation: Operation, items: Any, before: Item | None) -> list[tuple[str, dict[str, Item]]]:
-    """What to tell of an operation."""
+def _told(operation: Operation, items: Any, before: Item | None) -> list[Told]:
+    """What to tell of an operation, if there was something that it is about."""
     verb, _, rest = operation.name.partition('_')
     kind, id = operations.subject_of(operation)
     item = operations.find(items, kind, id) or before
-    if item is None or kind == 'policy':
-        return []
     if rest == 'group_member':
         member = operations.find(items, 'contact', operation.arguments['contact'])
-        did = {'add': 'DidAddGroupMember', 'remove': 'DidRemoveGroupMember'}[verb]
-        # As it is spelt by the original, and as it should be.
-        return [] if member is None else [(f'{name}{did}', {'group': item, 'contact': member}) for name in ('XCAPManage', 'XCAPManager')]
-    did = 'Update' if rest == 'contact_uri' else {'add': 'Add', 'update': 'Update', 'remove': 'Remove'}[verb]
-    return [(f'XCAPManagerDid{did}{kind.title()}', {kind: item})]
+        return [] if item is None or member is None else [Told(verb, kind, item, member)]
+    return [] if item is None else [Told('update' if rest == 'contact_uri' else verb, kind, item, None)]
 
 
 def _merge_services(result: Merged, old: bytes | None, facts: Facts) -> None:
