@@ -14,12 +14,16 @@ from msrplib.endpoint import MessageFailed, MessageReceived
 from msrplib.errors import MSRPNoSuchSessionError, MSRPRelayAuthError
 from msrplib.tls import X509Credentials
 from tests.calls.test_session_chat import Chat
+from tests.calls.test_session_desktop import Desktops, look
+from tests.support.desktop import desktop_fixture
 from tests.support.lab import Lab, lab_fixture
 from tests.support.msrp import Side, in_reactor, local
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.interop
 relay_lab = lab_fixture('msrp')
 second_lab = lab_fixture('msrp')
+desktop = desktop_fixture()
 
 TLS = pytest.mark.parametrize('use_tls', [False, True], ids=['tcp', 'tls'])
 
@@ -155,3 +159,48 @@ def test_chats_of_accounts_behind_a_relay(relay_lab, chats, use_tls, outbound):
     assert len(chats.callee.wait('ChatStreamGotMessage')['message']['content']) == 300_000
     role = chats.caller.do('get', args=['s', 'streams.0.local_role'])['streams.0.local_role']
     assert role == ('passive' if outbound else 'active')
+
+
+@pytest.fixture(scope='module')
+def desktops():
+    made = Desktops()
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize('calling', ['viewer', 'server'])
+@TLS
+def test_desktops_of_accounts_behind_a_relay(relay_lab, desktops, desktop, tmp_path, use_tls, calling):
+    desktops.reset()
+    desktops.settings(transport='tls' if use_tls else 'tcp', model='relay', relay=['127.0.0.1', relay_lab.port('MSRPS' if use_tls else 'MSRP')],
+                      username='alice', password='alice-pw', ca_list=str(relay_lab.certs / 'ca.pem'))
+    desktops.handlers(internal=False, port=desktop.port)
+    desktops.connected(calling)
+    viewer, session = (desktops.caller, 's') if calling == 'viewer' else (desktops.callee, 'in1')
+    look(viewer, session, desktop, tmp_path)
+    for process in (desktops.caller, desktops.callee):
+        process.wait('SIPSessionDidEnd')
+
+
+def test_more_than_a_relay_can_hold(relay_lab, desktops):
+    """It throws away what its queue cannot hold: no more is on its way than the peer keeps up with, also if that takes nothing for a while."""
+    desktops.reset()
+    desktops.settings(transport='tcp', model='relay', relay=['127.0.0.1', relay_lab.port('MSRP')], username='alice', password='alice-pw')
+    desktops.connected('viewer')
+    desktops.caller.do('flow', session='s', method='pause')
+    size, count = 1 << 20, 8
+    expected = hashlib.sha256()
+    for _ in range(count):
+        desktops.callee.do('write', session='in1', size=size)
+        expected.update(bytes(range(256)) * (size // 256))
+    held = [0]
+
+    def still():
+        held.append(desktops.callee.do('got', session='in1')['outgoing'])
+        return len(held) > 20 and len(set(held[-20:])) == 1
+    assert wait_until(still, interval=0.05)         # nothing moves any more: the rest waits with the sender
+    assert held[-1] > size * count // 2 and desktops.caller.do('got', session='s')['size'] == 0
+    desktops.caller.do('flow', session='s', method='resume')
+    while desktops.caller.wait('DesktopSharingStreamGotData')['total'] < size * count:
+        pass
+    assert desktops.caller.do('got', session='s')['hash'] == expected.hexdigest() and desktops.failures() == []

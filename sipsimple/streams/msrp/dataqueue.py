@@ -36,6 +36,7 @@ class DataQueue(Queue[bytes]):
         self.closed = False
         self._was_full = False
         self._producers = _Waiters()
+        self._gone = 0          # bytes of the first item that were taken already
 
     @property
     def full(self) -> bool:
@@ -60,7 +61,9 @@ class DataQueue(Queue[bytes]):
 
     def _put_back(self, item: bytes) -> None:
         if self._waiters.wake_one(item) is None:
-            self._items.appendleft(item)
+            rest = self._items.popleft()[self._gone:] if self._gone else b''
+            self._gone = 0
+            self._items.appendleft(item + rest)
             self.size += len(item)
 
     def get(self, timeout: float | None = None) -> bytes:
@@ -68,24 +71,38 @@ class DataQueue(Queue[bytes]):
         waiting = bool(self._items)
         item = super().get(timeout)
         if waiting:
+            item, self._gone = item[self._gone:], 0
             self._taken(len(item))
         return item
 
     wait = get
 
-    def take(self, size: int) -> bytes:
-        """What waits, joined: one item at least, no further one that would make it more than `size` bytes; b'' if there is nothing. Never waits."""
-        items: list[bytes] = []
-        total = 0
-        while self._items and (not items or total + len(self._items[0]) <= size):
-            items.append(self._items.popleft())
-            total += len(items[-1])
-        self._taken(total)
-        return items[0] if len(items) == 1 else b''.join(items)
+    def take(self, size: int, whole: bool = False) -> bytes:
+        """What waits, joined, but no more than `size` bytes; b'' if there is nothing. Never waits.
+
+        Args:
+            whole: items are not cut: the first is taken although it is bigger, and no other that would make it too much.
+        """
+        taken: list[bytes] = []
+        left = size
+        while self._items and left > 0:
+            first = self._items[0]
+            if whole and taken and len(first) > left:
+                break
+            piece = first[self._gone:] if whole else first[self._gone:self._gone + left]
+            self._gone += len(piece)
+            if self._gone == len(first):
+                self._items.popleft()
+                self._gone = 0
+            taken.append(piece)
+            left -= len(piece)
+        self._taken(size - left)
+        return taken[0] if len(taken) == 1 else b''.join(taken)
 
     def clear(self) -> None:
         """Forget what waits."""
         super().clear()
+        self._gone = 0
         self._taken(self.size)
 
     def close(self) -> None:

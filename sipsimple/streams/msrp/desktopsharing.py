@@ -2,11 +2,13 @@
 
 What a handler puts into the outgoing queue goes out as messages, one after the other; what comes goes into the incoming queue as it comes. Neither grows
 beyond its limit: nothing is taken from the outgoing queue while the connection takes nothing, and nothing is read from the connection while the incoming
-queue is full, so that the VNC program at the other end has to wait.
+queue is full, so that the VNC program at the other end has to wait. Through relays, which throw away what they cannot hold, reports of the peer say how much
+more may be sent.
 """
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sipsimple.notification import Notification, NotificationCenter
@@ -20,6 +22,7 @@ from sipsimple.threading import call_in_twisted_thread, reactor
 if TYPE_CHECKING:
     from msrplib.chunking import OutgoingMessage
     from msrplib.endpoint import Event, MessageAborted
+    from msrplib.pacing import Pacer
     from msrplib.reassembly import IncomingMessage, Piece, Sink
 
 __all__ = ['DesktopSharingStream']
@@ -61,6 +64,9 @@ class DesktopSharingStream(MSRPStreamBase):
         self._pumping = False
         self._failure: tuple[Any, ...] | None = None        # of the handler, as long as there is something to be sent
         self._patience: Any = None
+        self._pacer: Pacer | None = None                    # if there are relays between us
+        self._pause: Any = None
+        self._written = self._delivered = 0                 # bytes
         self._incoming_message: IncomingMessage | None = None
         self._reading = True
 
@@ -114,6 +120,9 @@ class DesktopSharingStream(MSRPStreamBase):
     # The handler
 
     def _started(self) -> None:
+        if self.msrp is not None and len(self.msrp.full_remote_path) > 1:
+            from msrplib.pacing import Pacer
+            self._pacer = Pacer()
         NotificationCenter().add_observer(self, sender=self._handler)
         try:
             self._handler.initialize(self)
@@ -144,8 +153,9 @@ class DesktopSharingStream(MSRPStreamBase):
 
     def _ending(self) -> None:
         NotificationCenter().discard_observer(self, sender=self._handler)
-        if self._patience is not None:
-            self._patience.cancel()
+        for timer in (self._patience, self._pause):
+            if timer is not None:
+                timer.cancel()
         for queue in (self.incoming_queue, self.outgoing_queue):
             queue.close()
         self._resume()          # or the end of the connection would never be seen
@@ -161,7 +171,7 @@ class DesktopSharingStream(MSRPStreamBase):
             return
         self._pumping = True
         try:
-            while self._message is None and self._can_send() and (data := self.outgoing_queue.take(MESSAGE_SIZE)):
+            while self._message is None and self._can_send() and (data := self._next()):
                 self._send(data)
         finally:
             self._pumping = False
@@ -171,17 +181,43 @@ class DesktopSharingStream(MSRPStreamBase):
     def _can_send(self) -> bool:
         return self.msrp_session is not None and self.msrp_session.connected
 
+    def _next(self) -> bytes:
+        """What may be sent now."""
+        if self._pacer is None:
+            return self.outgoing_queue.take(MESSAGE_SIZE, whole=True)
+        if not self.outgoing_queue.size:
+            return b''
+        allowed = self._pacer.allowed(self._written, monotonic())
+        if not allowed and self._pause is None and self._pacer.deadline is not None:
+            self._pause = reactor.call_later(self._pacer.deadline - monotonic(), self._unreported)
+        return self.outgoing_queue.take(min(MESSAGE_SIZE, allowed or 0))
+
+    def _unreported(self) -> None:
+        """No report has come for a while: from a peer that makes none, or one that takes nothing, which is no failure."""
+        self._pause = None
+        if self._pacer is not None and self._pacer.deadline is not None:
+            if monotonic() >= self._pacer.deadline:
+                self._pacer.stalled()
+            self._pump()
+
     def _send(self, data: bytes) -> None:
         from msrplib.chunking import OutgoingMessage
         assert self.msrp_session is not None
-        self._message = message = OutgoingMessage(RFB, data, success_report='no', failure_report='partial')
+        self._written += len(data)
+        reported = 'no' if self._pacer is None else 'yes'
+        self._message = message = OutgoingMessage(RFB, data, success_report=reported, failure_report='partial')
         self.msrp_session.send(message)         # its MessageSent may come at once
 
     def _outgoing_event(self, event: Event) -> None:
-        from msrplib.endpoint import MessageFailed, MessageSent
+        from msrplib.endpoint import MessageDelivered, MessageFailed, MessageSent
         if isinstance(event, MessageSent):
             if event.message is self._message:
                 self._message = None
+                self._pump()
+        elif isinstance(event, MessageDelivered):
+            if self._pacer is not None:
+                self._delivered += event.message.written
+                self._pacer.reported(self._delivered)
                 self._pump()
         elif isinstance(event, MessageFailed) and not self.shutting_down and event.code:
             self._fail('sending', f'{event.code} {event.comment}')      # without a code it is the connection that failed, which is told by itself

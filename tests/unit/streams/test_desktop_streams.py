@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from zope.interface.verify import verifyObject
 
-from msrplib.endpoint import MessageAborted, MessageFailed, MessageSent
+from msrplib.endpoint import MessageAborted, MessageDelivered, MessageFailed, MessageSent
 from msrplib.errors import MSRPBadRequest
 from msrplib.message import MSRPData
 from msrplib.reassembly import IncomingMessage
@@ -131,8 +131,11 @@ def test_a_queue_joins_what_waits():
         for item in (b'ab', b'', b'cd', b'efgh'):
             queue.put(item)
         assert (queue.size, len(queue), queue.full) == (8, 3, False)
-        assert queue.take(5) == b'abcd' and queue.take(1) == b'efgh' and queue.take(1) == b''
-        assert queue.size == 0
+        assert queue.take(5, whole=True) == b'abcd' and queue.take(1, whole=True) == b'efgh' and queue.take(1) == b''
+        for item in (b'abc', b'def', b'ghi'):
+            queue.put(item)
+        assert queue.take(4) == b'abcd' and (queue.size, len(queue)) == (5, 2) and queue.get() == b'ef' and queue.take(1) == b'g'
+        assert queue.take(9, whole=True) == b'hi' and queue.take(0) == b'' and queue.size == 0
     in_reactor(run)
 
 
@@ -419,7 +422,7 @@ def stream():
 
     def pause(by):
         made.paused += by
-    made.msrp = SimpleNamespace(pause_reading=lambda: pause(1), resume_reading=lambda: pause(-1), lost=None, congested=False)
+    made.msrp = SimpleNamespace(pause_reading=lambda: pause(1), resume_reading=lambda: pause(-1), lost=None, full_remote_path=['peer'])
     made.msrp_session = Session(made)
     for what in (MSRPStreamInput.INITIALIZE, MSRPStreamInput.READY, MSRPStreamInput.START, MSRPStreamInput.BOUND):
         made._fire(what)
@@ -454,6 +457,41 @@ def test_one_message_at_a_time(stream):
         session.connected = False
         session.written()
         assert len(session.sent) == 3 and stream.outgoing_queue.size == 1
+    in_reactor(run)
+
+
+def test_reports_say_how_much_a_relay_may_hold(monkeypatch, stream):
+    """Two seconds without any, and more is sent, as there are peers that make none."""
+    clock, later = [100.0], []
+    monkeypatch.setattr('sipsimple.streams.msrp.desktopsharing.monotonic', lambda: clock[0])
+    monkeypatch.setattr('sipsimple.streams.msrp.desktopsharing.reactor', SimpleNamespace(
+        call_later=lambda seconds, function, *arguments: later.append((seconds, function)) or SimpleNamespace(cancel=lambda: None)))
+    stream.msrp.full_remote_path = ['relay', 'peer']
+
+    def run():
+        stream._started()
+        session = stream.msrp_session
+        stream.outgoing_queue.put(bytes(1 << 20))
+
+        def write():
+            while stream._message is not None:
+                session.written()
+        write()
+        assert [message.size for message in session.sent] == [65536] * 4 and {message.success_report for message in session.sent} == {'yes'}
+        assert [seconds for seconds, _ in later] == [2.0]
+        clock[0] += 2
+        later.pop()[1]()
+        write()
+        assert len(session.sent) == 8
+        for message in session.sent[:3]:
+            message.written = message.size
+            stream._event(MessageDelivered(message, None))
+            write()
+        assert len(session.sent) == 11 and stream.outgoing_queue.size == 5 * 65536
+        clock[0] += 600                 # a peer that has made reports and takes nothing any more is waited for
+        later.pop()[1]()
+        write()
+        assert len(session.sent) == 11 and stream.failed == [] and len(later) == 1
     in_reactor(run)
 
 
