@@ -111,6 +111,11 @@ class ChatAgent(Agent):
         self.sessions[session].remote_focus = True
         self.chat(session).chatroom_capabilities = frozenset(capabilities)
 
+    def do_garbage(self, session, text):
+        """Write what is no MSRP into the connection of a chat."""
+        from sipsimple.threading import call_in_twisted_thread
+        call_in_twisted_thread(self.chat(session).msrp.write, text.encode())
+
     def do_drop(self, session):
         """Break the connection of a chat."""
         from sipsimple.threading import call_in_twisted_thread

@@ -223,6 +223,10 @@ def test_the_traffic(chat):
     assert out['direction'] == 'outgoing' and out['illegal'] is False and out['data'].startswith('MSRP ')
     assert out['local_address'].startswith('127.0.0.1:') and out['remote_address'].startswith('127.0.0.1:')
     assert any(item['direction'] == 'incoming' and ' REPORT\r\n' in item['data'] for item in traced)
+    chat.caller.do('garbage', session='s', text='no MSRP at all\r\n')
+    logged = chat.callee.wait('MSRPLibraryLog')
+    assert logged['level'] == 'WARNING' and logged['message'].startswith('left out: ')
+    assert chat.callee.seen('MSRPTransportTrace') and [fields['data'] for name, _, fields in chat.callee.events if name == 'MSRPTransportTrace' and fields['illegal']]
     for process in (chat.caller, chat.callee):
         process.do('set', args=['settings'], **{'logs.trace_msrp': False})
 
