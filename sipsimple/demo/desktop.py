@@ -36,14 +36,18 @@ def missing() -> list[str]:
 class Desktop:
     """The desktop, and its VNC server at 127.0.0.1.
 
+    Args:
+        size: width and height in pixels.
     Attributes:
+        size: the same.
         port: where a viewer can connect.
         process: the server.
     Raises:
         DemoError: it does not start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, int] = SIZE) -> None:
+        self.size = size
         self._log = tempfile.TemporaryFile()        # noqa: SIM115 - lives as long as the process
         self.port = 0
         self._display: Any = None
@@ -61,7 +65,7 @@ class Desktop:
             self._root: Any = self._display.screen().root
             self._context: Any = self._root.create_gc()
             from PIL import Image
-            self._picture = Image.new('RGB', SIZE)
+            self._picture = Image.new('RGB', size)
         except Exception as error:
             self.stop()
             raise DemoError(f'the X server cannot be used: {error}') from error
@@ -72,7 +76,7 @@ class Desktop:
         # No cursor, which is part of the picture for some viewers; and what was painted stays when its painter has gone.
         self.process = subprocess.Popen(
             ['Xtigervnc', '-displayfd', str(writing), '-rfbport', str(self.port), '-interface', '127.0.0.1', '-localhost=1', '-SecurityTypes', 'None',
-             '-desktop', 'sipsimple', '-geometry', f'{SIZE[0]}x{SIZE[1]}', '-depth', '24', '-nolisten', 'tcp', '-nocursor', '-noreset'],
+             '-desktop', 'sipsimple', '-geometry', f'{self.size[0]}x{self.size[1]}', '-depth', '24', '-nolisten', 'tcp', '-nocursor', '-noreset'],
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, pass_fds=[writing], env={**os.environ, 'LD_PRELOAD': ''})
         os.close(writing)
         answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -97,10 +101,10 @@ class Desktop:
         except OSError:
             return False
 
-    def paint(self, seed: int, box: tuple[int, int, int, int] = (0, 0, *SIZE)) -> bytes:
-        """Paint a rectangle (left, top, width, height) in many colours; returns the pixels of the whole screen."""
+    def paint(self, seed: int, box: tuple[int, int, int, int] | None = None) -> bytes:
+        """Paint a rectangle (left, top, width, height; None for all) in many colours; returns the pixels of the whole screen."""
         from PIL import Image
-        left, top, width, height = box
+        left, top, width, height = box or (0, 0, *self.size)
         picture = Image.frombytes('RGB', (width, height), random.Random(seed).randbytes(width * height * 3))
         self._root.put_pil_image(self._context, left, top, picture)
         self._display.sync()

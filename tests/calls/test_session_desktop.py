@@ -52,6 +52,7 @@ def calls(processes):
 
 
 desktop = desktop_fixture()
+big_desktop = desktop_fixture(size=(1920, 1080))
 
 
 def look(process, session, desktop, folder, seed=1):
@@ -66,6 +67,20 @@ def look(process, session, desktop, folder, seed=1):
         assert viewer.see_changes(folder / 'changes.png', expected) == expected
     finally:
         viewer.stop()
+
+
+@pytest.mark.parametrize('transport', ['tcp', 'tls'])
+def test_a_big_screen(calls, big_desktop, tmp_path, transport):
+    """More bytes than all queues and sockets hold."""
+    calls.settings(transport=transport)
+    calls.handlers(internal=False, port=big_desktop.port)
+    calls.connected('viewer')
+    expected = big_desktop.paint(1)
+    program = Viewer(calls.caller.do('address', session='s')['address'])
+    try:
+        assert program.see('all', tmp_path / 'all.bmp') == expected
+    finally:
+        program.stop()
 
 
 ROLES = pytest.mark.parametrize('calling', ['viewer', 'server'])

@@ -19,14 +19,14 @@ from tests.support.require import require, require_module
 __all__ = ['desktop_fixture']
 
 
-def desktop_fixture() -> Any:
+def desktop_fixture(**options: Any) -> Any:
     """A fixture for the tests of a module: a `sipsimple.demo.desktop.Desktop`."""
     @pytest.fixture(scope='module')
     def desktop() -> Iterator[Desktop]:
         require('Xtigervnc')
         for name in ('vncdotool', 'Xlib', 'PIL'):
             require_module(name)
-        made = Desktop()
+        made = Desktop(**options)
         try:
             yield made
         finally:

@@ -169,3 +169,19 @@ def test_a_connection_may_end_before_its_session(monkeypatch, closed, ended, fai
     for function, arguments in later:
         function(*arguments)
     assert failed == [('MediaStreamDidFail', 'reading')] * failures
+
+
+def test_a_relay_that_does_not_keep_us_fails_the_stream(monkeypatch):
+    from twisted.internet.defer import Deferred
+
+    from msrplib.errors import MSRPRelayAuthError
+    made = SimpleNamespace(prepare=lambda uri: Deferred(), cleanup=lambda: Deferred())
+    monkeypatch.setattr('sipsimple.streams.msrp.connecting.make_connector', lambda *arguments: made)
+    failed = []
+    stream = ChatStream(account(transport='tcp'))
+    monkeypatch.setattr(stream, 'post', lambda name, **fields: failed.append((name, fields.get('context'), fields.get('reason'))))
+    stream.initialize(SimpleNamespace(ipv6_media=False), 'outgoing')
+    made.on_failed(MSRPRelayAuthError('The Relay Has Given Other URIs', 200))
+    made.on_failed(MSRPRelayAuthError('again', 500))
+    assert failed == [('MediaStreamDidFail', 'relay', '200 The Relay Has Given Other URIs')]
+    stream.end()
