@@ -175,7 +175,7 @@ def test_a_relay_that_does_not_keep_us_fails_the_stream(monkeypatch):
     from twisted.internet.defer import Deferred
 
     from msrplib.errors import MSRPRelayAuthError
-    made = SimpleNamespace(prepare=lambda uri: Deferred(), cleanup=lambda: Deferred())
+    made = SimpleNamespace(prepare=lambda uri: Deferred(), cleanup=Deferred)
     monkeypatch.setattr('sipsimple.streams.msrp.connecting.make_connector', lambda *arguments: made)
     failed = []
     stream = ChatStream(account(transport='tcp'))
