@@ -22,7 +22,7 @@ from sipsimple.configuration.datatypes import SIPAddress
 from sipsimple.core import ContactURIFactory, Credentials, Engine, SIPURI
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
 from sipsimple.threading import call_in_twisted_thread
-from sipsimple.threading.green import Event, Lock, call_in_green_thread
+from sipsimple.threading.green import Event, Lock, Worker, call_in_green_thread
 
 if TYPE_CHECKING:
     from sipsimple.account.xcap.manager import XCAPManager
@@ -272,9 +272,10 @@ class Account(AccountLife, SettingsObject):
                 ended.send()
         for service in self._services:
             service.stop(partial(done, service))
-        self._update_xcap()
+        xcap = Worker.spawn(self._update_xcap)
         self._registrar.stop()
         ended.wait(SERVICES_LIMIT)
+        xcap.wait_ex()
         if left:
             log.error('%r: %s did not end', self, left)
 

@@ -162,10 +162,11 @@ class PresenceSettings(SettingsGroup):
 
 
 class XCAPSettings(SettingsGroup):
-    """Documents on a server (RFC 4825); without effect yet.
+    """Documents on a server (RFC 4825).
 
     Attributes:
-        discovered: the server's capabilities are known; set by the SDK.
+        enabled: keep them there, and in step with what others change.
+        discovered: the server has all that is needed, and the documents are there; set by the SDK.
         xcap_root: URL; None finds it in DNS.
         xcap_diff: be told of changes (RFC 5875).
     """

@@ -21,6 +21,7 @@ from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.payloads.pidf import PIDF
 from sipsimple.threading.green import wait_deferred
 from tests.support.lab import lab_fixture
+from tests.support.sdk import SDK
 from tests.support.waiting import wait_until
 from tests.support.xcap_rig import Rig, green
 
@@ -153,3 +154,22 @@ def test_two_managers_at_once(lab):
             item.in_sync()
         assert wait_until(lambda: one.manager.data == other.manager.data)
         assert {item.id: item.name for item in one.book.contacts if item.id[0] in 'ab'} == names
+
+
+# ---- what others make of it ----------------------------------------------------------------------------------------
+
+
+def test_the_list_of_contacts_is_one_that_the_server_subscribes_to(lab):
+    """A contact whose presence is wanted is in the list that the account is subscribed to (RLS), as soon as it was added."""
+    name, values = '1001@lab.test', "__import__('sipsimple.account.xcap', fromlist=['_'])"
+    with SDK('1001') as sdk:
+        sdk.start(nameservers=lab.nameservers, settings={'sip.transport_list': ['tcp']})
+        sdk.account(name, {
+            'auth.password': '1001-pw', 'sip.outbound_proxy': f'127.0.0.1:{lab.port("SIP")};transport=tcp', 'presence.enabled': True, 'xcap.enabled': True,
+            'enabled': True})
+        assert sdk.wait('XCAPManagerClientWillInitialize').root.rstrip('/') == root(lab)         # from DNS
+        sdk.wait('SIPAccountDidDiscoverXCAPSupport', name)
+        sdk.wait('SIPAccountGotPresenceState', name, resource_map={})
+        uri = f"{values}.ContactURI('u1', 'sip:1002@lab.test', 'SIP')"
+        sdk.do('evaluate', expression=f"agent.objects[{name!r}].xcap_manager.add_contact({values}.Contact('c1', 'N', [{uri}], {values}.EventHandling('default', True)))")
+        sdk.wait_until(lambda event: event.name == 'SIPAccountGotPresenceState' and list(event.resource_map) == ['sip:1002@lab.test'], 'the contact is not in the list')

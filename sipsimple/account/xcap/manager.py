@@ -19,8 +19,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +26,7 @@ from zope.interface import implementer
 
 from sipsimple.account.xcap.client import Answer, XCAPClient
 from sipsimple.account.xcap.documents import DOCUMENTS, Document
+from sipsimple.account.xcap.editing import Editor
 from sipsimple.account.xcap.errors import (
     AuthenticationError,
     CapabilityError,
@@ -41,11 +40,12 @@ from sipsimple.account.xcap.errors import (
     XCAPError,
 )
 from sipsimple.account.xcap.journal import Journal
-from sipsimple.account.xcap.merge import Facts, Merged, Told, merge
+from sipsimple.account.xcap.merge import Facts, Merged, merge
 from sipsimple.account.xcap.operations import Operation
 from sipsimple.account.xcap.seen import Seen
 from sipsimple.account.xcap.states import TRANSITIONS, ManagerInput, ManagerState
 from sipsimple.account.xcap.storage import XCAPStorageError
+from sipsimple.account.xcap.telling import Teller
 from sipsimple.account.xcap.waiting import Interrupted, Waiting
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sipsimple.account.xcap.diff import XCAPSubscriber
-    from sipsimple.account.xcap.items import Contact, ContactURI, Group, Icon, OfflineStatus, Policy
     from sipsimple.notification import Notification
 
 __all__ = ['XCAPManager']
@@ -91,7 +90,7 @@ class _Later(Exception):
 
 
 @implementer(IObserver)
-class XCAPManager:
+class XCAPManager(Editor, Teller):
     """The XCAP documents of an account. Made by `Account`, which starts and stops it.
 
     The methods that change something may be called from any thread at any time, also while the manager is stopped: they are noted on disk and carried out
@@ -261,103 +260,6 @@ class XCAPManager:
         except XCAPStorageError as error:
             log.warning('%s', error)
 
-    # ---- operations --------------------------------------------------------------------------------------------
-
-    def add_contact(self, contact: Contact) -> None:
-        """Add a contact; one with its id is replaced."""
-        self._do('add_contact', contact)
-
-    def update_contact(self, contact: Contact, attributes: Mapping[str, Any]) -> None:
-        """Change a contact.
-
-        Args:
-            attributes: `name`, `uris.default`, `presence.policy`, `presence.subscribe`, `dialog.policy`, `dialog.subscribe`; all others are the application's,
-                texts or None.
-        """
-        self._do('update_contact', contact, attributes)
-
-    def remove_contact(self, contact: Contact) -> None:
-        """Remove a contact, also from its groups."""
-        self._do('remove_contact', contact)
-
-    def add_contact_uri(self, contact: Contact, uri: ContactURI) -> None:
-        """Add an address to a contact; one with its id is replaced."""
-        self._do('add_contact_uri', contact, uri)
-
-    def update_contact_uri(self, contact: Contact, uri: ContactURI, attributes: Mapping[str, Any]) -> None:
-        """Change an address of a contact: `uri`, `type`, and what the application has."""
-        self._do('update_contact_uri', contact, uri, attributes)
-
-    def remove_contact_uri(self, contact: Contact, uri: ContactURI) -> None:
-        """Remove an address from a contact."""
-        self._do('remove_contact_uri', contact, uri)
-
-    def add_group(self, group: Group) -> None:
-        """Add a group; one with its id is replaced."""
-        self._do('add_group', group)
-
-    def update_group(self, group: Group, attributes: Mapping[str, Any]) -> None:
-        """Change a group: `name`, and what the application has."""
-        self._do('update_group', group, attributes)
-
-    def remove_group(self, group: Group) -> None:
-        """Remove a group; its contacts stay."""
-        self._do('remove_group', group)
-
-    def add_group_member(self, group: Group, contact: Contact) -> None:
-        """Put a contact into a group."""
-        self._do('add_group_member', group, contact)
-
-    def remove_group_member(self, group: Group, contact: Contact) -> None:
-        """Take a contact out of a group."""
-        self._do('remove_group_member', group, contact)
-
-    def add_policy(self, policy: Policy) -> None:
-        """Add a policy; one with its id is replaced."""
-        self._do('add_policy', policy)
-
-    def update_policy(self, policy: Policy, attributes: Mapping[str, Any]) -> None:
-        """Change a policy: `uri`, `name`, `presence.policy`, `presence.subscribe`, `dialog.policy`, `dialog.subscribe`, and what the application has."""
-        self._do('update_policy', policy, attributes)
-
-    def remove_policy(self, policy: Policy) -> None:
-        """Remove a policy."""
-        self._do('remove_policy', policy)
-
-    def set_default_presence_policy(self, value: str) -> None:
-        """Say what happens to watchers of whom nothing is said: `allow`, `confirm`, `block` or `polite-block`; ValueError."""
-        self._do('set_default_presence_policy', value)
-
-    def set_default_dialog_policy(self, value: str) -> None:
-        """The same for dialogs; without effect if the server does not support rules about dialogs."""
-        self._do('set_default_dialog_policy', value)
-
-    def set_status_icon(self, icon: Icon | None) -> None:
-        """Show a picture; None, or one without data, for none."""
-        self._do('set_status_icon', icon)
-
-    def set_offline_status(self, status: OfflineStatus | None) -> None:
-        """Say what others see while nothing is published; None for nothing."""
-        self._do('set_offline_status', status)
-
-    def start_transaction(self) -> None:
-        """Keep what is done from now on until `commit_transaction`; transactions nest, and are of all threads."""
-        self.journal.begin()
-
-    def commit_transaction(self) -> None:
-        """Carry out what was done since, at once; RuntimeError without a transaction."""
-        if self.journal.commit():
-            self._noted()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Several operations at once, as a context; those that were made before an exception are carried out too."""
-        self.start_transaction()
-        try:
-            yield
-        finally:
-            self.commit_transaction()
-
     def _do(self, name: str, *arguments: Any) -> None:
         if self.state is not ManagerState.TERMINATED and self.journal.add(name, *arguments):
             self._noted()
@@ -436,7 +338,6 @@ class XCAPManager:
         if old is not None:
             old.close()
         self._lost = False
-        account = self.account
         try:
             root = self._find_root()
             self._post('XCAPManagerClientWillInitialize', root=root)
@@ -457,10 +358,6 @@ class XCAPManager:
         self._to_fetch = {document.name for document in self._supported()}
         self._is_told = False
         self._machine.fire(ManagerInput.CAPABLE)
-        if not account.xcap.discovered:
-            account.xcap.discovered = True
-            account.save()
-            NotificationCenter().post_notification('SIPAccountDidDiscoverXCAPSupport', sender=account, data=TimestampedNotificationData())
         self._begin_diff()
 
     def _find_root(self) -> str:
@@ -614,6 +511,7 @@ class XCAPManager:
         self._conflicts, self._lost = 0, False
         self._merged = self._state_of_documents()
         self._machine.fire(ManagerInput.UPDATED)
+        self._tell_of_support()
         self._tell(merged)
 
     def _state_of_documents(self) -> dict[str, tuple[str | None, bytes | None]]:
@@ -710,40 +608,17 @@ class XCAPManager:
             self._post('XCAPManagerDidReloadData', addressbook=data.addressbook, presence_rules=data.presence_rules, dialog_rules=data.dialog_rules,
                        status_icon=data.status_icon, offline_status=data.offline_status)
 
-    def _tell_of(self, told: Told) -> None:
-        item, what = told.item, (told.verb, told.kind)
-        if told.member is not None:
-            # As it is spelt by the original, and as it should be.
-            if told.verb == 'add':
-                self._post('XCAPManageDidAddGroupMember', group=item, contact=told.member)
-                self._post('XCAPManagerDidAddGroupMember', group=item, contact=told.member)
-            else:
-                self._post('XCAPManageDidRemoveGroupMember', group=item, contact=told.member)
-                self._post('XCAPManagerDidRemoveGroupMember', group=item, contact=told.member)
-        elif what == ('add', 'contact'):
-            self._post('XCAPManagerDidAddContact', contact=item)
-        elif what == ('update', 'contact'):
-            self._post('XCAPManagerDidUpdateContact', contact=item)
-        elif what == ('remove', 'contact'):
-            self._post('XCAPManagerDidRemoveContact', contact=item)
-        elif what == ('add', 'group'):
-            self._post('XCAPManagerDidAddGroup', group=item)
-        elif what == ('update', 'group'):
-            self._post('XCAPManagerDidUpdateGroup', group=item)
-        elif what == ('remove', 'group'):
-            self._post('XCAPManagerDidRemoveGroup', group=item)
-
-    def _trace(self, document: Document, method: str, etag: str | None, result: str, code: int | None, reason: str, size: int) -> None:
-        """Tell of a request. `result`: `fetch` (something was read), `success`, `failure` (to read) or `failed` (to write)."""
-        NotificationCenter().post_notification('XCAPTrace', sender=document, data=TimestampedNotificationData(
-            method=method, url=document.url, application=document.application, etag=etag, result=result, code=code, reason=reason, size=size))
+    def _tell_of_support(self) -> None:
+        """The server has what the account needs, and the documents that others make use of: whoever subscribes to its lists finds them."""
+        account = self.account
+        if not account.xcap.discovered:
+            account.xcap.discovered = True
+            account.save()
+            NotificationCenter().post_notification('SIPAccountDidDiscoverXCAPSupport', sender=account, data=TimestampedNotificationData())
 
     def _moved(self, state: ManagerState, what: ManagerInput, following: ManagerState) -> None:
         if following is not state:
             self._post('XCAPManagerDidChangeState', prev_state=state, state=following)
-
-    def _post(self, name: str, **data: Any) -> None:
-        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**data))
 
     # ---- being told --------------------------------------------------------------------------------------------
 

@@ -82,8 +82,8 @@ def test_from_nothing_to_in_step_and_to_the_end(server, rig):
     rig.start().in_sync()
     assert [item for item in rig.names() if item != 'XCAPTrace'] == [
         'XCAPManagerWillStart', 'XCAPManagerDidChangeState', 'XCAPManagerDidStart', 'XCAPManagerClientWillInitialize', 'XCAPManagerClientDidInitialize',
-        'XCAPManagerDidDiscoverServerCapabilities', 'XCAPManagerDidChangeState', 'SIPAccountDidDiscoverXCAPSupport', 'XCAPManagerDidChangeState',
-        'XCAPManagerDidChangeState', 'XCAPManagerDidReloadData']
+        'XCAPManagerDidDiscoverServerCapabilities', 'XCAPManagerDidChangeState', 'XCAPManagerDidChangeState', 'XCAPManagerDidChangeState',
+        'SIPAccountDidDiscoverXCAPSupport', 'XCAPManagerDidReloadData']
     assert [(data.prev_state, data.state) for data in rig.all('XCAPManagerDidChangeState')] == [
         ('stopped', 'initializing'), ('initializing', 'fetching'), ('fetching', 'updating'), ('updating', 'insync')]
     assert rig.all('XCAPManagerClientWillInitialize')[0].root == server.root == manager.xcap_root

@@ -1,0 +1,46 @@
+"""What a manager tells the application."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sipsimple.account.xcap.documents import Document
+from sipsimple.account.xcap.merge import Told
+from sipsimple.notification import NotificationCenter, TimestampedNotificationData
+
+__all__ = ['Teller']
+
+
+class Teller:
+    """Posts notifications of the manager that derives from it, and of its documents."""
+
+    def _post(self, name: str, **data: Any) -> None:
+        NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**data))
+
+    def _tell_of(self, told: Told) -> None:
+        item, what = told.item, (told.verb, told.kind)
+        if told.member is not None:
+            # As it is spelt by the original, and as it should be.
+            if told.verb == 'add':
+                self._post('XCAPManageDidAddGroupMember', group=item, contact=told.member)
+                self._post('XCAPManagerDidAddGroupMember', group=item, contact=told.member)
+            else:
+                self._post('XCAPManageDidRemoveGroupMember', group=item, contact=told.member)
+                self._post('XCAPManagerDidRemoveGroupMember', group=item, contact=told.member)
+        elif what == ('add', 'contact'):
+            self._post('XCAPManagerDidAddContact', contact=item)
+        elif what == ('update', 'contact'):
+            self._post('XCAPManagerDidUpdateContact', contact=item)
+        elif what == ('remove', 'contact'):
+            self._post('XCAPManagerDidRemoveContact', contact=item)
+        elif what == ('add', 'group'):
+            self._post('XCAPManagerDidAddGroup', group=item)
+        elif what == ('update', 'group'):
+            self._post('XCAPManagerDidUpdateGroup', group=item)
+        elif what == ('remove', 'group'):
+            self._post('XCAPManagerDidRemoveGroup', group=item)
+
+    def _trace(self, document: Document, method: str, etag: str | None, result: str, code: int | None, reason: str, size: int) -> None:
+        """Tell of a request. `result`: `fetch` (something was read), `success`, `failure` (to read) or `failed` (to write)."""
+        NotificationCenter().post_notification('XCAPTrace', sender=document, data=TimestampedNotificationData(
+            method=method, url=document.url, application=document.application, etag=etag, result=result, code=code, reason=reason, size=size))
