@@ -77,6 +77,7 @@ class BonjourAccount(AccountLife, SettingsObject):
     def __init__(self) -> None:
         self.contact = ContactURIFactory()
         self.nat_traversal: Any = groups.BonjourNATTraversal()
+        self.xcap: Any = groups.BonjourXCAP()
         self._presence_state: BonjourPresenceState | None = None
         self._services: Any = None
         self._setup_life()

@@ -23,7 +23,7 @@ from sipsimple.configuration.datatypes import (
 )
 
 __all__ = ['AuthSettings', 'BonjourDiscoverySettings', 'BonjourMSRPSettings', 'BonjourNATTraversal', 'BonjourPresenceSettings', 'BonjourSIPSettings',
-           'MSRPSettings', 'MessageSummarySettings', 'NATTraversalSettings', 'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',
+           'BonjourXCAP', 'MSRPSettings', 'MessageSummarySettings', 'NATTraversalSettings', 'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',
            'migrate_account']
 
 
@@ -233,6 +233,15 @@ class BonjourNATTraversal:
     turn_password = None
     msrp_relay = None
     use_msrp_relay_for_outbound = False
+
+
+class BonjourXCAP:
+    """What an Account has as settings and the BonjourAccount as facts: no documents on a server."""
+
+    enabled = False
+    discovered = False
+    xcap_root = None
+    xcap_diff = False
 
 
 def migrate_account(state: dict[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def test_somebody_takes_our_name(street: Street) -> None:
     contact = alice.wait('BonjourAccountRegistrationDidSucceed').fields['name']
     with Mallory(street.hosts['bob']) as mallory:
         mallory.answer(*instance(contact.encode(), string(b'contact=<sip:mallory@10.30.0.2>'), port=6666))
-        alice.wait('BonjourAccountWillRegister')        # the second one: the first came before the contact
+        for _ in range(2):
+            alice.wait('BonjourAccountWillRegister')
         assert alice.wait('BonjourAccountRegistrationDidSucceed').fields['name'] == contact
         bob = street.sdk('bob', settings={'sip.transport_list': ['udp']})
         found = finds(bob, 'Alice')
