@@ -23,7 +23,8 @@ from sipsimple.configuration.datatypes import (
 )
 
 __all__ = ['AuthSettings', 'BonjourDiscoverySettings', 'BonjourMSRPSettings', 'BonjourNATTraversal', 'BonjourPresenceSettings', 'BonjourSIPSettings',
-           'BonjourXCAP', 'MSRPSettings', 'MessageSummarySettings', 'NATTraversalSettings', 'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',
+           'BonjourXCAP', 'MSRPSettings', 'MessageSummarySettings', 'NATTraversalSettings',
+           'PresenceSettings', 'RTPSettings', 'SIPSettings', 'TLSSettings', 'XCAPSettings',
            'migrate_account']
 
 

@@ -50,7 +50,7 @@ class NetworkWatch:
     def start(self) -> None:
         """Note the present address, tell the engine the nameservers, and watch. Thread: the SDK thread, as for the other methods."""
         self._addresses = watch.default_addresses()
-        self._watches = watch.start(self._address_changed, self._woken_up, DNSManager().refresh)
+        self._watches = watch.start(self._address_changed, self._woken_up, DNSManager().refresh, self._link_came_up)
         center = NotificationCenter()
         for name in ('SystemIPAddressDidChange', 'SystemDidWakeUpFromSleep', 'SIPEngineDetectedNATType'):
             center.add_observer(self, name=name)
@@ -103,6 +103,10 @@ class NetworkWatch:
     def _woken_up(self) -> None:
         log.info('the system has slept')
         NotificationCenter().post_notification('SystemDidWakeUpFromSleep', sender=self.application, data=TimestampedNotificationData())
+
+    def _link_came_up(self) -> None:
+        """Nothing that has an address waits for that, but neighbours are to be looked for anew."""
+        NotificationCenter().post_notification('SystemNetworkLinkDidComeUp', sender=self.application, data=TimestampedNotificationData())
 
     def handle_notification(self, notification: Notification) -> None:
         call_in_twisted_thread(self._handle, notification.name, notification.data)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import fcntl
 import logging
 import os
 import socket
@@ -23,7 +24,7 @@ from typing import Any
 from sipsimple.core.helpers import outgoing_ip_for
 from sipsimple.threading import reactor
 
-__all__ = ['AddressWatch', 'FileWatch', 'SleepWatch', 'start']
+__all__ = ['AddressWatch', 'FileWatch', 'LinkWatch', 'SleepWatch', 'start']
 
 log = logging.getLogger('sipsimple.application')
 
@@ -194,6 +195,67 @@ class AddressWatch(Watch):
             self._changed(*(next(filter(None, addresses), None) for addresses in (before[0], self._known[0])))
 
 
+# ---- links ---------------------------------------------------------------------------------------------------------
+
+RTMGRP_LINK = 0x1
+SIOCGIFFLAGS = 0x8913
+IFF_LOOPBACK, IFF_RUNNING = 0x8, 0x40
+IFREQ = struct.Struct('16sH22x')        # struct ifreq with the flags of an interface
+
+
+def running_links() -> frozenset[int]:
+    """The interfaces that others can be reached by, loopback not among them: they are up and connected."""
+    found = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        for index, name in socket.if_nameindex():
+            try:
+                _, flags = IFREQ.unpack(fcntl.ioctl(probe, SIOCGIFFLAGS, IFREQ.pack(name.encode(), 0)))
+            except OSError:             # it is gone by now
+                continue
+            if flags & IFF_RUNNING and not flags & IFF_LOOPBACK:
+                found.add(index)
+    return frozenset(found)
+
+
+class LinkWatch(Watch):
+    """Calls `changed()` when a link has come up: whoever is on it was not heard, perhaps, for a while. The addresses may be what they were.
+
+    By rtnetlink. OSError: the system has none, or does not let us.
+    """
+
+    def __init__(self, changed: Callable[[], object]) -> None:
+        super().__init__(changed)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        try:
+            self._socket.bind((0, RTMGRP_LINK))
+            self._running = running_links()
+            self._watch(self._socket.fileno())
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _close(self, descriptor: int) -> None:
+        self._socket.close()
+
+    def _readable(self) -> None:
+        while True:
+            try:
+                self._socket.recv(65536)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:        # there was more news than the socket holds: what there is now is looked at anyway
+                    log.exception('the system does not tell of links any more')
+                    self.stop()
+                    return
+        self._after_burst(self._compare)
+
+    def _compare(self) -> None:
+        before, self._running = self._running, running_links()
+        if self._running - before:
+            self._changed()
+
+
 # ---- sleep ---------------------------------------------------------------------------------------------------------
 
 TFD_FLAGS = os.O_NONBLOCK | getattr(os, 'O_CLOEXEC', 0)
@@ -334,12 +396,13 @@ class FileWatch(Watch):
 
 # ---- all of them ---------------------------------------------------------------------------------------------------
 
-def start(addresses: Callable[[str | None, str | None], object], awake: Callable[[], object], nameservers: Callable[[], object]) -> list[Watch]:
+def start(addresses: Callable[[str | None, str | None], object], awake: Callable[[], object], nameservers: Callable[[], object],
+          links: Callable[[], object]) -> list[Watch]:
     """Watch what this system lets us watch. Thread: the SDK thread."""
     if not sys.platform.startswith('linux'):
         return []
     watches: list[Watch] = []
-    for name, make in (('addresses', lambda: AddressWatch(addresses)), ('sleep', lambda: SleepWatch(awake)),
+    for name, make in (('addresses', lambda: AddressWatch(addresses)), ('links', lambda: LinkWatch(links)), ('sleep', lambda: SleepWatch(awake)),
                        ('name servers', lambda: FileWatch(RESOLVER_FILE, nameservers))):
         try:
             watches.append(make())

@@ -211,6 +211,23 @@ def test_another_address(street: Street) -> None:
     call(alice, bob, theirs.uri, 1)
 
 
+def test_a_link_that_was_down(street: Street) -> None:
+    """The addresses stay what they were; neighbours that were lost meanwhile are found again when the link is back."""
+    alice, bob = street.both(patches={'neighbour': {'MIN_TTL': 1.0}, 'dnssd': {'HOST_TTL': 3}}, settings={'sip.transport_list': ['udp']})
+    for sdk, name in ((alice, 'Bob'), (bob, 'Alice')):
+        finds(sdk, name)
+        sdk.wait('BonjourAccountRegistrationDidSucceed')
+    street.hosts['alice'].set_link(False)
+    for sdk in (alice, bob):
+        sdk.wait('BonjourAccountDidRemoveNeighbour')
+        sdk.mark()
+    street.hosts['alice'].set_link(True)
+    for sdk, name in ((alice, 'Bob'), (bob, 'Alice')):
+        sdk.wait('SystemNetworkLinkDidComeUp')
+        finds(sdk, name)
+    assert not alice.events('SystemIPAddressDidChange') and 'Traceback' not in alice.errors()
+
+
 def test_the_port_is_taken(street: Street) -> None:
     """Nothing can be published while somebody has the port of mDNS for itself; that is told, and tried again."""
     def take() -> socket.socket:

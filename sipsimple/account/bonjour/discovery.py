@@ -124,6 +124,13 @@ class Discovery:
         for neighbour in list(self.neighbours.values()):
             neighbour.doubt(CONFIRM_TIME)
 
+    async def repeat(self) -> None:
+        """Ask everybody once more."""
+        if self._browser is not None and self._responder is not None:
+            browser, self._browser = self._browser, None
+            await browser.cancel()
+            self._browser = self._responder.browse(self.type, self)
+
     def review(self) -> None:
         """Look at all neighbours again: other transports are enabled."""
         for neighbour in list(self.neighbours.values()):

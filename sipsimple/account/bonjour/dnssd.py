@@ -37,6 +37,16 @@ START_TIME = 5.0            # seconds for the sockets
 SRV, IN, QUERY = 33, 1, 0
 
 
+def _shorten(record: logging.LogRecord) -> bool:
+    """What cannot be sent for want of a network is worth a line, and no trace."""
+    if str(record.msg).startswith('Error with socket'):
+        record.exc_info = None
+    return True
+
+
+logging.getLogger('zeroconf').addFilter(_shorten)
+
+
 class Service(NamedTuple):
     """An instance to publish.
 

@@ -51,7 +51,7 @@ class Input(Enum):
     START = 'start()'
     DONE = 'announced'
     FAILED = 'failed'
-    CHANGED = 'changed()'           # and there is something else to be published
+    CHANGED = 'changed() or repeat()'       # the first when there is something else to be published
     CONFLICT = 'somebody has taken the name'
     RETRY = 'time for the next try'
     STOP = 'stop()'
@@ -139,6 +139,10 @@ class Registration:
         """Publish what there is to publish now, if that is something else."""
         if self._offer is not None and self._is_other():
             self._fire(Input.CHANGED)
+
+    def repeat(self) -> None:
+        """Announce once more what is published."""
+        self._fire(Input.CHANGED)
 
     def moved(self) -> bool:
         """Return whether the present contact is another one than that which is published, which takes a new registration."""

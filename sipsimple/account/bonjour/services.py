@@ -23,6 +23,7 @@ from sipsimple.threading.green import Event
 
 if TYPE_CHECKING:
     from sipsimple.account.bonjour.dnssd import Responder
+    from sipsimple.account.bonjour.interfaces import Interfaces
     from sipsimple.account.bonjour_account import BonjourAccount
     from sipsimple.notification import Notification
 
@@ -42,7 +43,8 @@ class Request(Enum):
     UPDATE = 1              # the name or presence is another one
     ADJUST = 2              # transports or contacts are others
     RENEW = 3               # the network is another one
-    STOP = 4
+    REPEAT = 4              # the network is the same, but may not have heard us
+    STOP = 5
 
 
 @implementer(IObserver)
@@ -62,9 +64,11 @@ class BonjourServices:
         self._discoveries: dict[str, Discovery] = {}            # by type of service
         self._responder: Responder | None = None
         self._opening = asyncio.Lock()
-        self._addresses: list[str] = []
+        self._interfaces: Interfaces | None = None
 
     # ---- control -----------------------------------------------------------------------------------------------
+
+    OBSERVED = ('NetworkConditionsDidChange', 'SystemNetworkLinkDidComeUp')
 
     def start(self) -> None:
         """Begin; no-op when active. Thread: the SDK thread."""
@@ -73,7 +77,8 @@ class BonjourServices:
         self.account._post('BonjourAccountWillStart')
         self._requests, self._ended = asyncio.Queue(), Event()
         self._requests.put_nowait(Request.ADJUST)
-        NotificationCenter().add_observer(self, name='NetworkConditionsDidChange')
+        for name in self.OBSERVED:
+            NotificationCenter().add_observer(self, name=name)
         self._task = begin(self._run(self._requests, self._ended))
 
     def stop(self) -> None:
@@ -82,7 +87,8 @@ class BonjourServices:
         if task is None or ended is None:
             return
         self.account._post('BonjourAccountWillStop')
-        NotificationCenter().discard_observer(self, name='NetworkConditionsDidChange')
+        for name in self.OBSERVED:
+            NotificationCenter().discard_observer(self, name=name)
         self._task = None
         self._put(Request.STOP)
         ended.wait(STOP_LIMIT)
@@ -98,7 +104,9 @@ class BonjourServices:
 
     def handle_notification(self, notification: Notification) -> None:
         """Called by the centre. What is told of name servers alone does not concern us."""
-        if getattr(notification.data, 'changed', None) != ['dns']:
+        if notification.name == 'SystemNetworkLinkDidComeUp':
+            call_in_twisted_thread(self._put, Request.REPEAT)
+        elif getattr(notification.data, 'changed', None) != ['dns']:
             call_in_twisted_thread(self._put, Request.RENEW)
 
     def _put(self, request: Request) -> None:
@@ -128,9 +136,12 @@ class BonjourServices:
                     ended.send()
 
     async def _carry_out(self, wanted: set[Request]) -> None:
-        if Request.RENEW in wanted:
+        renew = Request.RENEW in wanted or (Request.REPEAT in wanted and await self._is_other_network())
+        if renew:
             await self._renew()
-        if Request.RENEW in wanted or Request.ADJUST in wanted:
+        elif Request.REPEAT in wanted:
+            await self._repeat()
+        if renew or Request.ADJUST in wanted:
             await self._adjust()
         for registration in self._registrations.values():
             registration.changed()
@@ -156,6 +167,16 @@ class BonjourServices:
                 self._discoveries[type] = Discovery(type, self._open, self._transports, self._is_own, self.account._post)
             self._discoveries[type].start()
 
+    async def _is_other_network(self) -> bool:
+        return self._interfaces is None or await self._find_interfaces() != self._interfaces
+
+    async def _repeat(self) -> None:
+        """Ask and announce once more (RFC 6762 §8.3)."""
+        for discovery in self._discoveries.values():
+            await discovery.repeat()
+        for registration in self._registrations.values():
+            registration.repeat()
+
     async def _renew(self) -> None:
         """Begin anew with the present interfaces; neighbours are kept for as long as it takes to find them again."""
         await asyncio.gather(*(registration.stop() for registration in self._registrations.values()),
@@ -175,15 +196,21 @@ class BonjourServices:
         """The responder, opened if need be. OSError: that failed."""
         async with self._opening:
             if self._responder is None:
-                from sipsimple.account.bonjour import dnssd, interfaces
-                for _ in range(READY_TRIES):
-                    found = interfaces.find(_bound())
-                    if not found.unready:
-                        break
-                    await asyncio.sleep(READY_TIME)
-                self._addresses = found.addresses
-                self._responder = await dnssd.Responder.open(found.bind)
+                from sipsimple.account.bonjour import dnssd
+                self._interfaces = await self._find_interfaces()
+                self._responder = await dnssd.Responder.open(self._interfaces.bind)
             return self._responder
+
+    @staticmethod
+    async def _find_interfaces() -> Interfaces:
+        """The interfaces, when all their addresses can be used, or have not become so in time. OSError."""
+        from sipsimple.account.bonjour import interfaces
+        for _ in range(READY_TRIES):
+            found = interfaces.find(_bound())
+            if not found.unready:
+                break
+            await asyncio.sleep(READY_TIME)
+        return found
 
     async def _close(self) -> None:
         async with self._opening:
@@ -203,16 +230,17 @@ class BonjourServices:
         port: int | None = getattr(Engine(), f'{transport}_port') if Engine().is_running else None
         if port is None:
             raise OSError(f'the {transport} transport is not running')
-        if not self._addresses:
+        addresses = self._interfaces.addresses if self._interfaces is not None else []
+        if not addresses:
             raise OSError('there is no address')
         account, user, id = self.account, self.account.contact.username, self._instance_id()
-        self.address = _bound() or next(filter(None, map(outgoing_ip_for, PROBES)), self._addresses[0])
+        self.address = _bound() or next(filter(None, map(outgoing_ip_for, PROBES)), addresses[0])
         contact = SIPURI(self.address, user=user, port=port, parameters={} if transport == 'udp' else {'transport': transport})
         presence = account.presence_state if account.presence.enabled else None
         state, note = (None, None) if presence is None else (presence.state, presence.note)
         text = build({'txtvers': '1', 'name': account.display_name, 'contact': f'<{contact}>', 'instance_id': id,
                       'state': state, 'status': state, 'note': note})
-        service = Service(TYPES[transport], instance_name(str(contact)), port, text, host_label(id, user), tuple(self._addresses))
+        service = Service(TYPES[transport], instance_name(str(contact)), port, text, host_label(id, user), tuple(addresses))
         return Offer(service, str(contact))
 
     @staticmethod

@@ -152,6 +152,29 @@ def test_the_addresses_of_this_host(monkeypatch, started):
     assert seen.none()
 
 
+# ---- links ---------------------------------------------------------------------------------------------------------
+
+def test_links_that_come_up(monkeypatch, started):
+    """What the kernel says of links is said often; what counts is one that others can be reached by from now on."""
+    running = {2}
+    monkeypatch.setattr(watch, 'running_links', lambda: frozenset(running))
+    monkeypatch.setattr(watch.LinkWatch, '_readable', lambda self: self._socket.recv(65536))
+    seen = Seen()
+    watched = started(watch.LinkWatch, seen)
+    for links, told in (({2}, False), ({2, 3}, True), ({2, 3}, False), ({3}, False), (set(), False), ({3}, True)):
+        running.clear()
+        running.update(links)
+        in_sdk_thread(watched._compare)
+        assert seen.none() is not told
+        while not seen.none():
+            seen.wait()
+
+
+def test_the_links_of_this_host():
+    names = {index: name for index, name in socket.if_nameindex() if index in watch.running_links()}
+    assert 'lo' not in names.values()
+
+
 # ---- sleep ---------------------------------------------------------------------------------------------------------
 
 def test_sleep_is_told_from_a_clock_that_was_set(monkeypatch, started):
@@ -246,11 +269,12 @@ def test_what_cannot_be_watched_is_left_out(monkeypatch, caplog):
     def refused(*args):
         raise OSError(1, 'not permitted')
     monkeypatch.setattr(watch, 'AddressWatch', refused)
+    monkeypatch.setattr(watch, 'LinkWatch', refused)
     monkeypatch.setattr(watch, 'SleepWatch', refused)
-    watches = in_sdk_thread(watch.start, print, print, print)
+    watches = in_sdk_thread(watch.start, print, print, print, print)
     assert [type(each) for each in watches] == [watch.FileWatch]
-    assert 'addresses' in caplog.text and 'sleep' in caplog.text
+    assert 'addresses' in caplog.text and 'links' in caplog.text and 'sleep' in caplog.text
     for each in watches:
         in_sdk_thread(each.stop)
     monkeypatch.setattr(watch.sys, 'platform', 'darwin')
-    assert in_sdk_thread(watch.start, print, print, print) == []
+    assert in_sdk_thread(watch.start, print, print, print, print) == []
