@@ -270,6 +270,24 @@ async def test_changes_during_a_registration(world):
 
 
 @on_loop
+async def test_everything_is_said_once_more(world):
+    world.registration.repeat()
+    await world.discovery.repeat()
+    assert world.called() == [] and world.discovery.state == DiscoveryState.ENDED
+    world.registration.start()
+    world.discovery.start()
+    await asyncio.sleep(2)
+    world.called()
+    world.names()
+    browser = world.responder.browser
+    world.registration.repeat()
+    await world.discovery.repeat()
+    await asyncio.sleep(1)
+    assert world.called() == ['update'] and world.names() == [] and world.registration.state == State.REGISTERED
+    assert browser.cancelled and world.responder.browser is not browser and not world.responder.browser.cancelled
+
+
+@on_loop
 async def test_a_registration_is_stopped_at_once(world):
     world.registration.start()
     await asyncio.sleep(1)
