@@ -217,7 +217,7 @@ class DesktopSharingStream(MSRPStreamBase):
         elif isinstance(event, MessageDelivered):
             if self._pacer is not None:
                 self._delivered += event.message.written
-                self._pacer.reported(self._delivered)
+                self._pacer.reported(self._delivered, monotonic())
                 self._pump()
         elif isinstance(event, MessageFailed) and not self.shutting_down and event.code:
             self._fail('sending', f'{event.code} {event.comment}')      # without a code it is the connection that failed, which is told by itself
