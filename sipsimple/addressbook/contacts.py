@@ -195,9 +195,13 @@ class Contact(AddressbookObject):
 
     def _did_add(self) -> None:
         """Groups may have had it as a member before it was saved."""
-        for group in list(store.saved['Groups'].values()):
-            if group.contacts.get(self.id) is self:
-                group._gain(self)
+        for group in store.awaited.pop(str(self.id), ()):
+            group._gain(self)
+
+    def _give_up(self) -> None:
+        """Groups may have it as a member."""
+        for group in store.awaited.pop(str(self.id), ()):
+            group.contacts.give_up(self)
 
     def _remove(self, origin: Any) -> None:
         """Groups lose it first. Of servers only the contact itself is taken out: they do the same."""

@@ -18,6 +18,7 @@ _id_lock = threading.Lock()
 _last_id = 0
 _random = random.SystemRandom()
 _name = re.compile(r'[^\W\d][\w.\-]*\Z').match         # what is an XML name without colon, and an id in a document (XML Schema NCName)
+_unwritable = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]').search
 _words = re.compile(r'[\w\-]+(?:[:.][\w\-]+)*\Z', re.ASCII).match
 
 
@@ -53,8 +54,23 @@ class PolicyValue(str):
         return super().__new__(cls, value)
 
 
+def check_text(value: Any) -> Any:
+    """The value. ValueError: a text that no XML document can have, so neither a server nor, with half of a surrogate pair, the file."""
+    if isinstance(value, str) and _unwritable(value) is not None:
+        raise ValueError(f'a text with characters that cannot be stored: {value!r}')
+    return value
+
+
 class SyncedSetting(Setting):
-    """A setting that XCAP servers have a place of its own for."""
+    """A setting that XCAP servers have a place of its own for. ValueError for texts that no XML document can have."""
+
+    def convert(self, value: Any) -> Any:
+        """The value as the type has it. ValueError, TypeError."""
+        return super().convert(check_text(value))
+
+    def load(self, value: Any) -> Any:
+        """The value in a stored text. ValueError, TypeError, and what application-defined types raise."""
+        return super().load(check_text(value))
 
     def to_text(self, obj: Any) -> str | None:
         """What was last saved, as a server is told it."""

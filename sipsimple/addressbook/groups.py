@@ -29,6 +29,7 @@ class ContactList:
         self._members: dict[str, Contact] = {}
         self._saved: dict[str, Contact] = {}
         self._touched: dict[str, None] = {}         # ids of what may differ between both; a set that keeps its order
+        self._awaited: dict[str, Contact] = {}      # those who were saved as members, and were not saved themselves
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -107,8 +108,9 @@ class ContactList:
         touched, self._touched = self._touched, {}
         for id in sorted(touched):
             contact, old = self._members.get(id), self._saved.get(id)
+            self._awaited.pop(id, None)
             if contact is not None and contact._state == 'new':
-                self._touched[id] = None            # as soon as it is saved itself
+                self._awaited[id] = contact
                 contact = None
             elif contact is not None and contact._state == 'deleted':
                 del self._members[id]
@@ -123,14 +125,28 @@ class ContactList:
                 self._saved[id] = contact
         return ModifiedList(added, removed, None) if added or removed else None
 
-    def is_modified(self) -> bool:
-        """True when there may be something to save."""
-        return bool(self._touched)
+    @property
+    def awaited(self) -> dict[str, Contact]:
+        """Those who were saved as members, and were not saved themselves, by id. Not to be changed."""
+        return self._awaited
+
+    def gain(self, contact: Contact) -> bool:
+        """A contact was saved for the first time. True when it was saved as a member before."""
+        if self._awaited.pop(str(contact.id), None) is not contact:
+            return False
+        self.take_in(contact)
+        return True
+
+    def give_up(self, contact: Contact) -> None:
+        """A contact that was never saved will not be."""
+        id = str(contact.id)
+        if self._awaited.pop(id, None) is contact and self._members.get(id) is contact:
+            del self._members[id]
 
     def undo(self) -> None:
         """Go back to what was last saved."""
         with store.lock:
-            self._members = dict(self._saved)
+            self._members = {**self._saved, **self._awaited}
             self._touched.clear()
 
     def lose(self, contact: Contact) -> bool:
@@ -218,6 +234,15 @@ class Group(AddressbookObject):
     name = SyncedSetting(type=str, default='')
     contacts = ContactListSetting()
 
+    def get_modified(self) -> dict[str, Any]:
+        """What changed since the last call, committed now."""
+        modified = super().get_modified()
+        for id in self.contacts.awaited:
+            waiting = store.awaited.setdefault(id, [])
+            if self not in waiting:
+                waiting.append(self)
+        return modified
+
     def _lose(self, contact: Contact, origin: Any) -> None:
         """A contact was deleted; with the lock held. Servers take it out of its groups themselves."""
         if self.contacts.lose(contact):
@@ -225,8 +250,8 @@ class Group(AddressbookObject):
 
     def _gain(self, contact: Contact) -> None:
         """A contact that is in it was saved for the first time; with the lock held."""
-        self.contacts.take_in(contact)
-        store.submit(Change(self, 'update', {'contacts': ModifiedList([contact], [], None)}))
+        if self._state == 'saved' and self.contacts.gain(contact):
+            store.submit(Change(self, 'update', {'contacts': ModifiedList([contact], [], None)}))
 
     def _post_activated(self) -> None:
         self._post('AddressbookGroupWasActivated')

@@ -199,11 +199,16 @@ class AddressbookObject(Item):
         with store.lock:
             if self._state == 'saved':
                 self._remove(None)
+            elif self._state == 'new':
+                self._give_up()
             self._state = 'deleted'
 
     def _remove(self, origin: Any) -> None:
         """Take it out of the book; with the lock held."""
         store.submit(Change(self, 'remove', {}, origin=origin))
+
+    def _give_up(self) -> None:
+        """It is deleted before it was saved; with the lock held."""
 
     def _will_save(self) -> None:
         """It is about to be saved; with the lock held."""

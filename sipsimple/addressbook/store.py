@@ -82,6 +82,8 @@ class Store:
         self._unwritten: dict[tuple[str, str], Any] = {}        # section and id -> the object, None when it was deleted
         self._renewed: set[tuple[str, str]] = set()             # made anew before the end of the one of that id was written
         self._local = threading.local()
+        # id of a contact that was not saved yet -> groups that were saved with it as a member
+        self.awaited: dict[str, list[Any]] = {}
 
     # ---- objects -----------------------------------------------------------------------------------------------
 
@@ -159,6 +161,7 @@ class Store:
                 self._unsaved[group].clear()
             self._unwritten.clear()
             self._renewed.clear()
+            self.awaited.clear()
 
     # ---- changes -----------------------------------------------------------------------------------------------
 

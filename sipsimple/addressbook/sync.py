@@ -364,6 +364,7 @@ class Merge:
             contact.uris.take_in(uri)
             added.append(uri)
         if mark is not None:
+            remote: Any = None
             for id, uri in [(id, uri) for id, uri in contact.uris.saved.items() if id not in present]:
                 place = (*mark, 'uris', id)
                 if self._is_ours(place):
@@ -372,7 +373,7 @@ class Merge:
                     contact.uris.take_out(uri)
                     removed.append(uri)
                 else:
-                    remote = to_remote(contact)
+                    remote = remote or to_remote(contact)
                     self._missing.append(Operation('add_contact_uri', (remote, remote.uris[id]), (place,)))
         modified_list: dict[str, Any] = {'uris': ModifiedList(added, removed, changed)} if added or removed or changed else {}
         if mark is None or not self._is_ours((*mark, 'uris.default')):
@@ -394,6 +395,7 @@ class Merge:
             group.contacts.take_in(contact)
             added.append(contact)
         if mark is not None:
+            remote: Any = None
             for id, contact in [(id, contact) for id, contact in group.contacts.saved.items() if id not in present]:
                 place = (*mark, 'contacts', id)
                 if self._is_ours(place):
@@ -402,7 +404,7 @@ class Merge:
                     group.contacts.take_out(id)
                     removed.append(contact)
                 else:
-                    remote = to_remote(group)
+                    remote = remote or to_remote(group)
                     self._missing.append(Operation('add_group_member', (remote, remote.contacts[id]), (place,)))
         added.sort(key=lambda contact: contact.id)
         return {'contacts': ModifiedList(added, removed, None)} if added or removed else {}

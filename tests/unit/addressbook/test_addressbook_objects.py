@@ -348,6 +348,10 @@ def test_illegal_values_are_refused(manager):
         contact.presence = 'x'
     with pytest.raises(TypeError):
         ContactURI(colour='red')
+    for wrong in ('\x00', 'a\x0bb', '\ud800', '\ufffe'):
+        with pytest.raises(ValueError, match='cannot be stored'):
+            contact.name = wrong
+    contact.name = 'tab\t \U0001f600\n'
     with pytest.raises(NotImplementedError):
         contact.clone()
 
@@ -491,6 +495,31 @@ def test_a_contact_that_is_not_saved_is_a_member_from_when_it_is(books, posted):
     assert books.stored['Addressbook']['Groups'][group.id]['contacts'] == [contact.id]
     group.save()
     assert posted.names() == []
+
+
+def test_what_is_not_saved_of_a_group_stays_so_when_the_contact_is(books, posted):
+    group, contact, other = saved(Group), Contact(), Contact()
+    group.contacts.add(contact)                         # of which nobody has said save()
+    contact.save()
+    assert books.stored['Addressbook']['Groups'][group.id]['contacts'] == []
+    group.contacts.add(other)
+    group.save()
+    assert books.stored['Addressbook']['Groups'][group.id]['contacts'] == [contact.id]
+    group.contacts.remove(other)
+    group.save()
+    other.save()                                        # it was a member, and is not any more
+    assert books.stored['Addressbook']['Groups'][group.id]['contacts'] == [contact.id]
+    never = Contact()
+    group.contacts.add(never)
+    group.save()
+    never.delete()
+    assert group.contacts.ids() == [contact.id]
+    third, gone = Contact(), saved(Group)
+    gone.contacts.add(third)
+    gone.save()
+    gone.delete()
+    third.save()
+    assert list(books.stored['Addressbook']['Groups']) == [group.id]
 
 
 # ---- transactions --------------------------------------------------------------------------------------------------
