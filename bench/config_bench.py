@@ -55,6 +55,8 @@ def main() -> None:
             timed('  make the objects', lambda: objects.extend(Contact(name) for name in manager.get_names(['Contacts'])))
 
         timed('load', load)
+        manager.prepare()
+        timed('made ready for fast saving, in the background', ThreadManager().stop)
         with NotificationQueue('CFGSettingsObjectDidChange') as queue:
             for turn in ('first', 'second', 'third'):
                 def change(turn: str = turn) -> None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sipsimple._sha1 import sha1 as sha1
     from sipsimple.core.helpers import Route as Route
 
-__all__ = ['All', 'Any', 'Any_', 'ExponentialTimer', 'ISOTimestamp', 'MultilingualText', 'Null', 'NullType', 'Route', 'Singleton', 'collector_paused', 'sha1',
-           'user_info']
+__all__ = ['All', 'Any', 'Any_', 'ExponentialTimer', 'ISOTimestamp', 'MultilingualText', 'Null', 'NullType', 'Route', 'Singleton', 'collector_paused',
+           'settle_collector', 'sha1', 'user_info']
 
 
 class MarkerType(type):
@@ -106,16 +106,17 @@ Null = NullType()
 MANY_OBJECTS = 100_000
 _pause_lock = threading.Lock()
 _pauses = 0
+_is_unsettled = False
 
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
     """Make many objects that all stay: the cyclic garbage collector, which would look at all of them again and again, waits until the end of the block.
 
-    If they were many it looks at them once then, and counts them as old: else it would do so thrice, in the middle of what comes next. It
-    is one for the process, and stays off if it was. Thread: any.
+    If they were many they count as old then, which it seldom looks at: else it would look thrice, in the middle of what comes next. It is one for the
+    process, and stays off if it was. Thread: any.
     """
-    global _pauses
+    global _pauses, _is_unsettled
     with _pause_lock:
         if _pauses or gc.isenabled():
             gc.disable()
@@ -131,8 +132,19 @@ def collector_paused() -> Iterator[None]:
                 _pauses -= 1
                 if not _pauses:
                     gc.enable()
-                    if gc.get_count()[0] > MANY_OBJECTS:
-                        gc.collect()
+                    if gc.get_count()[0] > MANY_OBJECTS and not gc.get_freeze_count():
+                        gc.freeze()
+                        gc.unfreeze()                   # into the oldest generation, whatever their age
+                        _is_unsettled = True
+
+
+def settle_collector() -> None:
+    """Collect cyclic garbage if `collector_paused` has left many objects uncounted: the collector would do that soon, at a worse moment. Thread: any."""
+    global _is_unsettled
+    with _pause_lock:
+        unsettled, _is_unsettled = _is_unsettled, False
+    if unsettled:
+        gc.collect()
 
 
 class ISOTimestamp(datetime):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sipsimple.addressbook.datatypes import EventSettings, SyncedSetting, new_id
+from sipsimple.addressbook.datatypes import EventSettings, SyncedSetting, is_id, is_text, new_id
 from sipsimple.addressbook.model import AddressbookExtension, AddressbookObject, Item, committed_state
 from sipsimple.addressbook.store import store
 from sipsimple.configuration import DefaultValue, ItemCollection, ItemContainer, ItemManagement, ModifiedValue, PersistentKey, Setting
@@ -109,6 +109,20 @@ class ContactURIList(ItemCollection):
     _item_type = ContactURI
     _item_management = URIManagement()
     default = DefaultURI()
+
+    @classmethod
+    def is_sound(cls, state: Any) -> bool:
+        """True for a stored state that can be loaded without fault, and would be stored as it is."""
+        if not isinstance(state, dict) or len(cls._settings) != 1 or cls._group_classes or len(ContactURI._settings) != 2 or ContactURI._group_classes:
+            return False
+        for id, uri in state.items():
+            if id == 'default':
+                if not isinstance(uri, str) or uri == id or uri not in state:
+                    return False
+            elif not (is_id(id) and isinstance(uri, dict) and len(uri) == 2 and is_text(uri.get('uri')) and ('type' in uri)
+                      and (uri['type'] is None or is_text(uri['type']))):
+                return False
+        return True
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._stored_default: str | None = None

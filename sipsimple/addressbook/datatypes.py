@@ -18,6 +18,7 @@ _id_lock = threading.Lock()
 _last_id = 0
 _random = random.SystemRandom()
 _name = re.compile(r'[^\W\d][\w.\-]*\Z').match         # what is an XML name without colon, and an id in a document (XML Schema NCName)
+POLICIES = ('allow', 'block', 'default')
 _unwritable = re.compile('[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]').search
 _words = re.compile(r'[\w\-]+(?:[:.][\w\-]+)*\Z', re.ASCII).match
 
@@ -28,6 +29,16 @@ def new_id() -> str:
     with _id_lock:
         _last_id = max(_last_id + 1, time.time_ns() // 1000)
         return f'id{_last_id}{_random.randrange(1_000_000):06}'
+
+
+def is_id(text: str) -> bool:
+    """True for a letter or `_`, then letters, digits, `_`, `.` and `-`."""
+    return _name(text) is not None
+
+
+def is_text(value: Any) -> bool:
+    """True for a text that an XML document can have."""
+    return isinstance(value, str) and _unwritable(value) is None
 
 
 class ObjectID(str):
@@ -49,7 +60,7 @@ class PolicyValue(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> PolicyValue:
-        if value not in ('allow', 'block', 'default'):
+        if value not in POLICIES:
             raise ValueError(f'not a policy: {value!r}')
         return super().__new__(cls, value)
 
@@ -127,3 +138,9 @@ class EventSettings(SettingsGroup):
 
     policy = SyncedSetting(type=PolicyValue, default=PolicyValue('default'))
     subscribe = SyncedSetting(type=bool, default=False)
+
+    @classmethod
+    def is_sound(cls, state: Any) -> bool:
+        """True for a stored state that can be loaded without fault, and would be stored as it is."""
+        return (isinstance(state, dict) and len(state) == 2 and len(cls._settings) == 2 and not cls._group_classes
+                and state.get('policy') in POLICIES and state.get('subscribe') in ('true', 'false'))

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ['AddressbookManager', 'MultiAccountTransaction']
 
-OBSERVED = ('CFGSettingsObjectDidChange', 'SIPAccountManagerDidRemoveAccount', 'XCAPManagerDidDiscoverServerCapabilities', 'XCAPManagerDidReloadData')
+OBSERVED = ('CFGSettingsObjectDidChange', 'SIPAccountManagerDidRemoveAccount', 'XCAPManagerDidDiscoverServerCapabilities', 'XCAPManagerDidReloadData',
+            'XCAPTrace')
 
 
 class MultiAccountTransaction:
@@ -164,6 +165,10 @@ class AddressbookManager(metaclass=Singleton):
 
     def _NH_XCAPManagerDidDiscoverServerCapabilities(self, notification: Notification) -> None:
         self._servers.found(notification.sender.account)
+
+    def _NH_XCAPTrace(self, notification: Notification) -> None:
+        if getattr(notification.data, 'code', None) == 404 and getattr(notification.data, 'method', None) == 'GET':
+            self._servers.lost_document(notification.sender)
 
     def _NH_XCAPManagerDidReloadData(self, notification: Notification) -> None:
         self._servers.reloaded(notification.sender.account, notification.data.addressbook)

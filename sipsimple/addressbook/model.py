@@ -84,7 +84,11 @@ def committed_state(state: SettingsState) -> dict[str, Any]:
             tree[name] = setting.to_state(setting.get_old(state))
         else:
             tree[name] = setting.__getstate__(state)
+    unread = getattr(state, '_unread', {})
     for name in state._group_classes:
+        if name in unread and name not in state._groups:
+            tree[name] = dict(unread[name])
+            continue
         group = getattr(state, name)
         own = getattr(group, 'committed_state', None)
         tree[name] = own() if own is not None else committed_state(group)
@@ -95,8 +99,28 @@ class Item(SettingsState):
     """Something with an id, settings, and extensions by the application."""
 
     id = SettingsObjectImmutableID(type=ObjectID)
+    _unread: dict[str, Any] = {}                # groups that nobody has looked at yet: name -> their stored state
     _extension_type: ClassVar[type] = AddressbookExtension
     _fields_of: ClassVar[tuple[Any, tuple[Field, ...]] | None] = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load a stored tree; of groups that need no other look, which are most in an addressbook of thousands, when they are asked for."""
+        if self._group_classes:
+            sound = {}
+            for name, group in self._group_classes.items():
+                is_sound = getattr(group, 'is_sound', None)
+                if is_sound is not None and name in state and is_sound(state[name]):
+                    sound[name] = state[name]
+            if sound:
+                self._unread = sound
+                state = {name: value for name, value in state.items() if name not in sound}
+        super().__setstate__(state)
+
+    def _make_group(self, name: str, group: Any) -> Any:
+        made = group()
+        if name in self._unread:
+            made.__setstate__(self._unread[name])
+        return made
 
     @classmethod
     def register_extension(cls, extension: type) -> None:

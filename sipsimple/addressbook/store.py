@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 
 from sipsimple.addressbook.datatypes import ObjectID, new_id
 from sipsimple.configuration import ConfigurationManager, DefaultValue, DuplicateIDError, ItemContainer, ObjectNotFoundError, PersistentKey
+from sipsimple.configuration.tree import check_leaf
 from sipsimple.configuration.writer import STORAGE_THREAD, writer
 from sipsimple.notification import NotificationCenter, NotificationData
 from sipsimple.threading import schedule_in_thread
@@ -136,6 +137,7 @@ class Store:
             writer.add_source(self._fill_tree)
             self.is_loaded = True
         self._announce_loaded(found)
+        ConfigurationManager().prepare()
 
     def _load(self, cls: type[AddressbookObject], name: str, state: Any) -> AddressbookObject | None:
         try:
@@ -207,8 +209,11 @@ class Store:
 
     def _process(self, batch: list[Change]) -> None:
         """What follows on a batch. Thread: file-io."""
-        if self.servers is not None:
-            self.servers.send(batch)
+        try:
+            if self.servers is not None:
+                self.servers.send(batch)
+        except Exception:
+            _log.exception('the servers could not be told')
         for change in batch:
             self._announce(change)
         writer.done([(change.object, 'delete', {}) if change.action == 'remove' else
@@ -217,17 +222,25 @@ class Store:
 
     def _fill_tree(self) -> None:
         """Put what changed into the tree of the configuration. Thread: file-io."""
+        refused: list[tuple[Any, Exception]] = []
         with self.lock:
             unwritten, self._unwritten = self._unwritten, {}
             renewed, self._renewed = self._renewed, set()
             states: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
             for (group, id), obj in unwritten.items():
-                state: Any = DefaultValue if obj is None else obj.stored_state()
+                try:
+                    state: Any = DefaultValue if obj is None else checked(obj.stored_state(), id)
+                except Exception as error:          # types may be the application's
+                    _log.error('%r cannot be stored: %s', obj, error)
+                    refused.append((obj, error))
+                    continue
                 states[group][PersistentKey(id)] = ItemContainer(state) if (group, id) in renewed and obj is not None else state
             manager = ConfigurationManager()
             for group, state in states.items():
                 if state:
                     manager.update([SECTION, group], state)
+        for obj, reason in refused:
+            self._post('CFGManagerSaveFailed', manager, object=obj, operation='save', modified=None, exception=reason)
 
     # ---- notifications -----------------------------------------------------------------------------------------
 
@@ -251,6 +264,16 @@ class Store:
             self.manager._post_removed(obj)
         else:
             obj._post_changed(change.modified)
+
+
+def checked(state: dict[str, Any], name: str) -> dict[str, Any]:
+    """A state, if a backend can store it. TypeError."""
+    for key, value in state.items():
+        if isinstance(value, dict):
+            checked(value, f'{name}.{key}')
+        elif value is not DefaultValue:
+            check_leaf(value, f'{name}.{key}')
+    return state
 
 
 store = Store()

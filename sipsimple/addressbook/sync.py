@@ -151,12 +151,17 @@ class ServerSync:
         for change in changes:
             for sync in change.targets:
                 work.setdefault(id(sync), (sync, []))[1].extend(change.operations)
-        for sync, operations in work.values():
-            self._give(sync, operations)
-        with self._store.lock:
-            for change in changes:
-                for sync in change.targets:
-                    sync.unsent -= 1
+        try:
+            for sync, operations in work.values():
+                try:
+                    self._give(sync, operations)
+                except Exception:
+                    _log.exception('%s cannot be told of changes', sync.account)
+        finally:
+            with self._store.lock:
+                for change in changes:
+                    for sync in change.targets:
+                        sync.unsent -= 1
 
     @staticmethod
     def _give(sync: AccountSync, operations: Iterable[Operation]) -> None:
@@ -189,6 +194,15 @@ class ServerSync:
         finally:
             with self._store.lock:
                 sync.unsent -= 1
+
+    def lost_document(self, document: Any) -> None:
+        """A server has no such document. If it is the one with the addressbook, nobody has removed what was in it: the server has lost it. Thread: any."""
+        with self._store.lock:
+            for sync in self._syncs.values():
+                if getattr(sync.manager, 'resource_lists', None) is document:
+                    if sync.known:
+                        _log.warning('%s: the server has no addressbook any more, and is given it anew', sync.account)
+                    sync.known.intersection_update(sync.pending)
 
     def lose_server(self, account: Any) -> None:
         """The account has lost its server, or is about to get another one. Thread: any."""

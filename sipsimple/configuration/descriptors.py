@@ -194,7 +194,9 @@ class Setting(AbstractSetting):
         """Load a stored text; it counts as committed. On an exception nothing has changed."""
         loaded = self.load(value)
         with self._lock:
-            cell = obj._values.setdefault(self.name, Cell())
+            cell = obj._values.get(self.name)
+            if cell is None:
+                cell = obj._values[self.name] = Cell()
             cell.value = cell.committed = loaded
             cell.dirty = False
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from sipsimple.configuration import tree
 from sipsimple.configuration.backend import IConfigurationBackend
 from sipsimple.configuration.errors import ObjectNotFoundError
-from sipsimple.util import Singleton, collector_paused
+from sipsimple.threading import schedule_in_thread
+from sipsimple.util import Singleton, collector_paused, settle_collector
 
 __all__ = ['ConfigurationManager', 'get_storage', 'set_storage_provider']
 
@@ -66,8 +67,18 @@ class ConfigurationManager(metaclass=Singleton):
                 if not isinstance(data, tree.Tree):
                     raise TypeError(f'the backend loaded no dict: {data!r}')
                 self.backend, self.data = backend, data
-                if hasattr(backend, 'prepare'):
-                    backend.prepare(data)
+
+    def prepare(self) -> None:
+        """Have the backend make in advance what makes saving fast, in the thread that saves; call it when all is loaded, to not be in the way."""
+        schedule_in_thread('file-io', self._prepare)
+
+    def _prepare(self) -> None:
+        with self._save_lock:
+            with self._lock:
+                backend, data = self.backend, self.data
+            if data is not None and hasattr(backend, 'prepare'):
+                backend.prepare(data)
+        settle_collector()
 
     def reset(self) -> None:
         """Forget tree and backend, so that start() can be called again."""

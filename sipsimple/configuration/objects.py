@@ -44,7 +44,7 @@ class GroupDescriptor:
         try:
             return obj._groups[self.name]
         except KeyError:
-            return obj._groups.setdefault(self.name, self.group())
+            return obj._groups.setdefault(self.name, obj._make_group(self.name, self.group))
 
     def __set__(self, obj: Any, value: Any) -> None:
         group = self.__get__(obj)
@@ -142,6 +142,10 @@ class SettingsState(metaclass=SettingsStateMeta):
     _groups: dict[str, Any]
     _id_cell: Cell | None
 
+    def _make_group(self, name: str, group: type[SettingsGroup]) -> Any:
+        """A group is looked at for the first time."""
+        return group()
+
     def _change_id(self, new: Any) -> None:
         """The id descriptor is given another value."""
         cell = self._id_cell
@@ -172,30 +176,37 @@ class SettingsState(metaclass=SettingsStateMeta):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Load a stored tree. What cannot be loaded keeps its default and is reported by CFGManagerLoadFailed."""
+        settings, groups = self._settings, self._group_classes
+        correlated = False
         for name, value in state.items():
-            if name in self._settings:
-                setting = self._settings[name]
+            setting = settings.get(name)
+            if setting is not None:
                 if getattr(setting, 'stored', True):
-                    self._try_load(name, self._load_setting, setting, name, value)
-            elif name in self._group_classes:
+                    try:
+                        if isinstance(value, dict):
+                            raise ValueError(f'{name} is a setting, not a group')
+                        setting.__setstate__(self, value)
+                    except Exception as error:
+                        self._refuse(name, error)
+                    correlated = correlated or isinstance(setting, CorrelatedSetting)
+            elif name in groups:
                 self._try_load(name, self._load_group, getattr(self, name), value)
-        for name, setting in self._settings.items():
-            if isinstance(setting, CorrelatedSetting) and name in state:
-                self._try_load(name, setting.check_loaded, self)
+        if correlated:
+            for name, setting in settings.items():
+                if isinstance(setting, CorrelatedSetting) and name in state:
+                    self._try_load(name, setting.check_loaded, self)
 
     def _try_load(self, name: str, load: Callable[..., None], *args: Any) -> None:
         """Load one part; types may be the application's, so any exception means a bad value."""
         try:
             load(*args)
         except Exception as error:
-            _log.warning('a stored value was refused: %s of %s: %s', name, type(self).__name__, error)
-            NotificationCenter().post_notification('CFGManagerLoadFailed', sender=ConfigurationManager(), data=NotificationData(
-                attribute=name, container=self, error=error))
+            self._refuse(name, error)
 
-    def _load_setting(self, setting: AbstractSetting, name: str, value: Any) -> None:
-        if isinstance(value, dict):
-            raise ValueError(f'{name} is a setting, not a group')
-        setting.__setstate__(self, value)
+    def _refuse(self, name: str, error: Exception) -> None:
+        _log.warning('a stored value was refused: %s of %s: %s', name, type(self).__name__, error)
+        NotificationCenter().post_notification('CFGManagerLoadFailed', sender=ConfigurationManager(), data=NotificationData(
+            attribute=name, container=self, error=error))
 
     def _load_group(self, group: Any, value: Any) -> None:
         group.__setstate__(value if isinstance(value, dict) else group._from_scalar(value))

@@ -151,6 +151,18 @@ def test_what_is_done_without_the_server_reaches_it_once_also_after_kill_9(serve
         assert one('book') == two('book') == book_of(server)
 
 
+def test_a_server_that_loses_its_documents_is_given_the_addressbook_again(server, tmp_path):
+    with AddressbookApp(tmp_path / 'one', 'one', {ALICE: server.root}) as one:
+        ledger = Ledger()
+        ledger.enter(one('random', 'before', 40))
+        come_into_step(one)
+        before = one('book')
+        with server.lock:
+            server.documents.clear()
+        come_into_step(one)
+        assert one('book') == before == book_of(server) and ids_of(before) == ledger.left
+
+
 def test_two_accounts_with_a_server_each_have_one_addressbook(server, tmp_path):
     """Each account's book was made by another application; a third has both accounts, and all end with all contacts."""
     ledger = Ledger()

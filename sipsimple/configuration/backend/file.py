@@ -212,6 +212,8 @@ def parse(text: str) -> dict[str, Any]:
     stack: list[tuple[int, dict[str, Any]]] = [(-1, root)]
     simple = _simple_line.match
     for number, line in enumerate(text.replace('\r\n', '\n').replace('\r', '\n').split('\n'), 1):
+        if not line:
+            continue
         line = line.rstrip(SPACE)
         value: Any
         match = simple(line)
@@ -345,7 +347,7 @@ class FileBackend:
         kept: dict[tuple[str, int, int], tuple[Tree, str]] = {}
         self._build_collection(data, 0, '', lines, kept)
         self._texts = kept
-        return ''.join(f'{line}\n' for line in lines)
+        return '\n'.join(lines) + '\n' if lines else ''
 
     def _build_collection(self, data: dict[str, Any], depth: int, path: str, lines: list[str],
                           kept: dict[tuple[str, int, int], tuple[Tree, str]]) -> None:

@@ -173,6 +173,39 @@ settle()
 ''')
 
 
+def test_a_value_that_cannot_be_stored_harms_nobody_else():
+    run('''
+from sipsimple.notification import NotificationQueue
+
+
+class Odd:
+    def __getstate__(self):
+        return 7
+
+
+class More(ContactExtension):
+    odd = Setting(type=Odd, default=None, nillable=True)
+
+
+Contact.register_extension(More)
+load()
+with NotificationQueue('CFGManagerSaveFailed') as queue:
+    with AddressbookManager().transaction():
+        bad, good = Contact('bad'), Contact('good')
+        bad.odd = Odd()
+        bad.save()
+        good.save()
+    settle()
+    data = queue.get(30).data
+assert data.object is bad and data.operation == 'save' and isinstance(data.exception, TypeError)
+assert list(backend.load()['Addressbook']['Contacts']) == ['good']
+bad.odd = None
+bad.save()
+settle()
+assert sorted(backend.load()['Addressbook']['Contacts']) == ['bad', 'good']
+''')
+
+
 def test_shared_settings_have_the_namespace_of_the_application_in_documents():
     run('''
 from sipsimple.payloads import addressbook, resourcelists

@@ -403,6 +403,36 @@ def test_an_account_with_another_id_has_removed_nothing(manager, account, server
     assert manager.has_contact('c') and there(account.xcap_manager.server) == here(manager)
 
 
+def test_a_server_that_has_lost_the_addressbook_is_given_it_anew(manager, account, server):
+    contact = saved(Contact, id='c')
+    saved(Group, id='g', contacts=[contact])
+    account.xcap_manager.resource_lists = SimpleNamespace(data=None)
+    account.xcap_manager.find()
+    account.xcap_manager.send()
+    account.xcap_manager.post()
+    account.xcap_manager.server = Server()
+    for document, code, method in ((object(), 404, 'GET'), (account.xcap_manager.resource_lists, 404, 'DELETE'),
+                                   (account.xcap_manager.resource_lists, 200, 'GET')):
+        NotificationCenter().post_notification('XCAPTrace', sender=document, data=NotificationData(method=method, code=code))
+    assert ('Contacts', 'c') in manager._servers.sync_of(account).known
+    NotificationCenter().post_notification('XCAPTrace', sender=account.xcap_manager.resource_lists, data=NotificationData(method='GET', code=404))
+    account.xcap_manager.post()
+    account.xcap_manager.send()
+    account.xcap_manager.post()
+    assert [contact.id for contact in manager.get_contacts()] == ['c'] and there(account.xcap_manager.server) == here(manager)
+
+
+def test_a_manager_that_fails_is_no_harm_for_others(books, manager, account, accounts, monkeypatch, posted):
+    def fail():
+        raise RuntimeError('no')
+    other = accounts()
+    monkeypatch.setattr(account.xcap_manager, 'transaction', fail)
+    saved(Contact, id='c')
+    assert 'AddressbookContactWasCreated' in posted.names() and 'c' in books.stored['Addressbook']['Contacts']
+    assert other.xcap_manager.names() == ['add_contact']
+    assert manager._servers.sync_of(account).unsent == manager._servers.sync_of(other).unsent == 0
+
+
 def test_a_deleted_account_and_another_server_are_forgotten(manager, accounts):
     account = accounts()
     saved(Contact, id='c')
