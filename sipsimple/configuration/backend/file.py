@@ -274,7 +274,7 @@ class FileBackend:
         self.filename = os.fspath(filename)
         self.encoding = encoding
         self._broken: Exception | None = None
-        self._texts: dict[tuple[str, int, int], tuple[Tree, str]] = {}       # (name, depth, id of a group) -> the group, its lines
+        self._texts: dict[str, dict[str, tuple[Tree, str]]] = {}             # depth and path -> name of a group there -> the group, its lines
 
     def load(self) -> dict[str, Any]:
         """The tree, {} when there is no file. FileParserError, ConfigurationBackendError; then save() refuses."""
@@ -344,35 +344,41 @@ class FileBackend:
     def _build(self, data: dict[str, Any]) -> str:
         """The text of the tree; that of accounts, contacts and their like from the last time, where they are the same objects."""
         lines: list[str] = []
-        kept: dict[tuple[str, int, int], tuple[Tree, str]] = {}
-        self._build_collection(data, 0, '', lines, kept)
-        self._texts = kept
+        paths: set[str] = set()
+        self._build_collection(data, 0, '', lines, paths)
+        for path in self._texts.keys() - paths:
+            del self._texts[path]
         return '\n'.join(lines) + '\n' if lines else ''
 
-    def _build_collection(self, data: dict[str, Any], depth: int, path: str, lines: list[str],
-                          kept: dict[tuple[str, int, int], tuple[Tree, str]]) -> None:
-        """The lines of a group of which the groups in it are kept."""
+    def _build_collection(self, data: dict[str, Any], depth: int, path: str, lines: list[str], paths: set[str]) -> None:
+        """The lines of a group of which the groups in it are kept. Nothing is made for those that did not change: it would be ten thousand things."""
         names = sorted_names(data, path)
         groups = [name for name in names if isinstance(data[name], dict)]
         if len(groups) < len(names):
             build_lines({name: data[name] for name in names if not isinstance(data[name], dict)}, depth, path, lines)
-        known = self._texts
+        key = f'{depth} {path}'             # of two paths that look the same, one may have a name with a '.' in it
+        paths.add(key)
+        known = self._texts.setdefault(key, {})
         for name in groups:
             group = data[name]
             if depth == 0 or depth == 1 and is_collection(group):
                 lines.append(f'{INDENT * depth}{escape(name)}:')
-                self._build_collection(group, depth + 1, f'{path}{name}.', lines, kept)
+                self._build_collection(group, depth + 1, f'{path}{name}.', lines, paths)
                 lines.append('')
                 continue
-            key = (name, depth, id(group))
-            entry = known.get(key)
-            if entry is None:
+            entry = known.get(name)
+            if entry is None or entry[0] is not group:
                 own: list[str] = []
                 build_lines({name: group}, depth, path, own)
                 entry = (group, '\n'.join(own))
-            if isinstance(group, Tree):             # kept referred to, so no other object can get its id
-                kept[key] = entry
+                if isinstance(group, Tree):         # which cannot change
+                    known[name] = entry
+                else:
+                    known.pop(name, None)
             lines.append(entry[1])
+        if len(known) > len(groups):
+            for name in known.keys() - set(groups):
+                del known[name]
 
     def _encode(self, text: str) -> bytes:
         if os.linesep != '\n':
