@@ -2,20 +2,21 @@
 
 With XCAP (`xcap.enabled` and `xcap.discovered`) the server has a list of them, and one subscription to `user+presence@domain` or `user+dialog@domain` tells
 of all (RFC 4662). Without it, or when the server does not know that list, each URI that `watch` was given is subscribed to; the list is tried again
-after LIST_RETRY.
+after LIST_RETRY, and once when the XCAP manager has written the documents that make it.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from sipsimple.account.keeper import KeeperState
 from sipsimple.account.services import uri_of
 from sipsimple.account.versions import VersionedSubscriber, Versions
 from sipsimple.core import Header, SIPURI
+from sipsimple.notification import Notification, NotificationCenter
 from sipsimple.threading.scheduler import Scheduler, Timer, reactor_scheduler
 
 __all__ = ['DialogSubscriber', 'ListSubscriber', 'PresenceSubscriber']
@@ -81,6 +82,7 @@ class ListSubscriber(VersionedSubscriber):
         self._unstarted: deque[str] = deque()
         self._pacer: Timer | None = None
         self._is_list_unknown = False
+        self._is_tried_in_sync = False                  # after the documents that make the list were written
         self._list_timer: Timer | None = None
         self._version = 0                               # of what is told of single contacts
 
@@ -144,6 +146,28 @@ class ListSubscriber(VersionedSubscriber):
 
     # ---- EventSubscriber ---------------------------------------------------------------------------------------
 
+    def start(self) -> None:
+        """See AccountService."""
+        NotificationCenter().add_observer(self, name='XCAPManagerDidChangeState')
+        super().start()
+
+    def stop(self, done: Callable[[], object]) -> None:
+        """See AccountService."""
+        NotificationCenter().discard_observer(self, name='XCAPManagerDidChangeState')
+        super().stop(done)
+
+    def handle_notification(self, notification: Notification) -> None:
+        """Any thread."""
+        if notification.name != 'XCAPManagerDidChangeState':
+            super().handle_notification(notification)
+        elif notification.sender.account is self.account and notification.data.state == 'insync':
+            self._scheduler.call_soon(self._is_in_sync)
+
+    def _is_in_sync(self) -> None:
+        if self._is_active and self._is_list_unknown and not self._is_tried_in_sync:
+            self._try_list()
+            self._is_tried_in_sync = True
+
     @property
     def wanted(self) -> bool:
         """Whether the settings want it."""
@@ -173,7 +197,7 @@ class ListSubscriber(VersionedSubscriber):
         return (*super()._parameters(), self.account.xcap.enabled, self.account.xcap.discovered)
 
     def _begin(self) -> None:
-        self._is_list_unknown = False
+        self._is_list_unknown = self._is_tried_in_sync = False
         self._begin_as_it_is()
 
     def _begin_as_it_is(self) -> None:
@@ -208,7 +232,6 @@ class ListSubscriber(VersionedSubscriber):
         self._begin_as_it_is()
 
     def _try_list(self) -> None:
-        self._list_timer = None
         self._end()
         self._begin()
 

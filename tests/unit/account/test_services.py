@@ -13,7 +13,7 @@ from sipsimple.account.versions import ASK_AGAIN, Versions
 from sipsimple.account.watchers import DialogWinfoSubscriber, PresenceWinfoSubscriber, same_address
 from sipsimple.configuration.datatypes import SIPAddress, SIPProxyAddress
 from sipsimple.core import SIPCoreError
-from sipsimple.notification import IObserver, NotificationCenter
+from sipsimple.notification import IObserver, NotificationCenter, NotificationData
 from sipsimple.payloads.dialoginfo import DialogInfo
 from sipsimple.payloads.messagesummary import MessageSummary
 from sipsimple.payloads.pidf import PIDF, Service
@@ -332,9 +332,33 @@ def test_server_without_the_list(world, how):
     single = world.last
     world.advance(LIST_RETRY)
     assert service.uses_list and single.sent == ['subscribe', 'end'] and world.last.target == 'sip:me+presence@example.com'
+    world.last.failed_by_peer(404)
+    service.resubscribe()                               # instead of the try that was planned
     world.last.accepted_by_peer()
     world.last.tell(rls(0, True, {}), content_type=RLS_TYPE, require=['eventlist'])
-    assert service.is_subscribed and len(world.told('SIPAccountGotPresenceState')) == 1
+    world.advance(2 * LIST_RETRY)
+    assert world.last.sent == ['subscribe'] and service.is_subscribed and len(world.told('SIPAccountGotPresenceState')) == 1
+
+
+def test_list_that_is_written_after_its_server_was_found(world):
+    """The list is asked for before there is one, and once more when there should be."""
+    world.account.xcap.enabled = world.account.xcap.discovered = True
+    manager, other = SimpleNamespace(account=world.account), SimpleNamespace(account=None)
+    service = world.make(PresenceSubscriber)
+    service.watch(['bob@example.com'])
+
+    def change(state, sender=manager):
+        NotificationCenter().post_notification('XCAPManagerDidChangeState', sender=sender, data=NotificationData(prev_state='updating', state=state))
+    world.last.failed_by_peer(404)
+    change('fetching')
+    change('insync', other)
+    assert world.last.target == 'sip:bob@example.com'
+    change('insync')
+    assert world.last.target == 'sip:me+presence@example.com' and service.uses_list
+    world.last.failed_by_peer(404)
+    count = len(world.Subscription.made)
+    change('insync')
+    assert len(world.Subscription.made) == count and world.last.target == 'sip:bob@example.com'
 
 
 def test_xcap_discovered_later(world):
