@@ -30,6 +30,8 @@ PIDF = '''<?xml version="1.0" encoding="UTF-8"?>
 DIALOG = '''<?xml version="1.0"?><dialog-info xmlns="urn:ietf:params:xml:ns:dialog-info" version="{version}" state="full" entity="sip:{user}@lab.test">
 <dialog id="d1" direction="initiator"><state>{state}</state></dialog></dialog-info>'''
 PARSED = "__import__('sipsimple.payloads.{module}', fromlist=['_']).{kind}.parse({text!r})"
+CONTACT = """[(contact.uris.add(book.ContactURI(uri='bob@lab.test')), setattr(contact.presence, 'subscribe', True), contact.save(), agent.objects.update(contact=contact))
+    for book in [__import__('sipsimple.addressbook', fromlist=['_'])] for contact in [book.Contact()]] and None"""
 # What a program last heard of a resource, with the time: state, notes of the services, activities of the persons. The documents do not come to this process.
 SEEN = """[[when, str(resource.state), [str(note) for pidf in resource.pidf_list for service in pidf.services for note in service.notes],
     [str(activity) for pidf in resource.pidf_list for person in pidf.persons for activity in (person.activities or ())]]
@@ -143,6 +145,23 @@ def test_thousand_contacts_in_one_list(open_lab, users):
     print('seconds through the list:', times)               # this server tells of lists once a second
     assert len(bob.events('PresenceSubscriptionDidStart', 'PresenceSubscriber')) == 1
     assert not bob.events('SIPAccountGotInvalidNotify')
+
+
+def test_contact_of_the_addressbook(open_lab, users):
+    """From the addressbook to the XCAP server, which makes a list of it, and through the list; until then by a subscription of its own."""
+    alice, bob = users['alice'], users['bob']
+    add(open_lab, bob, 'bob')
+    show(bob, 'bob', 'in the book')
+    bob.wait('PresencePublicationDidSucceed', 'PresencePublisher')
+    alice.do('evaluate', expression=CONTACT)
+    add(open_lab, alice, 'alice', **{'xcap.enabled': True, 'xcap.xcap_root': f'http://127.0.0.1:{open_lab.port("HTTP")}/xcap-root'})
+    alice.wait('SIPAccountDidDiscoverXCAPSupport', 'alice@lab.test')
+    full = alice.wait('SIPAccountGotPresenceState', 'alice@lab.test', full_state=True)
+    assert list(full.resource_map) == ['sip:bob@lab.test']
+    sees(alice, 'bob', 'active', 'in the book')
+    show(bob, 'bob', 'still there')
+    sees(alice, 'bob', 'active', 'still there')
+    alice.do('evaluate', expression="agent.objects['contact'].delete()")
 
 
 def test_mailbox_and_calls(open_lab, users):
