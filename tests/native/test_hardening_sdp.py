@@ -1,10 +1,11 @@
-"""Hostile offers against the SDP negotiator and the SDES answerer (patches 02, 04, 05, 10, 17)."""
+"""Hostile offers against the SDP parser and negotiator and the SDES answerer (patches 02, 04, 05, 10, 17, 80 to 82, 89)."""
 
 import pytest
 
 from tests.native.hardening.programs import VARIANTS, program, run
 
 NEGOTIATION = ('sdp_negotiation', ('pjmedia/src/pjmedia/sdp_neg.c',))
+VALUES = ('sdp_values', ('pjmedia/src/pjmedia/sdp.c', 'pjmedia/src/pjmedia/stream_info.c'))
 SDES = ('sdes_offer', ('pjmedia/src/pjmedia/transport_srtp.c',))
 
 
@@ -42,3 +43,19 @@ def test_many_crypto_lines(variant, lines):
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_no_room_for_a_crypto_line(variant):
     assert run(program(*SDES, variant), 'full') == 'ok'
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_redundancy_beside_a_static_payload_type(variant):
+    assert run(program(*NEGOTIATION, variant), 'redundancy') == 'ok'
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+def test_payload_type_range(variant):
+    assert run(program(*NEGOTIATION, variant), 'payload_type_range') == 'ok'
+
+
+@pytest.mark.parametrize('variant', VARIANTS)
+@pytest.mark.parametrize('case', ['numbers', 'unknown_codec'])
+def test_sdp_values(variant, case):
+    assert run(program(*VALUES, variant), case) == 'ok'
