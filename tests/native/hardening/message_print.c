@@ -221,6 +221,64 @@ static void content_length(void)
     }
 }
 
+/* A media type as header, as type of a body and of a part: every size gives -1 or the exact text. */
+static void media_type(void)
+{
+    static char value[300];
+    pj_str_t type = pj_str((char*)"text"), subtype = pj_str((char*)"plain"), text = pj_str((char*)"hello");
+    pjsip_param *param = PJ_POOL_ZALLOC_T(pool, pjsip_param);
+    pjsip_ctype_hdr *hdr = pjsip_ctype_hdr_create(pool);
+    pjsip_multipart_part *part = pjsip_multipart_create_part(pool);
+    pjsip_msg_body *body;
+    pjsip_msg *msg = message("hello", 5);
+    char whole[3000];
+    int full, size;
+
+    memset(value, 'v', sizeof(value) - 1);
+    param->name = pj_str((char*)"name");
+    param->value = pj_str(value);
+    pjsip_media_type_init(&hdr->media, &type, &subtype);
+    for (size = 1; size < 20; ++size) {
+        char *buf = malloc(size);
+        int len = pjsip_media_type_print(buf, size, &hdr->media);
+        CHECK(len == -1 || (len == 10 && len <= size && memcmp(buf, "text/plain", 10) == 0));
+        CHECK(size < 10 || len == 10);
+        free(buf);
+    }
+    pj_list_push_back(&hdr->media.param, param);
+    full = pjsip_hdr_print_on(hdr, whole, sizeof(whole));
+    CHECK(full > 300);
+    for (size = 1; size <= full + 20; ++size) {
+        char *buf = malloc(size);
+        int len = pjsip_hdr_print_on(hdr, buf, size);
+        CHECK(len == -1 || (len == full && len < size && memcmp(buf, whole, full) == 0));
+        CHECK(size <= full || len == full);
+        free(buf);
+    }
+    pjsip_media_type_cp(pool, &msg->body->content_type, &hdr->media);
+    full = (int)pjsip_msg_print(msg, whole, sizeof(whole));
+    CHECK(full > 350);
+    for (size = 256; size <= full + 20; ++size) {
+        char *buf = malloc(size);
+        int len = (int)pjsip_msg_print(msg, buf, size);
+        CHECK(len == -1 || (len == full && memcmp(buf, whole, full) == 0));
+        CHECK(size <= full || len == full);
+        free(buf);
+    }
+    part->body = pjsip_msg_body_create(pool, &type, &subtype, &text);
+    pjsip_media_type_cp(pool, &part->body->content_type, &hdr->media);
+    body = pjsip_multipart_create(pool, NULL, NULL);
+    CHECK_STATUS(pjsip_multipart_add_part(pool, body, part), PJ_SUCCESS);
+    full = body->print_body(body, whole, sizeof(whole));
+    CHECK(full > 350);
+    for (size = 1; size <= full + 60; ++size) {
+        char *buf = malloc(size);
+        int len = body->print_body(body, buf, size);
+        CHECK(len == -1 || (len == full && memcmp(buf, whole, full) == 0));
+        free(buf);
+    }
+}
+
 int main(int argc, char **argv)
 {
     pjsip_endpoint *endpt;
@@ -235,6 +293,7 @@ int main(int argc, char **argv)
     else if (!strcmp(argv[1], "first_line")) first_line();
     else if (!strcmp(argv[1], "route_hide")) route_hide();
     else if (!strcmp(argv[1], "content_length")) content_length();
+    else if (!strcmp(argv[1], "media_type")) media_type();
     else CHECK(!"known test");
     puts("ok");
     return 0;
