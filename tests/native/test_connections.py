@@ -109,3 +109,35 @@ def test_connections_over_loopback_outlive_a_change_of_the_network(engine: Engin
             assert engine.update_addresses(reconnect=reconnect) == 0
         peer.sendall(options.replace(b'z9hG4bK-1', b'z9hG4bK-2'))
         assert peer.recv(65536).startswith(b'SIP/2.0 ')
+
+
+def test_ping_is_answered(engine: Engine) -> None:
+    """RFC 5626 section 4.4.1: two line breaks between messages want one, also when they come in pieces; a message may begin with any number of others."""
+    with socket.create_connection(('127.0.0.1', engine.tcp_port or 0)) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.settimeout(10)
+        number = 0
+
+        def answer(before: bytes) -> bytes:
+            """What comes back when `before` and a request were sent, up to the answer to the request."""
+            nonlocal number
+            number += 1
+            request = invite(peer.getsockname()[1], 'sip:engine@127.0.0.1').replace(b'INVITE', b'OPTIONS').replace(b'-1;', b'-%d;' % number)
+            peer.sendall(before + request.replace(b'CSeq: 1', b'CSeq: %d' % number))
+            received = b''
+            while b'SIP/2.0 ' not in received or not received.endswith(b'\r\n\r\n'):
+                received += peer.recv(65536)
+            return received[:received.index(b'SIP/2.0 ')]
+
+        assert answer(b'') == b''
+        peer.sendall(b'\r\n\r\n')
+        assert peer.recv(65536) == b'\r\n'
+        assert answer(b'\r\n\r\n') == b'\r\n'
+        assert answer(b'\r\n') == b''                           # the answer to a ping of ours, or nothing at all
+        for piece in (b'\r\n', b'\r\n'):
+            peer.sendall(piece)
+        assert peer.recv(65536) == b'\r\n'
+        for piece in (b'\r', b'\n\r', b'\n'):
+            peer.sendall(piece)
+        assert peer.recv(65536) == b'\r\n'
+        assert answer(b'\n\n\r\r') == b''
