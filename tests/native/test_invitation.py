@@ -202,6 +202,19 @@ def test_early_media(peer, seen):
     call.end()
 
 
+def test_same_answer_again(peer, seen):
+    """Repeated in later responses it changes nothing, and nothing is told; another one is another agreement."""
+    call = Outgoing(peer, seen)
+    call.answer(183, sdp=audio_sdp(5000))
+    call.answer(183, sdp=audio_sdp(5000))
+    call.answer(180, sdp=audio_sdp(5000))
+    call.state('early')
+    call.answer(183, sdp=audio_sdp(5002))
+    call.connect()
+    assert [seen_one.data.remote_sdp.media[0].port for seen_one in seen.past if seen_one.name == 'SIPInvitationGotSDPUpdate'] == [5000, 5002, 5000]
+    call.end()
+
+
 def test_reliable_provisional_response(peer, seen):
     call = Outgoing(peer, seen)
     assert '100rel' in call.request.get('supported')
