@@ -56,9 +56,12 @@ _LEFT_OUT = {
 }
 
 # Objects with known faults that nothing here may pull into the link: HTTP client, JSON, telnet CLI, pcap, WebSocket, AVI, AMR, G.723 (and with it the
-# other codecs of IPP), T.140 text, and the old STUN client, which trusts any answer.
+# other codecs of IPP), T.140 text, and the old STUN client, which trusts any answer. And what docs/decisions.md says is not used here, so that its faults
+# are not ours: XML and who reads it, registrations, WAV players, the serial bridge, video.
 FORBIDDEN_OBJECTS = ('http_client', 'json', 'cli', 'cli_console', 'cli_telnet', 'pcap', 'websock', 'avi_player', 'avi_writer', 'avi_dev', 'amr_sdp_match',
-                     'opencore_amr', 'ipp_codecs', 'passthrough', 'txt_stream', 'stun_simple_client', 'pjsua_core')
+                     'opencore_amr', 'ipp_codecs', 'passthrough', 'txt_stream', 'stun_simple_client', 'pjsua_core',
+                     'xml', 'pidf', 'xpidf', 'iscomposing', 'dialog_info', 'sip_reg', 'wav_player', 'wav_playlist', 'conference',
+                     'vid_stream', 'vid_conf', 'h263_packetizer', 'ffmpeg_vid_codecs', 'ffmpeg_dev')
 
 _DETECTED = re.compile(r'^#define\s+(PJMEDIA_HAS_(?:OPUS_CODEC|BCG729)|PJ_HAS_SSL_SOCK|PJ_IOQUEUE_IMP)\s+(\S+)', re.MULTILINE)
 
