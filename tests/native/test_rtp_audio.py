@@ -477,8 +477,8 @@ def test_codecs(mixer: AudioMixer, tmp_path: Path, codec: str, rate: int) -> Non
 
 
 def test_longer_frames(mixer: AudioMixer, tmp_path: Path) -> None:
-    """A peer that puts more and more of Opus in a packet is heard all the time."""
-    codec = packets.OpusCodec()
+    """A peer that makes longer and longer frames of Opus is heard all the time."""
+    codec = packets.OpusCodec(speech=True)
     with RTPPeer(mixer, formats='96', attributes='a=rtpmap:96 opus/48000/2\r\n', codecs=['opus'], offers=True) as peer:
         assert peer.stream.codec == 'opus' and peer.stream.slot is not None
         sequence = timestamp = 0
@@ -491,7 +491,9 @@ def test_longer_frames(mixer: AudioMixer, tmp_path: Path) -> None:
             mixer.connect_slots(peer.stream.slot, recorder.slot)
             when = time.monotonic()
             for start in range(0, len(samples) - size + 1, size):
-                peer.send(RTP(96, sequence, timestamp, codec.encode(samples[start:start + size])))
+                payload = codec.encode(samples[start:start + size])
+                assert (10, 20, 40, 60)[payload[0] >> 3 & 3] == min(length, 60)             # of a frame, RFC 6716 section 3.1
+                peer.send(RTP(96, sequence, timestamp, payload))
                 sequence, timestamp = sequence + 1, timestamp + size
                 when += length / 1000
                 time.sleep(max(0.0, when - time.monotonic()))

@@ -107,19 +107,27 @@ class PCMUCodec:
 
 
 class OpusCodec:
-    """libopus itself, 48 kHz mono (RFC 7587)."""
+    """libopus itself, 48 kHz mono (RFC 7587).
+
+    Args:
+        speech: encodes for speech at a low rate, which has frames of up to 60 ms; else packets of more than 20 ms are made of frames of 20.
+    """
 
     rate = clock = 48000
     frame = rate * FRAME_MS // 1000
     VOIP = 2048
+    SET_BITRATE, SET_MAX_BANDWIDTH, SET_FORCE_MODE = 4002, 4004, 11002
+    WIDEBAND, SILK = 1103, 1000
 
-    def __init__(self) -> None:
+    def __init__(self, speech: bool = False) -> None:
         self._library = ctypes.CDLL('libopus.so.0')
         for name in ('opus_encoder_create', 'opus_decoder_create'):
             getattr(self._library, name).restype = ctypes.c_void_p
         error = ctypes.c_int()
         self._encoder = ctypes.c_void_p(self._library.opus_encoder_create(self.rate, 1, self.VOIP, ctypes.byref(error)))
         self._decoder = ctypes.c_void_p(self._library.opus_decoder_create(self.rate, 1, ctypes.byref(error)))
+        for request, value in ((self.SET_BITRATE, 16000), (self.SET_MAX_BANDWIDTH, self.WIDEBAND), (self.SET_FORCE_MODE, self.SILK)) if speech else ():
+            assert self._library.opus_encoder_ctl(self._encoder, request, value) == 0
 
     def encode(self, samples: list[int]) -> bytes:
         output = ctypes.create_string_buffer(1500)
