@@ -93,9 +93,14 @@ class Tree:
                 self._patch('--forward', other)
             else:
                 print(f'{patch.name}: taken out together with {other.name}, which builds on it', flush=True)
-        for name in sorted(names.union(*map(touched, later))):
-            if name.endswith('.c'):
-                self._compile(name)
+        changed = sorted(names.union(*map(touched, later)))
+        sources = [name for name in changed if name.endswith('.c')]
+        if sources:
+            # All the rest was compiled with the headers as they are: with other sizes of structures it would fail, and not for what the patch mends.
+            for name in set(changed).difference(sources):
+                shutil.copyfile(self.original.folder / name, self.build.folder / name)
+        for name in sources:
+            self._compile(name)
         return self._link(scratch)
 
     def _patch(self, how: str, patch: Path, check: bool = True) -> bool:
