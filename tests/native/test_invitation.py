@@ -295,6 +295,49 @@ def test_lost_2xx_is_acknowledged_again(peer, seen):
     call.end()
 
 
+def test_each_2xx_is_acknowledged_whatever_goes_on(peer, seen):
+    """A peer that none of our ACKs reaches repeats its answers for half a minute: while our re-INVITE waits, after that is answered, during one of its own, and
+    while the call ends. Each repetition gets the ACK for its own number, the same as before (RFC 3261 section 13.2.2.4)."""
+    call = Outgoing(peer, seen)
+    first = call.request
+    call.answer(200, 'OK', sdp=audio_sdp(5000))
+    acks = {first.get('cseq'): peer.expect('ACK')}
+    call.state('connected', sub_state='normal')
+
+    def again(request, times=3):
+        number = request.get('cseq').split()[0]
+        for _ in range(times):
+            peer.answer(request, 200, 'OK', headers=SDP_HEADERS, body=audio_sdp(5000))
+            ack = peer.expect('ACK')
+            assert ack.get('cseq') == f'{number} ACK' and ack.body == '' and ack.get('to') == acks[request.get('cseq')].get('to')
+            assert ack.start == acks[request.get('cseq')].start
+    again(first)
+    call.invitation.send_reinvite(sdp=SDPSession.parse(audio_sdp(4002, version=2)))
+    call.request = second = peer.expect('INVITE')
+    again(first)
+    call.answer(180)
+    again(first)
+    call.answer(200, 'OK', sdp=audio_sdp(5002, version=2))
+    acks[second.get('cseq')] = peer.expect('ACK')
+    assert call.state('connected', sub_state='normal', prev_sub_state='sent_proposal').code == 200
+    for request in (first, second, first, second):
+        again(request, 1)
+    peer.send(call.in_dialog('INVITE', cseq=1, headers=SDP_HEADERS, body=audio_sdp(5004, version=3)))
+    call.state('connected', sub_state='received_proposal')
+    for request in (second, first):
+        again(request, 1)
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4002, version=3)))
+    peer.expect(200)
+    peer.send(call.in_dialog('ACK', cseq=1))
+    again(second)
+    call.invitation.end()
+    bye = peer.expect('BYE')
+    again(second)
+    peer.answer(bye, 200)
+    call.state('disconnected')
+    again(second)
+
+
 def test_2xx_that_comes_again_after_the_end_is_acknowledged(peer, seen):
     """The session is destroyed then, its dialog is not yet."""
     call = Outgoing(peer, seen).connect()
@@ -305,6 +348,21 @@ def test_2xx_that_comes_again_after_the_end_is_acknowledged(peer, seen):
 
 
 # ---- incoming ------------------------------------------------------------------------------------------------------
+
+
+def test_invite_that_comes_again_after_the_ack(peer, seen):
+    """A copy that was late is no second call, RFC 6026 section 7.1."""
+    call = Incoming(peer, seen).connect()
+    for text in (call.text, call.in_dialog('ACK', 1), call.text):
+        peer.send(text)
+    for _ in range(2):
+        assert peer.expect(200).get('to') == call.ok.get('to')
+    peer.send(call.in_dialog('OPTIONS', 2))
+    assert peer.expect(200).get('cseq') == '2 OPTIONS'
+    assert call.invitation.state == 'connected'
+    assert [past.sender for past in seen.past if past.name == 'SIPInvitationChangedState' and past.data.state == 'incoming'] == [call.invitation]
+    peer.send(call.in_dialog('BYE', 3))
+    call.state('disconnected')
 
 
 def test_incoming_call(peer, seen):

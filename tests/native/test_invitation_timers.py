@@ -5,7 +5,7 @@ import pytest
 from sipsimple.core import SDPSession, _endpoint, _invitation
 from tests.support.engine import Seen, nothing_left, running_engine
 from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
-from tests.support.sip_peer import UDPPeer, audio_sdp
+from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
 
 
 @pytest.fixture(scope='module')
@@ -77,6 +77,29 @@ def test_missing_ack(peer, seen):
     peer.answer(bye, 200)
     data = call.state('disconnected')
     assert (data.code, data.originator, data.disconnect_reason) == (408, 'local', 'missing ACK')
+
+
+def test_ack_that_comes_at_last(peer, seen):
+    """Until then the answer comes again and again; what is no ACK for it, and the INVITE itself, change nothing."""
+    call = Incoming(peer, seen)
+    call.invitation.send_response(200, sdp=SDPSession.parse(audio_sdp(4000)))
+    first = peer.expect(200)
+    call.tag = tag_of(first.get('to'))
+    for number in range(9):
+        while (answer := peer.expect(200)).get('cseq') != '1 INVITE':
+            pass                        # to an OPTIONS
+        assert answer.raw == first.raw
+        peer.send((call.text, call.in_dialog('OPTIONS', 10 + number), call.in_dialog('ACK', 1, 'nonsense'))[number % 3])
+    assert call.invitation.state == 'connecting'
+    peer.send(call.in_dialog('ACK', 1))
+    call.state('connected', sub_state='normal')
+    peer.send(call.in_dialog('MESSAGE', 30, headers='Content-Type: text/plain\r\n', body='now'))
+    while peer.expect(200).get('cseq') != '30 MESSAGE':
+        pass                            # those that were on their way
+    assert peer.silent(0.3)             # six times as long as an answer waits to come again
+    call.invitation.end()
+    peer.answer(peer.expect('BYE'), 200)
+    assert call.state('disconnected').disconnect_reason == 'user request'
 
 
 def test_missing_ack_to_a_reinvite(peer, seen):

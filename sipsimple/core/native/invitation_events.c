@@ -651,11 +651,30 @@ static pj_bool_t on_rx_request(pjsip_rx_data *rdata)
     return PJ_FALSE;
 }
 
+/*
+ * A 2xx once more. PJSIP acknowledges it, but for one of an earlier re-INVITE, or of the INVITE, that comes while the peer has one of its own under way.
+ *
+ * callback: pjsip_module on_rx_response | thread: worker | gil: no | locks: dialog | lifetime: dialog
+ */
+static pj_bool_t on_rx_response(pjsip_rx_data *rdata)
+{
+    pjsip_dialog *dialog = pjsip_rdata_get_dlg(rdata);
+    pjsip_tx_data *tdata;
+
+    if (!dialog || pjsip_rdata_get_tsx(rdata) || rdata->msg_info.cseq->method.id != PJSIP_INVITE_METHOD
+        || rdata->msg_info.msg->line.status.code / 100 != 2 || !pjsip_dlg_get_inv_session(dialog))
+        return PJ_FALSE;
+    if (pjsip_dlg_create_request(dialog, pjsip_get_ack_method(), rdata->msg_info.cseq->cseq, &tdata) == PJ_SUCCESS)
+        pjsip_dlg_send_request(dialog, tdata, -1, NULL);
+    return PJ_TRUE;
+}
+
 pjsip_module ss_inv_ack_module = {
     .name = { "mod-invite-ack", 14 },
     .id = -1,
     .priority = PJSIP_MOD_PRIORITY_DIALOG_USAGE + 1,    /* behind PJSIP's own, which takes the answer out of the ACK */
     .on_rx_request = &on_rx_request,
+    .on_rx_response = &on_rx_response,
     .on_tsx_state = &on_unclaimed,
 };
 
