@@ -356,7 +356,8 @@ class Session(SessionBase):
 
     def accept_transfer(self) -> None:
         """Do what the peer asks for by REFER: call the target with an audio stream, on the same account. The new session is
-        `transfer_handler.new_session` and comes with `SIPSessionNewOutgoing`; when it has started, this one is ended.
+        `transfer_handler.new_session` and comes with `SIPSessionNewOutgoing`; when it has started, this one is ended. In a conference of ours (`local_focus`)
+        whose participant asks for another one, by a REFER that says `method=INVITE`, both go on: RFC 4579 section 5.5.
 
         Raises:
             IllegalStateError: not in the present state, or it was accepted already.

@@ -30,14 +30,19 @@ class Wanted:
     Args:
         headers: the header fields of the REFER.
         peer: URI of who sent it, for a REFER without `Referred-By`.
+    Attributes:
+        adds: it says INVITE in so many words, and nobody's call is to be replaced: a participant of a conference asks for another one (RFC 4579 section 5.5).
     Raises:
         ValueError: the target is not a SIP URI that can be called.
     """
 
     def __init__(self, headers: Any, peer: Any) -> None:
-        uri = SIPURI.parse(headers['Refer-To'].uri)
-        if (uri.parameters.pop('method', None) or 'INVITE').upper() != 'INVITE':
+        refer_to = headers['Refer-To']
+        uri = SIPURI.parse(refer_to.uri)
+        method = uri.parameters.pop('method', None) or refer_to.parameters.get('method')
+        if (method or 'INVITE').upper() != 'INVITE':
             raise ValueError(f'not a call: {uri}')
+        self.adds = method is not None and 'Replaces' not in uri.headers
         referred_by = headers.get('Referred-By')
         dialog_id = None
         if 'Replaces' in uri.headers:
@@ -129,9 +134,10 @@ def _look_up(session: Session, wanted: Wanted) -> None:
 def _call(session: Session, wanted: Wanted, routes: list[Route]) -> None:
     new = type(session)(session.account)
     session.transfer_handler.new_session = new
-    follower = _Follower(session, new)
+    joins = session.local_focus and wanted.adds         # the conference; the call that asks for it stays
+    follower = _Follower(session, new, joins)
     try:
-        new.connect(ToHeader(wanted.target), routes, [AudioStream()], transfer_info=wanted.info)
+        new.connect(ToHeader(wanted.target), routes, [AudioStream()], is_focus=joins, transfer_info=wanted.info)
     except Exception:
         follower.stop()
         raise
@@ -139,11 +145,16 @@ def _call(session: Session, wanted: Wanted, routes: list[Route]) -> None:
 
 @implementer(IObserver)
 class _Follower:
-    """Carries what becomes of the new session to the old one and to its peer. The notification centre keeps it alive."""
+    """Carries what becomes of the new session to the old one and to its peer. The notification centre keeps it alive.
 
-    def __init__(self, old: Session, new: Session) -> None:
+    Args:
+        both: the old one goes on beside the new one.
+    """
+
+    def __init__(self, old: Session, new: Session, both: bool) -> None:
         self.old = old
         self.new = new
+        self.both = both
         for name in _FOLLOWED:
             NotificationCenter().add_observer(self, name=name, sender=new)
 
@@ -166,4 +177,5 @@ class _Follower:
         _tell(session, 200, 'OK')
         if session.transfer_handler._try(TransferInput.SUCCESS):
             session._post('SIPSessionTransferDidEnd')
-        session.end()
+        if not self.both:
+            session.end()

@@ -136,6 +136,31 @@ def test_transfer_followed(world, lookup):
         session.accept_transfer()
 
 
+@pytest.mark.parametrize('focus, target, both', [
+    (True, 'sip:carol@example.com;method=INVITE', True), (True, 'sip:carol@example.com', False), (False, 'sip:carol@example.com;method=INVITE', False),
+    (True, 'sip:carol@example.com;method=invite?Replaces=id%40x%3Bto-tag%3Dt%3Bfrom-tag%3Df', False)])
+def test_participant_of_our_conference_asks_for_another_one(world, lookup, focus, target, both):
+    """Who says the method adds somebody (RFC 4579 section 5.5); who does not is transferred."""
+    session, invitation = world.connected()
+    session.local_focus = focus
+    invitation.peer_refers(target)
+    session.accept_transfer()
+    new = session.transfer_handler.new_session
+    assert new.local_focus is both and ('isfocus' in world.invitation.last('INVITE').contact_header.parameters) is both
+    world.invitation.peer_rings()
+    world.invitation.peer_answers()
+    assert notified(invitation) == [180, 200] and new.state == 'connected' and session.transfer_handler.state == 'ended'
+    assert session.state == ('connected' if both else 'terminated')
+    assert ('DidEnd' in world.recorder.names) is not both
+
+
+def test_removal_inside_the_call_is_refused(world):
+    session, invitation = world.connected()
+    session.local_focus = True
+    invitation.peer_refers('sip:carol@example.com;method=BYE')
+    assert notified(invitation) == [400] and 'TransferNewIncoming' not in world.recorder.names
+
+
 @pytest.mark.parametrize('proxy, own, transports, expected', [
     (None, False, ['udp'], 'sip:carol@example.org'),
     (None, True, ['udp'], 'sip:example.com'),
