@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from weakref import WeakSet
 
 START = time.monotonic()
 
@@ -119,6 +120,7 @@ class Agent:
 
     def __init__(self):
         self.sessions = {}
+        self.gone = WeakSet()           # sessions from before a reset: their streams may end a moment after them
         self.count = 0
         self.auto = None                # what to do with incoming sessions: 'accept', 'ring+accept', 'reject', 'chaos'
         self.lock = threading.Lock()
@@ -132,10 +134,14 @@ class Agent:
         self.errors = []
 
     def say(self, **fields):
+        if fields.get('session') == 'gone':
+            return
         with self.lock:
             print(json.dumps(fields), flush=True)
 
     def name_of(self, session):
+        if session in self.gone:
+            return 'gone'
         for name, known in self.sessions.items():
             if known is session:
                 return name
@@ -221,6 +227,7 @@ class Agent:
         settled = threading.Event()
         call_in_twisted_thread(settled.set)
         settled.wait(10)
+        self.gone.update(self.sessions.values())
         self.sessions.clear()
         self.count = 0
         self.account.credentials = None
