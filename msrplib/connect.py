@@ -38,6 +38,7 @@ from msrplib.errors import (
 from msrplib.framing import encode_response
 from msrplib.headers import AuthorizationHeader, ExpiresHeader, MSRPHeader, parse_challenges
 from msrplib.parser import Begin, Failed, Parser, Whole
+from msrplib.reassembly import Accept, IncomingMessage, Sink
 from msrplib.tls import X509Credentials, client_creator, server_context
 from msrplib.trafficlog import Logger, NullLogger
 from msrplib.transport import MSRPTransport
@@ -86,6 +87,8 @@ class ConnectBase:
         remote_endpoint: the same as 'tls:host:port'.
         transport: the connection, once there is one.
         on_failed: called with an error when the way to us is no longer there although the connection is: a relay does not keep us.
+        accept: asked about each incoming message, see `msrplib.reassembly.Reassembler`. The first may come with what binds the session, before
+            anybody can set it for the connection; it may still be set there, too.
     """
 
     def __init__(self, logger: Logger | None = None, use_sessmatch: bool = False, *, chunk_size: int = CHUNK_SIZE, timeout: float = TIMEOUT,
@@ -101,6 +104,7 @@ class ConnectBase:
         self.local_uri: URI | None = None
         self.remote_uri: URI | None = None
         self.transport: MSRPTransport | None = None
+        self.accept: Accept | None = None
         self._pending: Deferred[Any] | None = None
         self._given_up = False
 
@@ -115,7 +119,10 @@ class ConnectBase:
         return None if self.transport is None else self.transport.getHost()
 
     def _make(self, uri: URI) -> MSRPTransport:
-        return MSRPTransport(uri, self.logger, self.use_sessmatch, chunk_size=self.chunk_size, reactor=self._reactor, timeout=self.timeout)
+        return MSRPTransport(uri, self.logger, self.use_sessmatch, accept=self._asked, chunk_size=self.chunk_size, reactor=self._reactor, timeout=self.timeout)
+
+    def _asked(self, message: IncomingMessage) -> Sink | None:
+        return None if self.accept is None else self.accept(message)
 
     def _begin(self, deferred: Deferred[Any]) -> Deferred[Any]:
         """Remember what is going on, for cleanup()."""
@@ -341,6 +348,7 @@ class MSRPServer:
         self.use_sessmatch = use_sessmatch
         self.chunk_size = chunk_size
         self.timeout = timeout
+        self.accept: Accept | None = None
         self._ports: dict[tuple[bool, str, int], _Listener] = {}
         self._expected: dict[str, _Expected] = {}
 
@@ -366,6 +374,7 @@ class MSRPServer:
         endpoint.sender.from_path = str(expected.uri)
         endpoint.sender.chunk_size = chunk_size_for(self.chunk_size, expected.path)
         endpoint.sessmatch = self.use_sessmatch
+        transport.accept = self.accept
 
         def bound(ignored: None) -> None:
             if self._expected.pop(expected.uri.session_id, None) is None:
@@ -447,6 +456,8 @@ class DirectAcceptor(ConnectBase):
         """Wait for the peer."""
         if self._server is None or self.local_uri is None:
             return _failed(MSRPSessionError('prepare() comes first'))
+
+        self._server.accept = self._asked
 
         def connected(transport: MSRPTransport) -> MSRPTransport:
             self.transport = transport

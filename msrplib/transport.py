@@ -485,8 +485,16 @@ class MSRPTransport(Protocol):
         self.endpoint.on_checked = None
         binding, self._binding = self._binding, None
         if binding is not None:
-            # The request is answered first.
-            self._reactor.callLater(0, binding.callback if error is None else binding.errback, error)
+            # The request is answered first. What comes next waits for whoever wants the session.
+            self.pause_reading()
+            self._reactor.callLater(0, self._bound, binding, error)
+
+    def _bound(self, binding: Deferred[None], error: MSRPTransactionError | None) -> None:
+        if error is None:
+            binding.callback(None)
+        else:
+            binding.errback(error)
+        self.resume_reading()
 
     def hold(self, unbound: Callable[[bytes], object]) -> None:
         """Keep what comes, and give it to `unbound`, until `release`: whose connection this is, is not known yet."""
