@@ -92,7 +92,7 @@ class ScreenSharingSettings(SettingsGroup):
 
 
 class FileTransferSettings(SettingsGroup):
-    """Files received; without effect yet."""
+    """Files that are received."""
 
     directory = Setting(type=Path, default=Path('~/Downloads'))
 

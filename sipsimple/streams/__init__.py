@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sipsimple.streams.msrp.base import MSRPStreamBase as MSRPStreamBase
     from sipsimple.streams.msrp.chat import ChatStream as ChatStream
     from sipsimple.streams.msrp.desktopsharing import DesktopSharingStream as DesktopSharingStream
+    from sipsimple.streams.msrp.fileselector import FileSelector as FileSelector
+    from sipsimple.streams.msrp.filetransfer import FileTransferStream as FileTransferStream
     from sipsimple.streams.msrp.vnc import (
         ExternalVNCServerHandler as ExternalVNCServerHandler,
         ExternalVNCViewerHandler as ExternalVNCViewerHandler,
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
     )
     from sipsimple.streams.rtp.audio import AudioStream as AudioStream
 
-__all__ = ['AudioStream', 'ChatStream', 'DesktopSharingStream', 'ExternalVNCServerHandler', 'ExternalVNCViewerHandler', 'IDesktopSharingHandler',
-           'IMediaStream', 'InternalVNCServerHandler', 'InternalVNCViewerHandler', 'InvalidStreamError', 'MSRPStreamBase', 'MediaStreamRegistrar',
-           'MediaStreamRegistry', 'StreamError', 'UnknownStreamError']
+__all__ = ['AudioStream', 'ChatStream', 'DesktopSharingStream', 'ExternalVNCServerHandler', 'ExternalVNCViewerHandler', 'FileSelector', 'FileTransferStream',
+           'IDesktopSharingHandler', 'IMediaStream', 'InternalVNCServerHandler', 'InternalVNCViewerHandler', 'InvalidStreamError', 'MSRPStreamBase',
+           'MediaStreamRegistrar', 'MediaStreamRegistry', 'StreamError', 'UnknownStreamError']
 
 # Where each class is, and at the same time the modules that register the SDK's own types.
 _MODULES = {
@@ -39,6 +41,8 @@ _MODULES = {
     'IDesktopSharingHandler': 'sipsimple.streams.msrp',
     'InternalVNCServerHandler': 'sipsimple.streams.msrp',
     'InternalVNCViewerHandler': 'sipsimple.streams.msrp',
+    'FileSelector': 'sipsimple.streams.msrp',
+    'FileTransferStream': 'sipsimple.streams.msrp',
 }
 
 

@@ -222,6 +222,7 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
             relay = relay_settings(self.account, use_tls, self._credentials) if plan.way == 'relay' else None
             self.msrp_connector = connector = make_connector(plan, relay, self.logger, self._sessmatch, plan.role == 'passive')
             connector.on_failed = lambda error: self._fail('relay', error)
+            connector.accept = self._accept_message
             self.local_uri = URI(self._local_host(), use_tls, port=0, credentials=self._credentials)
             connector.prepare(self.local_uri).addCallbacks(self._prepared, lambda failure: self._fail('initialize', failure))
         except Exception as error:
@@ -315,6 +316,7 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         elif isinstance(connector, DirectAcceptor) and connects:
             connector.cleanup()
             self.msrp_connector = connector = DirectConnector(self.logger, self._sessmatch)
+            connector.accept = self._accept_message
             connector.prepare(self.local_uri)
         if self._credentials is not None and isinstance(connector, DirectConnector) and len(remote.path) == 1 and connector.local_uri is not None:
             # The certificate is that of the peer itself, which its description vouches for; with a relay between us it would be the relay's.
@@ -327,7 +329,6 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
             return
         from msrplib.session import MSRPSession
         self.msrp = transport
-        transport.accept = self._accept_message
         if self.use_msrp_session:
             methods = [name.removeprefix('_handle_') for name in dir(self) if name.startswith('_handle_')]
             self.msrp_session = MSRPSession(transport, self.accept_types, self._incoming, self.automatic_reports, on_event=self._event,
@@ -402,7 +403,10 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
         """The connection is closed."""
 
     def _accept_message(self, message: IncomingMessage) -> Sink | None:
-        """Say where the bytes of a message that begins to come go, see `msrplib.reassembly.Reassembler`; None has it collected for `_handle_SEND`."""
+        """Say where the bytes of a message that begins to come go, see `msrplib.reassembly.Reassembler`; None has it collected for `_handle_SEND`.
+
+        The first may come with what binds the session to the connection, before the stream has started.
+        """
         return None
 
     def _handle_SEND(self, chunk: Any) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from sipsimple.streams.interfaces import InvalidStreamError
+from sipsimple.streams.interfaces import InvalidStreamError, UnknownStreamError
 from sipsimple.streams.msrp.base import MSRPStreamBase, MSRPStreamError, MSRPStreamState
 from sipsimple.threading import call_in_twisted_thread, reactor
 from sipsimple.util import ISOTimestamp, MultilingualText
@@ -94,6 +94,8 @@ class ChatStream(MSRPStreamBase):
             InvalidStreamError: it cannot be used, or no type of content is in common.
         """
         remote = cls._read_offer(account, remote_sdp, stream_index)
+        if remote.get('file-selector') is not None:
+            raise UnknownStreamError('the line is for a file')
         if remote.accept_types is None or not any(_in_common(offered, cls.accept_types) for offered in remote.accept_types):
             raise InvalidStreamError('no type of content in common')
         if remote.direction == 'inactive':
