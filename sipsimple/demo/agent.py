@@ -50,6 +50,8 @@ class Agent:
         self.session: Any = None
         self.stream: Any = None         # the audio
         self.chat: Any = None
+        self.folder: str | None = None  # where files go
+        self.files: dict[Any, int] = {}             # how many steps of their transfers are done
         self.player: Any = None
         self.processor = ProcessorWait()
         self.ended = threading.Event()
@@ -161,6 +163,15 @@ class Agent:
     def do_write(self, text: str) -> None:
         """Send a text; "delivered" follows when the peer has reported that it has it."""
         self.chat.send_message(text)
+
+    def do_take_files(self, folder: str) -> None:
+        """Accept files from now on, into a folder; "file_received" follows for each."""
+        self.folder = folder
+
+    def do_send_file(self, filename: str) -> None:
+        """Send a file to the peer, in the running call; "file_sent" follows when the peer has it and has checked its hash."""
+        from sipsimple.streams import FileSelector, FileTransferStream
+        self.session.add_stream(FileTransferStream(self.account, FileSelector.for_file(filename)))
 
     def do_play(self, filename: str) -> None:
         """Say a .wav file to the peer; "played" follows."""
@@ -284,21 +295,44 @@ class Agent:
         self.tell('ended', originator=notification.data.originator)
 
     def _NH_SIPSessionGotProposal(self, notification: Notification) -> None:
-        if notification.data.originator == 'remote':
+        if notification.data.originator != 'remote':
+            return
+        files = [stream for stream in notification.data.streams if stream.type == 'file-transfer' and stream.direction == 'recvonly']
+        if self.folder is not None and files:
+            for stream in files:
+                stream.handler.save_directory = self.folder
+            self.session.accept_proposal(files)
+        else:
             self.tell('proposal', streams=[stream.type for stream in notification.data.streams])
 
     def _NH_SIPSessionGotRejectProposal(self, notification: Notification) -> None:
         self.tell('not_accepted', code=notification.data.code, reason=notification.data.reason)
 
     def _NH_SIPSessionDidRenegotiateStreams(self, notification: Notification) -> None:
-        added = [stream for stream in notification.data.added_streams if stream.type == 'desktop-sharing']
-        if added:
-            self.tell('viewing', address=getattr(added[0].handler, 'address', None))
+        added = {stream.type: stream for stream in notification.data.added_streams}
+        if 'file-transfer' in added:
+            self._file_done(added['file-transfer'].handler)
+        if 'desktop-sharing' in added:
+            self.tell('viewing', address=getattr(added['desktop-sharing'].handler, 'address', None))
         elif any(stream.type == 'desktop-sharing' for stream in notification.data.removed_streams):
             self.tell('not_viewing')
 
     def _NH_MediaStreamDidFail(self, notification: Notification) -> None:
         self.tell('stream_failed', type=notification.sender.type, reason=notification.data.reason)
+
+    def _NH_FileTransferHandlerDidEnd(self, notification: Notification) -> None:
+        if notification.data.error:
+            self.tell('error', text=f'the file: {notification.data.reason}')
+        else:
+            self._file_done(notification.sender)
+
+    def _file_done(self, handler: Any) -> None:
+        """A file is there, or its stream in the session: when both is so, in whichever order, the next one can be sent."""
+        with self._lock:
+            self.files[handler] = done = self.files.get(handler, 0) + 1
+        if done == 2:
+            self.tell('file_sent' if handler.direction == 'sendonly' else 'file_received', filename=handler.filename, size=handler.selector.size,
+                      hash=handler.selector.hash)
 
     def _NH_AudioStreamGotDTMF(self, notification: Notification) -> None:
         self.tell('dtmf', digit=notification.data.digit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -17,6 +19,7 @@ ALICES_DIGITS = '2580#'
 BOBS_DIGITS = '*741'
 ALICES_TEXT = 'Bob, can you read this? Ä, ß, ☎'
 BOBS_TEXT = 'Every word of it, Alice.'
+FILE_SIZE = 5_000_000                   # bytes
 TAIL = 0.3                              # seconds until what was played has passed the jitter buffer of the other side
 LOSS_LIMIT = 0.01                       # of the packets
 MIN_PACKETS = 50                        # a second of audio
@@ -56,6 +59,7 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         bob.do('dtmf', digits=BOBS_DIGITS)
         digits = {'bob': bob.wait_digits(len(ALICES_DIGITS)), 'alice': alice.wait_digits(len(BOBS_DIGITS))}
         texts = {'bob': _write(terminal, alice, bob, ALICES_TEXT), 'alice': _write(terminal, bob, alice, BOBS_TEXT)}
+        files = {'bob': _send(terminal, alice, bob, folder), 'alice': _send(terminal, bob, alice, folder)}
         screens = _show_desktop(terminal, alice, bob, folder)
         reports = {}
         for agent in agents:
@@ -87,6 +91,10 @@ def local_call(terminal: Terminal, options: Namespace, folder: Path) -> None:
         terminal.check(digits[name] == expected, f'DTMF at {name}: {digits[name] or "nothing"}{instead}')
     for name, expected in (('bob', ALICES_TEXT), ('alice', BOBS_TEXT)):
         terminal.check(texts[name] == expected, f'{name} has read: {texts[name]}' + ('' if texts[name] == expected else f', but it was: {expected}'))
+    for name, (original, received) in files.items():
+        same = received.exists() and _digest(original) == _digest(received)
+        terminal.check(same, f'{name} has {received.name}, {FILE_SIZE / 1e6:.0f} MB, with the hash it was announced with' if same else
+                       f'{received} at {name} is not {original}')
     for what, different in screens.items():
         terminal.check(not different, f'alice has seen {what}, ' + (f'but {different} pixels are not the same' if different else 'every pixel of it'))
     for name, report in reports.items():
@@ -236,6 +244,26 @@ def _show_desktop(terminal: Terminal, alice: AgentProcess, bob: AgentProcess, fo
         if viewer is not None:
             viewer.stop()
         screen.stop()
+
+
+def _send(terminal: Terminal, sender: AgentProcess, receiver: AgentProcess, folder: Path) -> tuple[Path, Path]:
+    """Send a file in the running call; returns it and what was received."""
+    original, inbox = folder / f'{sender.name}-sent.bin', folder / f'{receiver.name}-received'
+    original.write_bytes(os.urandom(FILE_SIZE))
+    inbox.mkdir(exist_ok=True)
+    receiver.do('take_files', folder=str(inbox))
+    terminal.step(f'{sender.name} sends a file to {receiver.name}, over MSRP with TLS')
+    sender.do('send_file', filename=str(original))
+    received = receiver.wait('file_received')
+    terminal.step(f'{receiver.name} has received it and checked its hash ({received["hash"][:20]}...)', received['time'])
+    sent = sender.wait('file_sent')
+    terminal.step(f'{sender.name} is told that it is complete', sent['time'])
+    return original, Path(received['filename'])
+
+
+def _digest(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 # ---- results -----------------------------------------------------------------------------------------------------
