@@ -24,7 +24,8 @@ PAGE = ROOT / 'docs' / 'notifications.md'
 BEGIN, END = '<!-- table: tools/list_notifications.py -->', '<!-- end of table -->'
 
 NAME = re.compile(r'[A-Z]\w*'
-                  r'(Did|Will|Got|Get|New|Had|Was|Has|Can|Trace|Log|Changed|Detected|Failed|Failure|Received|Sent|Answered)\w*\Z|SIPEngine(Log|SIPTrace)\Z|XCAPManagerClientError\Z')
+                  r'(Did|Will|Got|Get|New|Had|Was|Has|Can|Trace|Log|Changed|Detected|Failed|Failure|Received|Sent|Answered)\w*\Z'
+                  r'|SIPEngine(Log|SIPTrace)\Z|FileTransferHandler(Progress|Error)\Z|XCAPManagerClientError\Z')
 POSTING = re.compile(r'_?post(_notification|_later|_for_account)?\Z')
 OWN_ARGUMENTS = {'sender', 'data'}                  # of post_notification
 PREFIX = 'AudioStream'                              # what `self.prefix` of streams is; there is one kind so far

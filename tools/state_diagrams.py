@@ -28,6 +28,7 @@ MACHINES = {
     'participant': ('sipsimple.session.participants', 'PARTICIPANT_TRANSITIONS'),
     'stream': ('sipsimple.streams.rtp.base', 'TRANSITIONS'),
     'msrp-stream': ('sipsimple.streams.msrp.base', 'TRANSITIONS'),
+    'file-transfer': ('sipsimple.streams.msrp.filehandler', 'TRANSITIONS'),
     'registration': ('sipsimple.account.registration', 'TRANSITIONS'),
     'xcap-manager': ('sipsimple.account.xcap.states', 'TRANSITIONS'),
     'keeper': ('sipsimple.account.keeper', 'TRANSITIONS'),

@@ -101,9 +101,13 @@ def test_what_the_demo_prints(demos):
     _, output, _ = demos['default']
     lines = [re.sub(r' +', ' ', re.sub(r'-{3,}', '--', line)) for line in output.splitlines()]
     messages = [line.partition(' | ')[2].rstrip(' |') for line in lines if ' | ' in line]
-    port = re.search(r'bob listens on 127\.0\.0\.1:(\d+)', output)[1]
+    port, other = (re.search(name + r' listens on 127\.0\.0\.1:(\d+)', output)[1] for name in ('bob', 'alice'))
+    # A file in each direction.
+    to_bob = [f'INVITE sip:bob@127.0.0.1:{port} + SDP -->', '<-- 200 OK (INVITE) + SDP', f'ACK sip:bob@127.0.0.1:{port} -->']
+    to_alice = [f'<-- INVITE sip:alice@127.0.0.1:{other} + SDP', '200 OK (INVITE) + SDP -->', f'<-- ACK sip:alice@127.0.0.1:{other}']
     assert [message for message in messages if '100' not in message] == [
         f'INVITE sip:bob@127.0.0.1:{port} + SDP -->', '<-- 180 Ringing (INVITE)', '<-- 200 OK (INVITE) + SDP', f'ACK sip:bob@127.0.0.1:{port} -->',
+        *to_bob, *to_alice,
         # The desktop comes, and goes.
         *[f'INVITE sip:bob@127.0.0.1:{port} + SDP -->', '<-- 200 OK (INVITE) + SDP', f'ACK sip:bob@127.0.0.1:{port} -->'] * (2 if not missing() else 0),
         f'BYE sip:bob@127.0.0.1:{port} -->', '<-- 200 OK (BYE)']
@@ -112,6 +116,7 @@ def test_what_the_demo_prints(demos):
     assert output.count('is told that it was delivered (200 OK)') == 2 and 'bob has read: Bob, can you read this? Ä, ß, ☎\n' in output
     if in_ci() or not missing():
         assert "alice has seen bob's desktop, every pixel of it\n" in output and 'alice has seen what moved on it, every pixel of it\n' in output
+    assert 'bob has alice-sent.bin, 5 MB, with the hash it was announced with' in output and 'alice has bob-sent.bin, 5 MB' in output
     times = [float(line.split()[0]) for line in output.splitlines() if re.match(r' *\d+\.\d{3}  \|', line)]
     assert times == sorted(times)
 
@@ -388,6 +393,23 @@ def test_example_that_shares_a_desktop(shared_desktop, tmp_path):
     finally:
         with contextlib.suppress(OSError):
             serving.kill()
+
+
+def test_example_that_sends_a_file(tmp_path):
+    """One waits for files, the other sends one."""
+    file, folder = tmp_path / 'letter.txt', tmp_path / 'inbox'
+    file.write_bytes(b'Dear Bob\n' * 100_000)
+    waiting = example('files.py', str(folder))
+    try:
+        target = waiting.stdout.readline().split()[-1]
+        status, output = finish(example('files.py', target, str(file)))
+        assert status == 0 and output.splitlines()[-2:] == ['900000 of 900000 bytes', f'complete: {file}']
+        status, output = finish(waiting)
+        assert status == 0 and output.splitlines()[0].endswith(' sends letter.txt, 900000 bytes')
+        assert output.splitlines()[-1] == f'complete: {folder / "letter.txt"}' and (folder / 'letter.txt').read_bytes() == file.read_bytes()
+    finally:
+        with contextlib.suppress(OSError):
+            waiting.kill()
 
 
 def test_example_that_hosts_a_conference(tmp_path):

@@ -14,5 +14,6 @@ from sipsimple.streams.msrp.vnc import (
     InternalVNCViewerHandler,
 )
 
-__all__ = ['ChatStream', 'ChatStreamError', 'DesktopSharingError', 'DesktopSharingStream', 'ExternalVNCServerHandler', 'ExternalVNCViewerHandler', 'FileSelector',
-           'FileTransferStream', 'IDesktopSharingHandler', 'InternalVNCServerHandler', 'InternalVNCViewerHandler', 'MSRPStreamBase', 'MSRPStreamError']
+__all__ = ['ChatStream', 'ChatStreamError', 'DesktopSharingError', 'DesktopSharingStream', 'ExternalVNCServerHandler', 'ExternalVNCViewerHandler',
+           'FileSelector', 'FileTransferStream', 'IDesktopSharingHandler', 'InternalVNCServerHandler', 'InternalVNCViewerHandler', 'MSRPStreamBase',
+           'MSRPStreamError']
