@@ -111,7 +111,7 @@ class Watcher:
             self.ended.callback(notification.data)
 
 
-@pytest.mark.parametrize('use_tls', [False], ids=['tcp'])
+@TLS
 def test_two_relays(relay_lab, second_lab, tmp_path, use_tls):
     """A caller with a relay calls one with another: a session of ours uses one of them, so these are streams that are connected by hand."""
     source = tmp_path / 'source.bin'

@@ -61,6 +61,8 @@ class FileReceiver(FileTransferHandler):
         self._complete = False                  # all of the message has come
         self._checking = False
         self._written: Any = None               # which bytes of the message are on the disk, a `Ranges`
+        self._on_disk: Any = None               # the same, as the thread knows it
+        self._ahead = False                     # and something is missing before some of them
         self._reported = 0                      # how many of them the sender was told of
         self._report_time = 0.0
 
@@ -105,7 +107,7 @@ class FileReceiver(FileTransferHandler):
     def _begin(self, session: MSRPSession) -> None:
         from msrplib.ranges import Ranges
         self._session = session
-        self._written = Ranges()
+        self._written, self._on_disk = Ranges(), Ranges()
         self._report_time = time.monotonic()
         if self._partial is None:
             self._in_thread(self._guarded, self._open_late)
@@ -181,7 +183,10 @@ class FileReceiver(FileTransferHandler):
         assert partial is not None
         for offset, piece in pieces:
             position = self._base + offset
+            # Known before it is done: whatever is left half done must not count.
+            self._ahead = self._ahead or offset > self._on_disk.prefix
             partial.write(position, piece)
+            self._on_disk.add(offset, offset + len(piece))
             if position == self._hashed:
                 for value in self._hashes.values():
                     value.update(piece)
@@ -220,7 +225,9 @@ class FileReceiver(FileTransferHandler):
         if message.total is None or written >= message.total:
             written -= 1
         new, now = written - self._reported, time.monotonic()
-        enough = REPORT_SIZE_RELAYED if len(session.msrp.full_remote_path) > 1 else REPORT_SIZE
+        relayed = len(session.msrp.full_remote_path) > 1
+        # Through a relay the sender waits for it, so it is also told when nothing more is there.
+        enough = 1 if relayed and not self._pending else REPORT_SIZE_RELAYED if relayed else REPORT_SIZE
         if new >= enough or (new > 0 and now - self._report_time >= REPORT_TIME):
             self._report(200, None, self._reported + 1, written)
             self._reported, self._report_time = written, now
@@ -298,5 +305,10 @@ class FileReceiver(FileTransferHandler):
         reactor.call_later(END_LIMIT, self.stream.transfer_failed, reason)
 
     def _close(self) -> None:
-        if self._partial is not None:
-            self._partial.close()
+        partial = self._partial
+        if partial is None:
+            return
+        if partial.fd >= 0 and self._ahead:
+            # What came after something that is missing is of no use: the next attempt goes on where this is.
+            partial.truncate(self._base + self._on_disk.prefix)
+        partial.close()

@@ -36,6 +36,7 @@ class FileSender(FileTransferHandler):
         self.stop: int | None = None            # the last byte that the receiver wants, from 1 on; None for the end
         self.message: OutgoingMessage | None = None
         self._source: _ReadAhead | None = None
+        self._session: MSRPSession | None = None
 
     def _prepare(self) -> None:
         selector = self.selector
@@ -63,6 +64,7 @@ class FileSender(FileTransferHandler):
         selector = self.selector
         assert selector.fd is not None and selector.size is not None
         end = selector.size if self.stop is None else min(self.stop, selector.size)
+        self._session = session
         relayed = len(session.msrp.full_remote_path) > 1
         self._source = source = _ReadAhead(self, session, selector.fd.fileno(), self.offset, end, Pacer(WINDOW if relayed else None))
         self.transferred = self.offset
@@ -97,6 +99,14 @@ class FileSender(FileTransferHandler):
         self.fail(reason)
         return reason
 
+    def silent(self, reason: str) -> None:
+        """The receiver does not confirm anything any more."""
+        message, session = self.message, self._session
+        if message is not None and session is not None and self.fail(reason):
+            self.stream.post('FileTransferStreamDidNotDeliverChunk', message_id=message.message_id, chunk=None, code=408, reason=reason)
+            self.cancel(session)
+            self.stream.transfer_failed(reason)
+
     def cancel(self, session: MSRPSession) -> None:
         """Tell the receiver that no more will come."""
         if self.message is not None:
@@ -128,6 +138,7 @@ class _ReadAhead:
         self._fd = fd
         self._wanted = begin            # where the next block to be asked for begins
         self._end = end
+        self._size = end - begin
         self._asked = 0                 # blocks that are being read
         self._blocks: deque[bytes] = deque()
         self._taken = 0                 # bytes of the first block that were given out
@@ -140,7 +151,7 @@ class _ReadAhead:
         """See `msrplib.chunking.Source`."""
         allowed = self._pacer.allowed(self._given, time.monotonic())
         if allowed is not None:
-            if not allowed and self._given < self._end:
+            if not allowed and self._given < self._size:
                 self._arm()
                 return None
             size = min(size, allowed)
@@ -155,6 +166,9 @@ class _ReadAhead:
             self._taken = 0
             self._fill()
         self._given += len(piece)
+        if self._given == self._size:
+            self._pacer.complete(time.monotonic())
+            self._arm()
         return piece
 
     def _fill(self) -> None:
@@ -193,8 +207,11 @@ class _ReadAhead:
 
     def reported(self, confirmed: int) -> None:
         """The receiver has that many bytes."""
-        self._pacer.reported(confirmed)
+        self._pacer.reported(confirmed, time.monotonic())
         self._disarm()
+        # Of the last byte it is told when the file was checked and is on the disk, which may take any time.
+        if self._given < self._size or confirmed < self._size - 1:
+            self._arm()
         self._wake()
 
     def _arm(self) -> None:
@@ -212,8 +229,7 @@ class _ReadAhead:
             self.error = 'the receiver does not confirm anything any more'
             self._at_end = True
             self._blocks.clear()
-            assert self.message is not None
-            self._session.msrp.endpoint.cancel(self.message, 408, self.error)
+            self._handler.silent(self.error)
         self._wake()
 
     def end(self) -> None:

@@ -275,6 +275,32 @@ def test_progress_is_reported_without_the_last_byte(told):
     assert side.reports[-1] == (200, f'1-{size}/{size}')
 
 
+def test_through_a_relay_each_piece_is_reported(told):
+    side = told(size=100).started()
+    side.session.msrp.full_remote_path = ['relay', 'peer']
+    side.do_work()
+    take = side.handler.accept(side.message(100))
+    for number in range(3):
+        take(10 * number, b'0123456789')
+        side.do_work()
+    assert side.reports == [(200, '1-10/100'), (200, '11-20/100'), (200, '21-30/100')]
+
+
+def test_what_comes_after_something_that_is_missing_is_not_gone_on_with(told, tmp_path):
+    """A relay has lost something: the next attempt begins there, and not behind it."""
+    hash = 'sha-1:2A:AE:6C:35:C9:4F:CF:B4:15:DB:E9:5F:40:8B:9C:E9:1E:E8:46:ED'
+    for present, pieces in ((0, [(5, b' world')]), (3, [(0, b'hel'), (6, b'world')])):
+        side = told(size=11, name='x', hash=hash).started()
+        side.do_work()
+        take = side.handler.accept(side.message(11))
+        for offset, piece in pieces:
+            take(offset, piece)
+        side.do_work()
+        side.handler.fail('broken')
+        side.do_work()
+        assert [len((tmp_path / name).read_bytes()) for name in os.listdir(tmp_path)] == ([present] if present else [])
+
+
 def test_where_a_message_begins(told, tmp_path):
     """A sender that does not know ranges begins with the first byte again."""
     hash = 'sha-1:2A:AE:6C:35:C9:4F:CF:B4:15:DB:E9:5F:40:8B:9C:E9:1E:E8:46:ED'       # of 'hello world'
