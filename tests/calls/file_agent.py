@@ -16,6 +16,7 @@ from sipsimple.streams import AudioStream, FileSelector, FileTransferStream
 from sipsimple.streams.msrp import filereceiver
 
 # Little waits for the disk, so that what a receiver had is near to what it was told.
+BUFFERS = filereceiver.HIGH, filereceiver.LOW
 filereceiver.HIGH, filereceiver.LOW = 1 << 19, 1 << 17
 Settings.file_transfer = SimpleNamespace(directory=None)
 
@@ -137,6 +138,10 @@ class FileAgent(ChatAgent):
 
     def do_quiet_chunks(self, quiet=True):
         self.quiet_chunks = quiet
+
+    def do_buffers(self):
+        """As much may wait for the disk as without us."""
+        filereceiver.HIGH, filereceiver.LOW = BUFFERS
 
     def do_limit_files(self, size):
         """No file of ours may be longer, as if the disk were full."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import time
 
 import pytest
 
@@ -409,3 +410,34 @@ def test_the_sender_is_killed(own, place):
         own.transfer(path=str(path))
         own.finished(own.caller, own.callee)
     assert [sha(own.folder / 'callee' / name) for name in own.inbox()] == [sha(path)] and own.parts() == []
+
+
+def test_memory_does_not_grow_with_the_file(own, monkeypatch):
+    """A small one by default, 2 GB with SIPSIMPLE_FULL_LOAD=1: what is used beside the first transfer is what waits for the network and the disk."""
+    size = 2_000_000_000 if FULL else 150_000_000
+    monkeypatch.setitem(Process.wait.__globals__, 'LIMIT', 200)
+    for process in (own.caller, own.callee):
+        process.do('quiet_chunks')
+        process.do('buffers')
+    own.transfer(path=str(own.file(size=1_000_000)))
+    own.finished(own.caller, own.callee)
+    before = {process.name: process.do('memory')['peak'] for process in (own.caller, own.callee)}
+    for process in (own.caller, own.callee):
+        process.do('reset')
+        process.forget()
+    path, block = own.folder / 'big.bin', random.Random(7).randbytes(1 << 20)
+    with open(path, 'wb') as file:
+        file.writelines(block[:size - place] for place in range(0, size, len(block)))
+    begin = time.monotonic()
+    own.offer(path=str(path))
+    offered = time.monotonic()
+    own.callee.do('accept', session='in1')
+    received = own.finished(own.caller, own.callee)
+    seconds = time.monotonic() - offered
+    after = {process.name: process.do('memory')['peak'] for process in (own.caller, own.callee)}
+    print(f'{size / 1e6:.0f} MB: hashed at {size / (offered - begin) / 1e6:.0f} MB/s, transferred at {size / seconds / 1e6:.0f} MB/s; most memory in MB: '
+          + ', '.join(f'{name} {before[name]:.0f} -> {after[name]:.0f}' for name in after))
+    assert sha(received) == sha(path)
+    assert all(after[name] - before[name] < 48 for name in after), (before, after)
+    os.unlink(path)
+    os.unlink(received)
