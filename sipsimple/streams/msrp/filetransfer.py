@@ -222,11 +222,11 @@ class FileTransferStream(MSRPStreamBase):
             return closed
         return first.addCallback(close).addBoth(wait)
 
-    def _fail(self, context: str, error: BaseException | Failure | str) -> None:
+    def _fail(self, context: str, error: BaseException | Failure | str, text: str | None = None) -> None:
         if not self._failed and self.state != MSRPStreamState.ENDED and not self.handler.busy:
             reason = getattr(error, 'value', error)
-            self.handler.fail(str(reason) or reason.__class__.__name__)
-        super()._fail(context, error)
+            self.handler.fail(text or str(reason) or reason.__class__.__name__)
+        super()._fail(context, error, text)
 
     def transfer_failed(self, reason: str) -> None:
         """The handler cannot go on: tell the session."""
