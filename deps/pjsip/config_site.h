@@ -43,11 +43,14 @@
  * PJSIP_FIRST_TX_LEN bytes first (our patch 61) and into a buffer of this size only when it is longer, so one cached pool of the length below serves
  * nearly every message with no further malloc. Large blocks would be given back to the kernel each time, which costs more than the packet itself. */
 #define PJSIP_MAX_PKT_LEN                       65536
+/* What is received over a stream may be longer (our patch 95): a notification about a list of a thousand contacts, with their documents. Of this room in
+ * each connection only the pages take memory that a message has reached. */
+#define PJSIP_MAX_RX_LEN                        1048576
 #define PJSIP_FIRST_TX_LEN                      4000
 #define PJSIP_POOL_LEN_TDATA                    12288
 #define PJSIP_POOL_INC_TDATA                    4096
 /* Receive pools live as long as their transport and are reset after each packet: the first block is kept and should hold a whole message. */
-#define PJSIP_POOL_RDATA_LEN                    (PJSIP_MAX_PKT_LEN + 12288)
+#define PJSIP_POOL_RDATA_LEN                    (PJSIP_MAX_RX_LEN + 12288)
 #define PJSIP_POOL_RDATA_INC                    4096
 
 #define PJSIP_MAX_URL_SIZE                      4096

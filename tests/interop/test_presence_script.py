@@ -246,6 +246,18 @@ def test_thousand_contacts(sdk, server):
     assert len(told) == 1000 and all("'active'" in text for text in told.values()) and len(dialog.requests) == 1
 
 
+def test_thousand_contacts_in_one_message(sdk, server):
+    """With their documents, some 370 KB (patch 95 of PJSIP)."""
+    names = [f'user{number:03}' for number in range(1000)]
+    server.states['presence'] = lambda dialog: rls(0, 'true', names, 'presence', DOCUMENTS['presence'], 1000) if dialog.target.startswith('me+') else None
+    server.headers['presence'] = 'Require: eventlist\r\n'
+    add(sdk, server, **{'xcap.enabled': True, 'xcap.discovered': True})
+    told = sdk.wait('SIPAccountGotPresenceState', NAME).resource_map
+    assert len(told) == 1000 and all("'active'" in text for text in told.values())
+    dialog = server.subscribed('presence', target='me+presence@presence.test')
+    assert server.answered(dialog, 1) == 200 and len(server.states['presence'](dialog)[1]) > 300_000
+
+
 @pytest.mark.parametrize('kind', ['presence', 'dialog'])
 def test_list(sdk, server, kind):
     names = [f'user{number:03}' for number in range(200)]
