@@ -43,7 +43,7 @@
  * PJSIP_FIRST_TX_LEN bytes first (our patch 61) and into a buffer of this size only when it is longer, so one cached pool of the length below serves
  * nearly every message with no further malloc. Large blocks would be given back to the kernel each time, which costs more than the packet itself. */
 #define PJSIP_MAX_PKT_LEN                       65536
-/* What is received over a stream may be longer (our patch 95): a notification about a list of a thousand contacts, with their documents. Of this room in
+/* What is received over a stream may be longer (our patch 92): a notification about a list of a thousand contacts, with their documents. Of this room in
  * each connection only the pages take memory that a message has reached. */
 #define PJSIP_MAX_RX_LEN                        1048576
 #define PJSIP_FIRST_TX_LEN                      4000

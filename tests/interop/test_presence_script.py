@@ -247,7 +247,7 @@ def test_thousand_contacts(sdk, server):
 
 
 def test_thousand_contacts_in_one_message(sdk, server):
-    """With their documents, some 370 KB (patch 95 of PJSIP)."""
+    """With their documents, some 370 KB (patch 92 of PJSIP)."""
     names = [f'user{number:03}' for number in range(1000)]
     server.states['presence'] = lambda dialog: rls(0, 'true', names, 'presence', DOCUMENTS['presence'], 1000) if dialog.target.startswith('me+') else None
     server.headers['presence'] = 'Require: eventlist\r\n'

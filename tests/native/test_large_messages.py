@@ -1,4 +1,4 @@
-"""Messages over a stream that are longer than any datagram (patch 95): a notification about a list of resources has no limit."""
+"""Messages over a stream that are longer than any datagram (patch 92): a notification about a list of resources has no limit."""
 
 from __future__ import annotations
 
