@@ -36,11 +36,11 @@ class Divided(Rig):
         """Start coturn and return when it answers."""
         program = shutil.which('turnserver', path=SEARCH_PATH)
         assert program is not None
-        log = self.stack.enter_context(open(self.folder / 'turn.log', 'wb'))
-        process = self.server.popen(
-            program, '-n', '--listening-ip', SERVER, '--listening-port', str(PORT), '--relay-ip', SERVER, '--lt-cred-mech', '--user', f'{USER}:{PASSWORD}',
-            '--realm', 'lab.test', '--no-tls', '--no-dtls', '--no-cli', '--allow-loopback-peers', '--pidfile', str(self.folder / 'turn.pid'),
-            '--userdb', str(self.folder / 'turn.db'), '--log-file', 'stdout', '--simple-log', stdout=log, stderr=subprocess.STDOUT)
+        command = [program, '-n', '--listening-ip', SERVER, '--listening-port', str(PORT), '--relay-ip', SERVER, '--lt-cred-mech', '--user', f'{USER}:{PASSWORD}',
+                   '--realm', 'lab.test', '--no-tls', '--no-dtls', '--no-cli', '--pidfile', str(self.folder / 'turn.pid'),
+                   '--userdb', str(self.folder / 'turn.db'), '--log-file', 'stdout', '--simple-log']
+        with open(self.folder / 'turn.log', 'wb') as log:
+            process = self.server.popen(*command, stdout=log, stderr=subprocess.STDOUT)
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
 
