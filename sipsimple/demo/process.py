@@ -82,6 +82,16 @@ class AgentProcess:
     def _problem(self, event: dict[str, Any]) -> str:
         return f'{self.name}: {self.PROBLEMS[event["event"]].format_map(event)}{self._last_words()}'
 
+    def _has_died(self) -> bool:
+        """Whether the process is gone, or is about to be, without having been told to end."""
+        if self._stopping:
+            return False
+        try:
+            self._process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def _tell_partner(self, text: str) -> None:
         if self.partner is not None:
             self.partner._events.put({'event': 'partner', 'text': text})
@@ -121,6 +131,8 @@ class AgentProcess:
             if name == 'partner':
                 raise DemoError(event['text'])
             if name in self.PROBLEMS:
+                if self.partner is not None and self.partner._has_died():       # which is why, and the news
+                    raise DemoError(f'{self.partner.name}: the process has ended')
                 raise DemoError(self._problem(event))
 
     def wait_digits(self, count: int) -> str:
