@@ -221,6 +221,7 @@ def test_restart(mixer: AudioMixer, tmp_path: Path) -> None:
             data = pair.inbox.wait('RTPTransportICENegotiationDidSucceed', pair.a_rtp, keep=True).data
             assert data.valid_pairs[0].remote_candidate == pair.a_rtp.remote_rtp_candidate
             assert pair.a_rtp.remote_rtp_port == other.a_rtp.local_rtp_port
+            other.inbox.wait('RTPTransportICENegotiationDidSucceed', other.a_rtp)       # it may be the last to know
             other.a.send_dtmf(str(number))
             assert pair.inbox.wait('RTPAudioStreamGotDTMF', pair.a).data.digit == str(number)
             other.a.stop()

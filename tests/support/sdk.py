@@ -126,9 +126,12 @@ class SDK:
 
     def account(self, name: str, values: Mapping[str, Any]) -> None:
         """Make an account, or change it; requests for it are taken as soon as this returns."""
+        def is_known() -> Any:
+            return name == 'bonjour' or self.do('evaluate', expression=f'AccountManager().has_account({name!r})')
+        is_new = not is_known()
         self.do('account', name=name, values=dict(values))
-        if name != 'bonjour':       # the manager hears of a new one from the thread that stores it
-            assert wait_until(lambda: self.do('evaluate', expression=f'AccountManager().has_account({name!r})')), f'{self.name}: {name} is not known'
+        if is_new:                  # the manager hears of it from the thread that stores it
+            assert wait_until(is_known), f'{self.name}: {name} is not known'
 
     def set(self, target: str, **values: Any) -> None:
         """Set attributes of an object; `_` for the first dot of a path is written `__`."""
