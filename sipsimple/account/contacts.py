@@ -2,7 +2,8 @@
 
 With XCAP (`xcap.enabled` and `xcap.discovered`) the server has a list of them, and one subscription to `user+presence@domain` or `user+dialog@domain` tells
 of all (RFC 4662). Without it, or when the server does not know that list, each URI that `watch` was given is subscribed to; the list is tried again
-after LIST_RETRY, and once when the XCAP manager has written the documents that make it.
+after LIST_RETRY, and once when the XCAP manager has written the documents that make it. A server that has not told of a change of these documents after
+UNHEARD_LIMIT is asked for the list as it is now.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ __all__ = ['DialogSubscriber', 'ListSubscriber', 'PresenceSubscriber']
 log = logging.getLogger('sipsimple.account')
 
 LIST_RETRY = 900.0          # seconds until a server that did not know the list is asked again
+UNHEARD_LIMIT = 5.0         # seconds in which a server should have told that the list is another one
 PACE = 0.02                 # seconds between the beginnings of single subscriptions: a server need not have hundreds of them at once
+XCAP_NEWS = ('XCAPManagerDidChangeState', 'XCAPManagerDidReloadData')
 NO_LIST = frozenset((403, 404, 405, 420, 480, 489, 501))        # answers of a server that does not know the list
 
 
@@ -84,6 +87,9 @@ class ListSubscriber(VersionedSubscriber):
         self._is_list_unknown = False
         self._is_tried_in_sync = False                  # after the documents that make the list were written
         self._list_timer: Timer | None = None
+        self._listed: frozenset[Any] = frozenset()      # of whom the server has told
+        self._expected: frozenset[Any] | None = None    # those in the list, as the XCAP manager wrote it; None: not known
+        self._unheard_timer: Timer | None = None
         self._version = 0                               # of what is told of single contacts
 
     # ---- what the classes do -----------------------------------------------------------------------------------
@@ -148,20 +154,47 @@ class ListSubscriber(VersionedSubscriber):
 
     def start(self) -> None:
         """See AccountService."""
-        NotificationCenter().add_observer(self, name='XCAPManagerDidChangeState')
+        for name in XCAP_NEWS:
+            NotificationCenter().add_observer(self, name=name)
         super().start()
 
     def stop(self, done: Callable[[], object]) -> None:
         """See AccountService."""
-        NotificationCenter().discard_observer(self, name='XCAPManagerDidChangeState')
+        for name in XCAP_NEWS:
+            NotificationCenter().discard_observer(self, name=name)
         super().stop(done)
 
     def handle_notification(self, notification: Notification) -> None:
         """Any thread."""
-        if notification.name != 'XCAPManagerDidChangeState':
+        if notification.name not in XCAP_NEWS:
             super().handle_notification(notification)
-        elif notification.sender.account is self.account and notification.data.state == 'insync':
+        elif notification.sender.account is not self.account:
+            return
+        elif notification.name == 'XCAPManagerDidReloadData':
+            self._scheduler.call_soon(self._has_changed, notification.data.addressbook)
+        elif notification.data.state == 'insync':
             self._scheduler.call_soon(self._is_in_sync)
+
+    def _has_changed(self, addressbook: Any) -> None:
+        """The documents that make the list are others by now."""
+        from sipsimple.account.xcap.normalform import watched_uris
+        from sipsimple.payloads.rlsnotify import ResourceURI
+        self._expected = frozenset(map(ResourceURI, watched_uris(addressbook, self.event)))
+        if self._unheard_timer is None and self._listed != self._expected and self.uses_list:
+            self._unheard_timer = self._scheduler.call_later(UNHEARD_LIMIT, self._is_unheard)
+
+    def _is_unheard(self) -> None:
+        self._unheard_timer = None
+        log.info('%r: the server has not told of the change of its list', self)
+        self.refresh()
+
+    def _is_heard(self, notify: Any) -> None:
+        """The server has told of these resources."""
+        told = frozenset(resource.uri for resource in notify)
+        self._listed = told if notify.full_state else self._listed | told
+        if self._unheard_timer is not None and self._listed == self._expected:
+            self._unheard_timer.cancel()
+            self._unheard_timer = None
 
     def _is_in_sync(self) -> None:
         if self._is_active and self._is_list_unknown and not self._is_tried_in_sync:
@@ -207,10 +240,11 @@ class ListSubscriber(VersionedSubscriber):
             self._watch_singly()
 
     def _end(self) -> None:
-        for timer in (self._pacer, self._list_timer):
+        for timer in (self._pacer, self._list_timer, self._unheard_timer):
             if timer is not None:
                 timer.cancel()
-        self._pacer = self._list_timer = None
+        self._pacer = self._list_timer = self._unheard_timer = None
+        self._listed = frozenset()
         self._unstarted.clear()
         contacts, self._contacts = self._contacts, {}
         for contact in contacts.values():
@@ -253,6 +287,7 @@ class ListSubscriber(VersionedSubscriber):
         if ResourceURI(notify.uri) != str(self.target):
             self._tell_invalid(data, f'it is about {notify.uri}')
         elif self._versions.accept(notify.version, notify.full_state):
+            self._is_heard(notify)
             self._tell_state(notify.version, notify.full_state, notify)
 
     # ---- single contacts ---------------------------------------------------------------------------------------

@@ -106,6 +106,11 @@ def _lists_of(book: Addressbook, event: str) -> dict[str, dict[str, None]]:
             'rls': contacts(lambda handling: handling.subscribe) | policies(lambda handling: handling.subscribe)}
 
 
+def watched_uris(book: Addressbook, event: str) -> frozenset[str]:
+    """The URIs that the list of an event has, to which the server is to subscribe."""
+    return frozenset(_lists_of(book, event)['rls'])
+
+
 def derive_lists(lists: ResourceLists, book: Addressbook, url: str) -> None:
     """Bring the lists that follow from the addressbook up to date.
 

@@ -6,11 +6,12 @@ import pytest
 from zope.interface import implementer
 
 from sipsimple.account import contacts
-from sipsimple.account.contacts import LIST_RETRY, DialogSubscriber, PresenceSubscriber
+from sipsimple.account.contacts import LIST_RETRY, UNHEARD_LIMIT, DialogSubscriber, PresenceSubscriber
 from sipsimple.account.mwi import MWISubscriber
 from sipsimple.account.presence import DialogPublisher, PresencePublisher, SelfPresenceSubscriber
 from sipsimple.account.versions import ASK_AGAIN, Versions
 from sipsimple.account.watchers import DialogWinfoSubscriber, PresenceWinfoSubscriber, same_address
+from sipsimple.account.xcap import Contact, ContactURI, EventHandling
 from sipsimple.configuration.datatypes import SIPAddress, SIPProxyAddress
 from sipsimple.core import SIPCoreError
 from sipsimple.notification import IObserver, NotificationCenter, NotificationData
@@ -359,6 +360,37 @@ def test_list_that_is_written_after_its_server_was_found(world):
     count = len(world.Subscription.made)
     change('insync')
     assert len(world.Subscription.made) == count and world.last.target == 'sip:bob@example.com'
+
+
+def test_list_that_changes_unheard(world):
+    """A server that tells nothing of a change of the list is asked, once; one that does is not."""
+    world.account.xcap.enabled = world.account.xcap.discovered = True
+    manager = SimpleNamespace(account=world.account)
+    world.make(PresenceSubscriber)
+    world.last.accepted_by_peer()
+
+    def tell(version, full, *uris):
+        world.last.tell(rls(version, full, dict.fromkeys(uris)), content_type=RLS_TYPE, require=['eventlist'])
+
+    def change(*uris, sender=manager):
+        contacts = [Contact(uri, uri, [ContactURI('u', uri, 'SIP')], EventHandling('default', True)) for uri in uris]
+        NotificationCenter().post_notification('XCAPManagerDidReloadData', sender=sender, data=NotificationData(addressbook=SimpleNamespace(contacts=contacts, policies=[])))
+    tell(0, True)
+    change('bob@example.com')
+    change('bob@example.com', 'carol@example.com')
+    world.advance(UNHEARD_LIMIT)
+    assert world.last.sent == ['subscribe', 'subscribe']
+    tell(1, True, 'sip:bob@example.com', 'sip:carol@example.com')
+    change('bob@example.com', 'carol@example.com')                  # something else of them
+    change('dave@example.com', sender=SimpleNamespace(account=None))
+    world.advance(UNHEARD_LIMIT)
+    change('bob@example.com')
+    tell(2, False, 'sip:bob@example.com')                           # of their state
+    tell(3, True, 'sip:bob@example.com')
+    change('bob@example.com', 'dave@example.com')
+    tell(4, False, 'sip:dave@example.com')
+    world.advance(UNHEARD_LIMIT)
+    assert world.last.sent == ['subscribe', 'subscribe']
 
 
 def test_xcap_discovered_later(world):
