@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ RETRY_LOST = 2.0            # after the first time that a connection broke, whic
 RETRY_CAPABILITIES = 3600.0     # when the server lacks what we need
 MAX_RETRY_AFTER = 3600.0    # a server may ask for more time, up to this
 POLL = 600.0                # between looks at the server when it does not tell of changes
+CREATED_LIMIT = 10.0         # in which another client that had found no document may still write its own over ours: servers need not heed If-None-Match
 MAX_CONFLICTS = 50          # in a row, before somebody who writes all the time is left alone for RETRY
 STOP_LIMIT = 5.0            # for the end of what is under way
 UNSUBSCRIBE_LIMIT = 4.0     # for the end of the subscription; it has limits of its own, which are shorter
@@ -129,6 +131,7 @@ class XCAPManager(Editor, Teller):
         self._lost = False                          # the last request found its connection broken
         self._is_told = False                       # whether the application knows what is there
         self._unconfirmed: list[Operation] = []     # written, and not seen on the server since
+        self._created_until = 0.0                   # seen there, they are confirmed from this (monotonic) time on
         self._is_fresh = False                      # the addressbook was read since it was written
         self._merged: Any = None                    # the documents that `data` was made of
         self._diff: XCAPSubscriber | None = None    # the subscription to changes
@@ -453,7 +456,7 @@ class XCAPManager(Editor, Teller):
             else:
                 data, etag = answer.data, answer.etag
         if document is self.resource_lists:
-            if data is None or (data, etag) == (document.data, document.etag):
+            if data is None or (data, etag) == (document.data, document.etag) and not self._is_new:
                 self._unconfirmed.clear()
             self._is_fresh = True
         if (data, etag) != (document.data, document.etag):
@@ -461,6 +464,11 @@ class XCAPManager(Editor, Teller):
             schedule_in_thread(FILES, document.store, data, etag)
         document.fetched()
         self._settle_sent(document)
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether our document may still be overwritten by a client that had found none."""
+        return time.monotonic() < self._created_until
 
     def _settle_sent(self, document: Document) -> None:
         """See whether what we sent last has arrived, if that is not known."""
@@ -498,7 +506,7 @@ class XCAPManager(Editor, Teller):
             if document.name in merged.changed and not self._write(document, merged.changed[document.name], operations):
                 return
             if document is self.resource_lists:
-                if self._is_fresh:              # merged with what the server has, and not with what we think it has
+                if self._is_fresh and not self._is_new:     # merged with what the server has, and not with what we think it has
                     again = set(merged.effective)
                     self._unconfirmed = [operation for operation in self._unconfirmed if operation in again]
                 self._is_fresh = False
@@ -546,6 +554,8 @@ class XCAPManager(Editor, Teller):
             return False
         except XCAPError as error:
             raise self._write_failed(document, error) from None
+        if document is self.resource_lists and document.data is None:
+            self._created_until = time.monotonic() + CREATED_LIMIT
         etag = None if answer is None else answer.etag
         document.take(data, etag)
         document.updated()

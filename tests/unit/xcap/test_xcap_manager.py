@@ -340,9 +340,27 @@ def test_two_managers_merge_their_changes(server):
         assert one.book.contacts['c2'].name == 'One'
 
 
-def test_a_server_that_takes_two_writes_at_once(server, rig):
+def test_a_server_that_does_not_heed_that_a_document_is_to_be_new(server, rig):
+    """Another client had found none as well, and writes its own over ours, which we had found in place."""
+    path = 'resource-lists/users/sip:alice@example.com/index'
+    with Rig(server.root) as other:
+        other.manager.add_contact(contact('c2'))
+        other.start().in_sync()
+        theirs = server.content('resource-lists')
+    server.delete(path)
+    rig.start().manager.add_contact(contact())
+    rig.in_sync().manager.refresh()
+    assert wait_until(lambda: ('GET', 'resource-lists', 304) in server.methods()) and rig.in_sync()
+    server.put(path, theirs)
+    rig.manager.refresh()
+    assert wait_until(lambda: rig.manager.data.addressbook.contacts.ids() == ['c2', 'c1'])
+    assert b'"c1"' in server.content('resource-lists')
+
+
+def test_a_server_that_takes_two_writes_at_once(server, rig, monkeypatch):
     """Its conditions are checked, and by the time it writes they do not hold any more."""
     path = 'resource-lists/users/sip:alice@example.com/index'
+    monkeypatch.setattr(manager_module, 'CREATED_LIMIT', 0)
     rig.start().in_sync()
     before = server.content('resource-lists')
     rig.manager.add_contact(contact())
