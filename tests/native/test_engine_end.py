@@ -283,6 +283,48 @@ def test_stop_amid_calls_of_other_threads():
     assert run(AMID_CALLS) == ''
 
 
+AMID_STREAMS = '''
+import os
+import threading
+from sipsimple.core import AudioMixer, Engine, SIPCoreError
+from tests.native.rtp_support import Pair
+from tests.support.engine import Seen
+
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+seen = Seen()
+engine = Engine()
+
+for _ in range(20):
+    engine.start(udp_port=0, ip_address='127.0.0.1')
+    seen.wait('SIPEngineDidStart')
+    mixer = AudioMixer(None, None, 16000, 0)
+    pairs = [Pair(mixer).start() for _ in range(6)]
+    go = threading.Barrier(len(pairs) + 1)
+
+    def stop(pair):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)      # the engine's threads come first, in the middle of it
+        go.wait()
+        try:
+            pair.a.stop()
+            pair.b.stop()
+        except SIPCoreError:
+            pass
+    threads = [threading.Thread(target=stop, args=[pair]) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    go.wait()
+    engine.stop()
+    for thread in threads:
+        thread.join()
+    assert engine.join(30), 'the engine does not end'
+'''
+
+
+def test_stop_amid_ends_of_streams():
+    """A stream that another thread has begun to stop keeps what it needs until it has ended."""
+    assert run(AMID_STREAMS) == ''
+
+
 AMID_TIMERS = '''
 import threading
 from sipsimple.core import Engine, PJSIPError, _timers

@@ -427,6 +427,7 @@ static void free_leg(void *user)
     ss_object_release(leg->rtp);
     pthread_mutex_destroy(&leg->lock);
     pj_pool_release(leg->pool);
+    ss_media_release();
 }
 
 /* callback: ss_worker_call | thread: worker | gil: no | locks: none | lifetime: the leg's own */
@@ -464,12 +465,20 @@ static void on_dtmf(pjmedia_stream *stream, void *user, int digit)
 pj_status_t ss_leg_start(ss_rtp *rtp, ss_handle mixer, const pjmedia_stream_info *info, ss_handle owner, ss_leg **result)
 {
     pj_pool_t *pool = ss_pool_create("leg", 1200, 500);
+    pjmedia_endpt *endpoint;
     ss_leg *leg;
     pjmedia_port *port;
     pj_status_t status;
 
     if (!pool)
         return PJ_ENOMEM;
+    ss_media_hold();
+    endpoint = ss_media_endpoint();
+    if (!endpoint || !ss_object_acquire(rtp->object.handle, SS_T_RTP_TRANSPORT)) {
+        ss_media_release();
+        pj_pool_release(pool);
+        return PJ_EGONE;
+    }
     leg = PJ_POOL_ZALLOC_T(pool, ss_leg);
     leg->pool = pool;
     pthread_mutex_init(&leg->lock, NULL);
@@ -477,13 +486,8 @@ pj_status_t ss_leg_start(ss_rtp *rtp, ss_handle mixer, const pjmedia_stream_info
     leg->base.op = &leg_op;
     leg->base.type = PJMEDIA_TRANSPORT_TYPE_USER;
     pj_ansi_strxcpy(leg->base.name, "leg", sizeof leg->base.name);
-    leg->rtp = ss_object_acquire(rtp->object.handle, SS_T_RTP_TRANSPORT);
-    if (!leg->rtp) {
-        pthread_mutex_destroy(&leg->lock);
-        pj_pool_release(pool);
-        return PJ_EGONE;
-    }
-    status = pjmedia_stream_create(ss_media_endpoint(), NULL, info, &leg->base, NULL, &leg->stream);
+    leg->rtp = rtp;
+    status = pjmedia_stream_create(endpoint, NULL, info, &leg->base, NULL, &leg->stream);
     if (status != PJ_SUCCESS) {
         free_leg(leg);
         return status;

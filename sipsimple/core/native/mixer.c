@@ -331,41 +331,6 @@ static void teardown(ss_mixer *mixer)
     ss_object_release(mixer);
 }
 
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t none;
-    unsigned count;
-} threads = { .lock = PTHREAD_MUTEX_INITIALIZER, .none = PTHREAD_COND_INITIALIZER };
-
-static void count_thread(int change)
-{
-    pthread_mutex_lock(&threads.lock);
-    threads.count += (unsigned)change;
-    if (!threads.count)
-        pthread_cond_broadcast(&threads.none);
-    pthread_mutex_unlock(&threads.lock);
-}
-
-int ss_mixers_wait(unsigned milliseconds)
-{
-    struct timespec deadline;
-    int ended;
-
-    clock_gettime(CLOCK_REALTIME, &deadline);
-    deadline.tv_sec += milliseconds / 1000;
-    deadline.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000;
-    }
-    pthread_mutex_lock(&threads.lock);
-    while (threads.count && pthread_cond_timedwait(&threads.none, &threads.lock, &deadline) != ETIMEDOUT)
-        ;
-    ended = threads.count == 0;
-    pthread_mutex_unlock(&threads.lock);
-    return ended;
-}
-
 static void *run(void *argument)
 {
     ss_mixer *mixer = argument;
@@ -418,7 +383,7 @@ static void *run(void *argument)
         pthread_mutex_lock(&mixer->lock);
     }
     teardown(mixer);
-    count_thread(-1);
+    ss_media_release();
     return NULL;
 }
 
@@ -493,10 +458,10 @@ static pj_status_t start_thread(ss_mixer *mixer)
 
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    count_thread(1);
+    ss_media_hold();
     error = pthread_create(&thread, &attributes, run, mixer);
     if (error)
-        count_thread(-1);
+        ss_media_release();
     pthread_attr_destroy(&attributes);
     return error ? PJ_STATUS_FROM_OS(error) : PJ_SUCCESS;
 }

@@ -73,7 +73,7 @@ pj_status_t ss_mixer_port_start(ss_handle mixer, ss_handle *handle, unsigned *sl
 /* One per engine run; NULL when the engine is off. */
 pjmedia_endpt *ss_media_endpoint(void);
 pj_status_t ss_media_start(void);       /* called by the engine: endpoint, event manager, codecs, sound subsystem */
-void ss_media_stop(void);               /* after every object is closed; waits for the mixers to end */
+void ss_media_stop(void);               /* after every object is closed; waits for those who hold it */
 /*
  * Prefer the calling thread, and the threads it makes from now on, to others of this machine: for what works on audio. Returns the
  * niceness it had, for ss_set_niceness(). Mixing and receiving are preferred alike, since one is nothing without the other, and not
@@ -84,8 +84,12 @@ int ss_prefer_thread(void);
 void ss_set_niceness(int niceness);
 /* Number of the present engine run, 0 while the engine is off: tells whether a media object belongs to this run. */
 unsigned ss_media_generation(void);
-/* Wait until every mixer has ended; 0 when some still lives after that time. (native/mixer.c) */
-int ss_mixers_wait(unsigned milliseconds);
+/*
+ * Clocks and streams keep the media endpoint while they end, also those that another thread had begun to end before the engine's stop looked for
+ * them. Hold it first, then see whether it is there.
+ */
+void ss_media_hold(void);
+void ss_media_release(void);
 
 /* Names of the codecs, newline-separated; enabled ones by preference, or all in the order of registration. Returns the length. */
 size_t ss_codecs_list(int enabled_only, char *buffer, size_t size);
