@@ -27,6 +27,7 @@ MACHINES = {
     'transfer': ('sipsimple.session.transfer', 'TRANSFER_TRANSITIONS'),
     'participant': ('sipsimple.session.participants', 'PARTICIPANT_TRANSITIONS'),
     'stream': ('sipsimple.streams.rtp.base', 'TRANSITIONS'),
+    'ice-restart': ('sipsimple.streams.rtp.restart', 'TRANSITIONS'),
     'msrp-stream': ('sipsimple.streams.msrp.base', 'TRANSITIONS'),
     'file-transfer': ('sipsimple.streams.msrp.filehandler', 'TRANSITIONS'),
     'registration': ('sipsimple.account.registration', 'TRANSITIONS'),

@@ -178,8 +178,8 @@ class AudioStream(RTPStream):
 
     # The life of the media
 
-    def _make_transport(self, remote_sdp: Any, index: int) -> AudioTransport:
-        return AudioTransport(self._require_mixer(), self.rtp_transport, remote_sdp, index, codecs=self._codec_list(self.account))
+    def _make_transport(self, rtp_transport: Any, remote_sdp: Any, index: int) -> AudioTransport:
+        return AudioTransport(self._require_mixer(), rtp_transport, remote_sdp, index, codecs=self._codec_list(self.account))
 
     def _media_started(self) -> None:
         old_consumer, old_producer = self.consumer_slot, self.producer_slot

@@ -7,6 +7,7 @@ handed over. `TRANSITIONS` is the whole life cycle; a stream that failed stays i
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from enum import Enum, StrEnum
 from typing import Any, ClassVar
 
@@ -20,6 +21,8 @@ from sipsimple.statemachine import InvalidTransition, StateMachine
 from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, StreamError, UnknownStreamError
 from sipsimple.streams.registry import MediaStreamRegistrar
 from sipsimple.streams.rtp import encryption, ice
+from sipsimple.streams.rtp.gathering import Gathering
+from sipsimple.streams.rtp.restart import Restart, RestartState
 
 __all__ = ['RTPStream', 'RTPStreamInput', 'RTPStreamState', 'TRANSITIONS']
 
@@ -113,8 +116,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._last_remote: tuple[str | None, int | None] = (None, None)       # where the peer wanted the media, once the stream has ended
         self._use_ice = False
         self._ice_left = False                  # our addresses are others than ICE knows
-        self._stun_servers: list[ice.Server | None] = []        # those to try yet; None: without
-        self._turn_server: ice.TURNServer | None = None
+        self._gathering = Gathering(self._first_rtp_transport, self._rtp_transport_ready, self._rtp_transport_failed)
+        self._restart = Restart(self)
         self._hold_wish: bool | None = None     # hold() or unhold() was called, and the peer does not know yet
         self._failed = False
         self._deactivated = False
@@ -188,36 +191,32 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             self._use_ice = bool(self.account.nat_traversal.use_ice)
             if self._incoming_sdp is not None:
                 self._use_ice = self._use_ice and ice.offer_has_ice(self._incoming_sdp, self._incoming_index)
-            if self._use_ice:
-                ice.find_servers(self.account, self._gather)
-            else:
-                self._open(None)
+            self._gathering.begin(self.account if self._use_ice else None)
         except Exception as error:
             self._fail('initialize', error)
 
-    def _gather(self, servers: ice.Servers) -> None:
-        self._stun_servers = [*servers.stun, None]
-        self._turn_server = servers.turn
-        self._next_server()
+    def _first_rtp_transport(self, servers: dict[str, Any]) -> Any:
+        if self.rtp_transport is not None:
+            self._forget(self.rtp_transport)            # which has asked another server, in vain
+        self.rtp_transport = self._new_rtp_transport(servers)
+        NotificationCenter().add_observer(self, sender=self.rtp_transport)
+        return self.rtp_transport
 
-    def _next_server(self) -> None:
-        if self.state == RTPStreamState.INITIALIZING:
-            try:
-                self._open(self._stun_servers.pop(0))
-            except Exception as error:
-                self._fail('initialize', error)
+    def _new_rtp_transport(self, servers: dict[str, Any]) -> Any:
+        return RTPTransport(self.encryption_policy, self._use_ice, ipv6=self._uses_ipv6(), **servers)
 
-    def _open(self, stun_server: ice.Server | None) -> None:
-        options: dict[str, Any] = {} if self._turn_server is None else self._turn_server.arguments
-        if stun_server is not None:
-            options.update(ice_stun_address=stun_server[0], ice_stun_port=stun_server[1])
-        transport = RTPTransport(self.encryption_policy, self._use_ice, ipv6=self._uses_ipv6(), **options)
-        self.rtp_transport = transport
-        NotificationCenter().add_observer(self, sender=transport)
-        transport.set_INIT()
-        if transport.state == 'INIT':
-            # Without servers to ask there is nothing to wait for.
-            self._NH_RTPTransportDidInitialize(None)
+    def _rtp_transport_ready(self) -> None:
+        try:
+            self.media_transport = self._make_transport(self.rtp_transport, self._incoming_sdp, self._incoming_index)
+        except (SIPCoreError, ValueError, StreamError) as error:
+            self._fail('initialize', error)
+            return
+        NotificationCenter().add_observer(self, sender=self.media_transport)
+        self._fire(RTPStreamInput.READY)
+        self.post('MediaStreamDidInitialize')
+
+    def _rtp_transport_failed(self, error: Exception | str) -> None:
+        self._fail('initialize', error)
 
     def _uses_ipv6(self) -> bool:
         """Whether media go over IPv6: as the peer's line says, or the way that the session is to go."""
@@ -236,14 +235,20 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         """
         if self.state not in (RTPStreamState.INITIALIZED, RTPStreamState.WAIT_ICE, RTPStreamState.ESTABLISHED):
             raise RuntimeError(f'there is no local media in the state {self.state}')
+        anew = self._restart.state == RestartState.READY
+        transport = self._restart.media_transport if anew else self.media_transport
         if for_offer:
-            media = self.media_transport.get_local_media(index=self.index or 0, direction=self._offer_direction())
-            if self._ice_left:
+            media = transport.get_local_media(index=self.index or 0, direction=self._offer_direction())
+            if anew:
+                self._restart.tell(media)
+            elif self._ice_left:
                 ice.leave(media)
             return media
         offer = self._offer_to_answer()
         direction = self._answer_direction(offer)
-        media = self.media_transport.get_local_media(remote_sdp=offer, index=self.index, direction=direction)
+        media = transport.get_local_media(remote_sdp=offer, index=self.index, direction=direction)
+        if anew:
+            self._restart.tell(media)
         # The transport goes by the direction in use, but it is the hold that counts: after `inactive`, which may have been the peer's wish alone, we
         # must not seem to hold it.
         media.attributes = [attribute for attribute in media.attributes if attribute.name not in DIRECTIONS] + [SDPAttribute(direction, '')]
@@ -257,7 +262,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._forget(self.media_transport)
         self.media_transport.stop()             # its RTP transport keeps the ports, and makes new keys
         try:
-            self.media_transport = self._make_transport(None, 0)
+            self.media_transport = self._make_transport(self.rtp_transport, None, 0)
         except (SIPCoreError, ValueError, StreamError) as error:
             self._fail('initialize', error)
             return
@@ -333,14 +338,16 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._local_sdp, self._remote_sdp = local_sdp, remote_sdp
         before, after = _address(old_remote, old_index), _address(remote_sdp, stream_index)
         rebuilt = False
-        # The null address is the old way to hold, and no place to send anything to.
-        if not is_null_address(after[0]) and (before != after or old_index != stream_index or old_local.media[old_index] != local_sdp.media[stream_index]
-                                         or old_remote.media[old_index] != remote_sdp.media[stream_index]):
-            try:
+        try:
+            if self._restart.is_taken(local_sdp.media[stream_index]):
+                self._move_media()
+            # The null address is the old way to hold, and no place to send anything to.
+            elif not is_null_address(after[0]) and (before != after or old_index != stream_index or old_local.media[old_index] != local_sdp.media[stream_index]
+                                                    or old_remote.media[old_index] != remote_sdp.media[stream_index]):
                 rebuilt = self.media_transport.update_sdp(local_sdp, remote_sdp, stream_index)
-            except (SIPCoreError, ValueError) as error:
-                self._fail('update', error)
-                return
+        except (SIPCoreError, ValueError) as error:
+            self._fail('update', error)
+            return
         self.encryption.media_updated()
         if rebuilt:
             self._media_started()
@@ -351,15 +358,78 @@ class RTPStream(metaclass=MediaStreamRegistrar):
                       new_remote_address=after[0], new_remote_port=after[1])
         self._check_hold()
 
-    def leave_ice(self) -> bool:
-        """Our addresses have changed, and the candidates that ICE has gathered with them: offer to go on without it.
+    def _move_media(self) -> None:
+        """The peer has taken the description of the new transports: the media go over to them, the old ones end."""
+        old_rtp, old_media = self.rtp_transport, self.media_transport
+        self.rtp_transport, self.media_transport = self._restart.take()
+        self._ice_left = False
+        for transport in (self.rtp_transport, self.media_transport):
+            NotificationCenter().add_observer(self, sender=transport)
+        for transport in (old_rtp, old_media):
+            self._forget(transport)
+        self.media_transport.volume = old_media.volume
+        try:
+            self.media_transport.start(self._local_sdp, self._remote_sdp, self.index, timeout=self._timeout())
+            self._media_started()               # while the old slot is still there: who listens to it is led to the new one
+        finally:
+            old_media.stop()
+
+    @property
+    def ice_outdated(self) -> bool:
+        """Whether the line in use has candidates that another address of ours makes worthless. For the session."""
+        return self._use_ice and not self._ice_left and self._restart.state != RestartState.READY
+
+    @property
+    def ice_may_be_lost(self) -> bool:
+        """Whether the way of the media has parts that time takes away, when nothing is sent: a relay, a NAT. For the session."""
+        return self.local_rtp_candidate_type not in (None, 'HOST')
+
+    def restart_needed(self, offer: Any, moved: bool) -> bool:
+        """Return whether the answer to an offer needs other sockets: when the peer begins ICE anew with it. For the session.
+
+        PJNATH could begin anew by itself, but with the start of the media only: checks of the peer that come before would find the old credentials, and be
+        refused. That is accepted for a peer that wants its DTLS association to go on, as other sockets begin another one; unless our own address is
+        another one, too (`moved`).
+        """
+        index = self.index or 0
+        return self._use_ice and ice.begins_anew(self._remote_sdp, offer, index) \
+            and (moved or not self.encryption.goes_on(self._remote_sdp, offer, index))
+
+    def restarts_ice(self, local_sdp: Any, remote_sdp: Any) -> bool:
+        """Return whether ICE begins anew for the peer with these descriptions, and not for us; for the session, before `update`. So it is with an UPDATE, whose
+        answer the core makes from what we had."""
+        index = self.index or 0
+        return self._use_ice and ice.begins_anew(self._remote_sdp, remote_sdp, index) and not ice.begins_anew(self._local_sdp, local_sdp, index)
+
+    def restart_ice(self, done: Callable[[], None], offer: Any = None) -> bool:
+        """Our addresses have changed, and the candidates that ICE has gathered with them: gather anew, beside the media that run. For the session.
+
+        Args:
+            done: called in the reactor thread, from within this call or later, when `get_local_media` has what came of it: a line with other candidates, or
+                one without ICE.
+            offer: the peer's description that is to be answered; None when we offer.
 
         Returns:
-            True: the next offer has to have this stream's line made anew.
+            False: the stream has no ICE, and nothing to gather; `done` is not called.
         """
-        had_ice = self._use_ice and not self._ice_left
+        if not self._use_ice or self.state not in (RTPStreamState.WAIT_ICE, RTPStreamState.ESTABLISHED):
+            return False
+
+        def gathered() -> None:
+            if offer is None and self._restart.state != RestartState.READY:
+                self._ice_left = True
+            done()
+        self._restart.begin(gathered, offer)
+        return True
+
+    def leave_ice(self) -> None:
+        """Offer to go on without ICE, with the present addresses of the sockets that are there."""
+        self.keep_ice()
         self._ice_left = self._use_ice
-        return had_ice
+
+    def keep_ice(self) -> None:
+        """What `restart_ice` has gathered did not come to be used: everything stays as it is. Idempotent."""
+        self._restart.drop()
 
     def reset(self, stream_index: int) -> None:
         """Get ready to make a new full offer for the running stream."""
@@ -424,6 +494,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         if started:
             self._media_stopping()
         self._fire(RTPStreamInput.END)
+        self._gathering.stop()
+        self._restart.drop()
         if self.media_transport is not None:
             self._forget(self.media_transport)
             self.media_transport.stop()
@@ -440,8 +512,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
 
     # For the kinds of media
 
-    def _make_transport(self, remote_sdp: Any, index: int) -> Any:
-        """Return the media transport over `rtp_transport`; without a remote description, for an offer."""
+    def _make_transport(self, rtp_transport: Any, remote_sdp: Any, index: int) -> Any:
+        """Return the media transport over an RTP transport; without a remote description, for an offer."""
         raise NotImplementedError
 
     def _media_started(self) -> None:
@@ -579,8 +651,6 @@ class RTPStream(metaclass=MediaStreamRegistrar):
 
     def handle_notification(self, notification: Notification) -> None:
         """Hand a notification of a transport over to the reactor thread; any thread."""
-        if notification.name == 'RTPTransportDidInitialize' and self.state != RTPStreamState.INITIALIZING:
-            return                  # known since `_open`: not worth waking the reactor
         handler = getattr(self, f'_NH_{notification.name}', None)
         if handler is not None:
             from sipsimple.threading import call_in_twisted_thread
@@ -611,30 +681,8 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             failure = Failure(error, error.__class__, error.__traceback__)       # type: ignore[no-untyped-call]
         self.post('MediaStreamDidFail', context=context, reason=str(error), failure=failure)
 
-    def _NH_RTPTransportDidInitialize(self, notification: Notification | None) -> None:
-        if self.state != RTPStreamState.INITIALIZING or self._failed:
-            return
-        if self._turn_server is not None and self.rtp_transport.turn_failed:
-            log.warning('going on without a relay: none from the TURN server %s (%s); the log of PJSIP says why', self._turn_server.name,
-                        self._turn_server.transport)
-        try:
-            self.media_transport = self._make_transport(self._incoming_sdp, self._incoming_index)
-        except (SIPCoreError, ValueError, StreamError) as error:
-            self._fail('initialize', error)
-            return
-        NotificationCenter().add_observer(self, sender=self.media_transport)
-        self._fire(RTPStreamInput.READY)
-        self.post('MediaStreamDidInitialize')
-
     def _NH_RTPTransportDidFail(self, notification: Notification) -> None:
-        if self.state == RTPStreamState.INITIALIZING and self._stun_servers:
-            self._forget(self.rtp_transport)
-            if self.rtp_transport.turn_failed:
-                self._turn_server = None            # it has had its time
-            self._next_server()
-        elif self.state == RTPStreamState.INITIALIZING:
-            self._fail('initialize', notification.data.reason)
-        else:
+        if self.state != RTPStreamState.INITIALIZING:           # or it is a matter of the gathering
             self._fail('transport', notification.data.reason)
 
     def _NH_RTPTransportICENegotiationStateDidChange(self, notification: Notification) -> None:

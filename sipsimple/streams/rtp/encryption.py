@@ -228,6 +228,13 @@ class StreamEncryption:
         elif not self._announced and self.type == 'SRTP/SDES':
             self._announce(None)
 
+    def goes_on(self, before: Any, after: Any, index: int) -> bool:
+        """Return whether the association of DTLS goes on with another description of the peer: RFC 8842 §4."""
+        def association(sdp: Any) -> list[Any]:
+            media = sdp.media[index].attributes
+            return [sorted(media.getall(name) or sdp.attributes.getall(name)) for name in ('fingerprint', 'tls-id')]
+        return self.type == 'SRTP/DTLS' and association(before) == association(after)
+
     def _may_be_active(self) -> bool:
         return self._peer_has_fingerprint() if self._uses_dtls() else self.active
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sipsimple.core import SDPAttribute
 
-__all__ = ['Servers', 'TURNServer', 'find_servers', 'leave', 'offer_has_ice', 'reoffer_needed']
+__all__ = ['Servers', 'TURNServer', 'begins_anew', 'find_servers', 'leave', 'offer_has_ice', 'reoffer_needed']
 
 log = logging.getLogger('sipsimple.streams')
 
@@ -54,6 +54,15 @@ def offer_has_ice(remote_sdp: Any, index: int) -> bool:
     """Return whether an offer lets us use ICE: attributes for the session or the media line, and candidates."""
     media = remote_sdp.media[index]
     return bool((remote_sdp.has_ice_attributes or media.has_ice_attributes) and media.has_ice_candidates)
+
+
+def begins_anew(before: Any, after: Any, index: int) -> bool:
+    """Return whether ICE begins anew with the second description of one side: it has other credentials, RFC 8839 §4.4.1.1.1."""
+    return index < len(after.media) and offer_has_ice(after, index) and _credentials(before, index) != _credentials(after, index)
+
+
+def _credentials(sdp: Any, index: int) -> list[str | None]:
+    return [sdp.media[index].attributes.getfirst(name) or sdp.attributes.getfirst(name) for name in ('ice-ufrag', 'ice-pwd')]
 
 
 def find_servers(account: Any, found: Callable[[Servers], None]) -> None:

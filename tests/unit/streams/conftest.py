@@ -35,6 +35,7 @@ class FakeRTPTransport:
         self.state = 'NULL'
         self.local_rtp_address, self.local_rtp_port = '127.0.0.1', 20000
         self.made.append(self)
+        self.ufrag = f'ours{len(self.made)}'
 
     def set_INIT(self):
         self.state = 'WAIT_STUN' if self.stun else 'INIT'
@@ -63,13 +64,14 @@ class FakeAudioTransport:
 
     def get_local_media(self, remote_sdp=None, index=0, direction='sendrecv'):
         self.calls.append(('answer' if remote_sdp is not None else 'offer', direction))
-        return SDPMediaStream('audio', 20000, 'RTP/AVP', formats=['0'], attributes=[SDPAttribute(direction, '')])
+        lines = [SDPAttribute('ice-ufrag', self.transport.ufrag)] if self.transport.use_ice else []
+        return SDPMediaStream('audio', 20000, 'RTP/AVP', formats=['0'], attributes=[SDPAttribute(direction, ''), *lines])
 
     def start(self, local_sdp, remote_sdp, index, timeout=30):
         if self.fail_start:
             raise SIPCoreError(self.fail_start)
         self.calls.append(('start', timeout))
-        self.slot, self.codec, self.sample_rate = 5, 'PCMU', 8000
+        self.slot, self.codec, self.sample_rate = 5 + 10 * self.made.index(self), 'PCMU', 8000
         self.direction = local_sdp.media[index].direction
 
     def stop(self):
