@@ -47,6 +47,7 @@ class Kind(Enum):
     STREAM_INITIALIZED = auto()
     STREAM_STARTED = auto()
     STREAM_FAILED = auto()
+    STREAM_RESTARTED = auto()       # a stream has gathered ICE candidates anew, or cannot; data: the stream
 
 
 NOTIFICATION_KINDS = {

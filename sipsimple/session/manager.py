@@ -119,7 +119,7 @@ class SessionManager:
                 self._invitation_changed(notification, data)
             case 'NetworkConditionsDidChange':
                 description.forget_routes()
-                self._tell(network.CHANGED, lambda session: True)
+                self._tell(network.CHANGED if data.changed else network.WOKEN, lambda session: True)
             case 'SIPEngineTransportDidDisconnect':
                 self._tell(network.LOST, lambda session: network.uses_connection(session, data.transport, data.remote_address))
             case 'SIPAccountRegistrationDidSucceed':

@@ -2,7 +2,8 @@
 
 A session knows the address it is reached at, its place: ours on the way to the next hop of its dialog. Whatever it says to the peer after the network
 has changed has the present one, in the contact (a target refresh, RFC 3261 §12.2) and in the descriptions; and if there is nothing else to say, a
-re-INVITE is sent for that. The sockets need not be changed: those of the media are bound to every address.
+re-INVITE is sent for that. Sockets without ICE need not be changed: they are bound to every address. With ICE the candidates are wrong, and relays lost:
+the re-INVITE begins ICE anew with other sockets, see `streams.rtp.restart`. A description that goes out before that has the old candidates still.
 
 The same re-INVITE brings a dialog onto another connection, where the peer reaches us by that of our registration only and it was lost.
 
@@ -12,6 +13,7 @@ What comes of the re-INVITE:
 
 - it is accepted: the session goes on;
 - there is no network: the session waits for one, that is the next NetworkConditionsDidChange;
+- the new candidates are not acceptable (488, 606): it is sent once more without ICE, as the peer may take that;
 - 491, 5xx, a connection that cannot be made: it is tried again, a few times;
 - nobody answers, or anything else: the session is ended with the reason, if the place has changed (RFC 3261 §12.2.1.2). After a lost connection it
   goes on, as its media do, unless the peer says that it does not know the dialog.
@@ -20,10 +22,10 @@ What comes of the re-INVITE:
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SDPSession, SIPCoreError
-from sipsimple.session import description, place, reinvite
+from sipsimple.session import description, place, reinvite, streamset
 from sipsimple.session.inputs import Event, Failure, Kind
 from sipsimple.session.states import Input, SessionState
 
@@ -31,19 +33,22 @@ if TYPE_CHECKING:
     from sipsimple.session.base import SessionBase
     from sipsimple.session.session import Session
 
-__all__ = ['CHANGED', 'CUT_OFF', 'LOST', 'REGISTERED', 'heard', 'is_cut_off', 'is_due', 'run_move', 'uses_connection']
+__all__ = ['CHANGED', 'CUT_OFF', 'LOST', 'REGISTERED', 'RESTARTED', 'WOKEN', 'heard', 'is_cut_off', 'is_due', 'run_move', 'uses_connection']
 
 log = logging.getLogger('sipsimple.session')
 
 # What a session is told of (data of Kind.NETWORK; None: it is time to try again).
 CHANGED = 'the network is another one'
 LOST = 'the connection of the dialog is lost'
+WOKEN = 'the system has slept'
 REGISTERED = 'the account is registered again'
+RESTARTED = 'the peer has begun ICE anew by UPDATE, which the core has answered with what we had'
 
 CUT_OFF = 'our address changed before the call was answered'
 
 TRIES = 5
 FIRST_WAIT = 2.0            # seconds to the second try, each time twice as long
+NOT_ACCEPTABLE = frozenset((488, 606))      # the description, that is
 
 
 def uses_connection(session: SessionBase, transport: str, remote_address: str) -> bool:
@@ -66,6 +71,8 @@ def heard(session: Session, news: str | None) -> None:
     if session._move_timer is not None:
         session._move_timer.cancel()
         session._move_timer = None
+    if news == RESTARTED or news == WOKEN and any(getattr(stream, 'ice_may_be_lost', False) for stream in session.streams):
+        session._ice_outdated = True
     if news is not None:
         session._move_wanted = True
         session._move_tries = 0
@@ -74,7 +81,7 @@ def heard(session: Session, news: str | None) -> None:
 async def run_move(session: Session) -> None:
     """Procedure: send a re-INVITE if the peer has to be told where we are."""
     session._move_wanted = False
-    if place.new_place(session) is None and not session._connection_lost:
+    if place.new_place(session) is None and not session._connection_lost and not session._ice_outdated:
         return
     if not session._try(Input.PROPOSE):
         session._move_wanted = True     # another thread has just started something else; this comes after it
@@ -87,29 +94,43 @@ async def run_move(session: Session) -> None:
 
 
 async def _move(session: Session) -> None:
-    assert session._local_sdp is not None and session._remote_sdp is not None
     moved = place.new_place(session) is not None
-    # RFC 3264 §8: the version of a description tells that it is another one.
-    sdp = description.revised(session._local_sdp) if moved else SDPSession.new(session._local_sdp)
+    restarted = await streamset.restart_ice(session, session.streams) if moved or session._ice_outdated else []
+    session._ice_outdated = bool(restarted)
     try:
-        reinvite.send(session, sdp)
-        outcome = await reinvite.final_response(session, None)
+        outcome = await _tell(session, restarted)
+        if outcome.code in NOT_ACCEPTABLE and restarted:
+            streamset.leave_ice(restarted)
+            outcome = await _tell(session, restarted)
+        if outcome.accepted:
+            session._move_tries = 0
+            session._ice_outdated = False
+            reinvite.apply(session)
     except reinvite.PeerFirst:
         _retry(session, 0.02)           # not at once: the proposal is still on its way to us
-        reinvite.finish(session)
-        return
     except SIPCoreError as error:
         _failed(session, moved, str(error), True)
-        return
-    if outcome.accepted:
-        session._move_tries = 0
-        reinvite.apply(session)
-        reinvite.finish(session)
-    elif outcome.code == 491:
-        _retry(session, reinvite.glare_delay(session))
-        reinvite.finish(session)
     else:
-        _failed(session, moved, f'{outcome.code} {outcome.reason}', outcome.code >= 500)
+        if outcome.code == 491:
+            _retry(session, reinvite.glare_delay(session))
+        elif not outcome.accepted:
+            _failed(session, moved, f'{outcome.code} {outcome.reason}', outcome.code >= 500)
+    finally:
+        streamset.keep_ice(restarted)   # no effect on what the peer has taken
+    reinvite.finish(session)
+
+
+async def _tell(session: Session, restarted: list[Any]) -> reinvite.Outcome:
+    """Send the re-INVITE, with new lines of the given streams, and wait for its final response."""
+    assert session._local_sdp is not None
+    if restarted:
+        sdp = description.next_offer(session._local_sdp, restarted, session.streams)
+    elif place.new_place(session) is not None:
+        sdp = description.revised(session._local_sdp)       # RFC 3264 §8: the version of a description tells that it is another one
+    else:
+        sdp = SDPSession.new(session._local_sdp)
+    reinvite.send(session, sdp)
+    return await reinvite.final_response(session, None)
 
 
 def _failed(session: Session, moved: bool, reason: str, passing: bool) -> None:
@@ -119,9 +140,8 @@ def _failed(session: Session, moved: bool, reason: str, passing: bool) -> None:
     elif moved:
         raise Failure(f'the peer cannot be told of our new address: {reason}', bye_reason='network change')
     else:
-        log.warning('%s goes on without the connection that was lost: %s', session, reason)
-        session._connection_lost = False
-    reinvite.finish(session)
+        log.warning('%s goes on as it is, though the peer was told nothing: %s', session, reason)
+        session._connection_lost = session._ice_outdated = False
 
 
 def _retry(session: Session, seconds: float) -> None:

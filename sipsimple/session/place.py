@@ -59,24 +59,19 @@ def present_contact(session: SessionBase) -> ContactHeader | None:
     return _moved_contact(session, place) if place is not None else None
 
 
-def _leave_ice(session: SessionBase, sdp: SDPSession) -> None:
-    """Offer plain addresses for streams that had others found by ICE. The method is not in the document: an application's own streams may not have it."""
-    for stream in session.streams:
-        leave_ice = getattr(stream, 'leave_ice', None)
-        if leave_ice is not None and leave_ice() and stream.index < len(sdp.media) and sdp.media[stream.index].port:
-            sdp.media[stream.index] = description.stream_media(stream, True)
+def refresh(session: SessionBase, sdp: SDPSession) -> ContactHeader | None:
+    """Put our present addresses in a description that is about to be sent; return the contact for it, None if that of the dialog is still right.
 
-
-def refresh(session: SessionBase, sdp: SDPSession, for_offer: bool = True) -> ContactHeader | None:
-    """Put our present addresses in a description that is about to be sent; return the contact for it, None if that of the dialog is still right."""
+    Lines with ICE have addresses of their own. If they are not those of now, a re-INVITE follows that has them: gathering takes longer than this may.
+    """
     place = session._place_sent = new_place(session)
     if place is None:
         return None
     remote = session._remote_sdp
     target = description.remote_address(remote) if remote is not None else None
     address = (description.outgoing_address(target) if target is not None and not is_null_address(target) else None) or place
-    if for_offer:
-        _leave_ice(session, sdp)
+    if any(getattr(stream, 'ice_outdated', False) for stream in session.streams):
+        session._ice_outdated = session._move_wanted = True
     present = description.media_address(sdp)
     if present is not None and not is_null_address(present) and description.is_ipv6(present) == description.is_ipv6(address):
         description.relocate(sdp, address)

@@ -186,13 +186,25 @@ async def _run_proposal(session: Session) -> None:
         await _refuse(session, 488, str(error))
         return
     proposed = proposed_streams(session.account, offer, changes.added) if changes.added else []
-    if proposed:
-        await _run_additions(session, offer, changes, proposed)
-    elif any(index >= len(session._remote_sdp.media) for index in changes.added):
+    if not proposed and any(index >= len(session._remote_sdp.media) for index in changes.added):
         await _refuse(session, 488)
-    else:
-        # Lines we refused before, offered again, do not stop the rest of the offer from being answered.
-        await _answer_changes(session, offer, changes)
+        return
+    restarted = await streamset.restart_ice(session, _to_restart(session, offer, changes.kept), offer)
+    try:
+        if proposed:
+            await _run_additions(session, offer, changes, proposed)
+        else:
+            # Lines we refused before, offered again, do not stop the rest of the offer from being answered.
+            await _answer_changes(session, offer, changes)
+    finally:
+        streamset.keep_ice(restarted)       # no effect on what went out with the answer
+
+
+def _to_restart(session: Session, offer: FrozenSDPSession, streams: list[Any]) -> list[Any]:
+    """Return the streams that need other sockets to answer an offer with which ICE begins anew. The method is not in the document: an application's own
+    streams may not have it."""
+    moved = place.new_place(session) is not None
+    return [stream for stream in streams if getattr(stream, 'restart_needed', None) is not None and stream.restart_needed(offer, moved)]
 
 
 async def _refuse(session: Session, code: int, warning: str | None = None, reason: str | None = None) -> None:
@@ -240,7 +252,7 @@ async def _send_answer(session: Session, offer: FrozenSDPSession | None, streams
     else:
         sdp = description.next_answer(session._local_sdp, offer, streams)
     try:
-        invitation.send_response(200, contact_header=place.refresh(session, sdp, for_offer=offer is None), sdp=sdp)
+        invitation.send_response(200, contact_header=place.refresh(session, sdp), sdp=sdp)
         place.told(session)
     except SIPCoreError:
         if invitation.state == 'connected' and invitation.sub_state == 'normal':
@@ -293,16 +305,18 @@ async def _run_offer(session: Session) -> None:
     """A re-INVITE without SDP: offer all we can (RFC 3261 §14.2)."""
     streams = list(session.streams)
     streamset.reset(streams)
+    restarted = await streamset.restart_ice(session, streams) if place.new_place(session) is not None else []
     try:
         await _send_answer(session, None, streams)
+        assert session._local_sdp is not None and session._remote_sdp is not None
+        remote = session._remote_sdp
+        removed = [stream for stream in streams if stream.index >= len(remote.media) or not remote.media[stream.index].port]
+        streamset.deactivate(removed)
+        _answered(session, [stream for stream in streams if stream not in removed], removed)
     except _Withdrawn:
         reinvite.finish(session)
-        return
-    assert session._local_sdp is not None and session._remote_sdp is not None
-    remote = session._remote_sdp
-    removed = [stream for stream in streams if stream.index >= len(remote.media) or not remote.media[stream.index].port]
-    streamset.deactivate(removed)
-    _answered(session, [stream for stream in streams if stream not in removed], removed)
+    finally:
+        streamset.keep_ice(restarted)
 
 
 async def _run_additions(session: Session, offer: FrozenSDPSession, changes: description.OfferChanges, proposed: list[Any]) -> None:

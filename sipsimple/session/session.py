@@ -469,10 +469,14 @@ class Session(SessionBase):
 
     def _take_update(self, data: Any) -> None:
         """The peer has changed the media by UPDATE, which the core has answered: RFC 3311."""
+        restarted = any(getattr(stream, 'restarts_ice', None) is not None and stream.restarts_ice(data.local_sdp, data.remote_sdp) for stream in self.streams)
         self._negotiated(data)
         reinvite.apply(self)
         reinvite.part(self)
         hold.check(self)
+        if restarted:
+            network.heard(self, network.RESTARTED)
+            self._settle()
 
     def _lose_stream(self, stream: Any) -> None:
         """A running stream broke: go on without it, unless it was the last one."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sipsimple.session.inputs import Event, Failure, Kind, StreamFailed
+from sipsimple.session.inputs import DeadlineExpired, Event, Failure, Kind, ProposalCancelled, StreamFailed
 
 if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPSession
     from sipsimple.session.base import SessionBase
 
-__all__ = ['Starter', 'close', 'deactivate', 'end', 'hold', 'initialize', 'refused', 'reset', 'update']
+__all__ = ['Starter', 'close', 'deactivate', 'end', 'hold', 'initialize', 'keep_ice', 'leave_ice', 'refused', 'reset', 'restart_ice', 'update']
 
 Wait = Callable[[Any], Awaitable[Event]]
 
@@ -104,6 +105,48 @@ def reset(streams: Iterable[Any]) -> None:
         method = getattr(stream, 'reset', None)
         if method is not None:
             _guarded(stream, method, stream.index)
+
+
+async def restart_ice(session: SessionBase, streams: Iterable[Any], offer: FrozenSDPSession | None = None) -> list[Any]:
+    """Let streams gather ICE candidates anew, for an offer of ours or for the answer to this one. Return those that did: their lines have to be made anew,
+    with other candidates or without ICE. The method is not in the document: an application's own streams may not have it."""
+    restarted = []
+    pending = set()
+    for stream in streams:
+        method = getattr(stream, 'restart_ice', None)
+        if method is None:
+            continue
+        pending.add(stream)
+        if method(partial(session._send, Kind.STREAM_RESTARTED, stream), offer):
+            restarted.append(stream)
+        else:
+            pending.discard(stream)
+    deadline = session._deadline(session.media_stream_timeout)
+    try:
+        while pending:
+            try:
+                event = await session._wait(deadline)
+            except ProposalCancelled:
+                continue
+            if event.kind is Kind.STREAM_RESTARTED:
+                pending.discard(event.data)
+    except DeadlineExpired:
+        leave_ice(pending)
+    finally:
+        deadline.cancel()
+    return restarted
+
+
+def leave_ice(streams: Iterable[Any]) -> None:
+    """Let streams that have gathered anew go on without ICE instead."""
+    for stream in streams:
+        _guarded(stream, stream.leave_ice)
+
+
+def keep_ice(streams: Iterable[Any]) -> None:
+    """Tell streams that what they have gathered anew did not come to be used."""
+    for stream in streams:
+        _guarded(stream, stream.keep_ice)
 
 
 def refused(stream: Any, local_sdp: FrozenSDPSession, remote_sdp: FrozenSDPSession) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from array import array
+from pathlib import Path
 
 import pytest
 
+from sipsimple.demo import sound
 from tests.network.conftest import CLIENT, ELSEWHERE, SERVER, Rig, until
+from tests.support import rtp_packets
 from tests.support.programs import environment
 from tests.support.require import SEARCH_PATH, require
 from tests.support.sdk import SDK
@@ -67,8 +71,8 @@ def test_another_address(rig: Rig, transport: str, caller: str) -> None:
     assert f'c=IN IP4 {ELSEWHERE}' in invite and re.search(rf'^o=.* {CLIENT}\r?$', invite, re.MULTILINE)
     assert CLIENT not in invite.partition('c=IN')[2]
     bob.wait('SIPSessionDidProcessTransaction', yours, originator='remote', method='INVITE', code=200)
-    assert alice.get(f'{mine}/streams.0', 'local_rtp_address') == ELSEWHERE
-    assert bob.get(f'{yours}/streams.0', 'remote_rtp_address_sdp') == ELSEWHERE
+    alice.do('wait_for', target=f'{mine}/streams.0', name='local_rtp_address', value=ELSEWHERE)
+    bob.do('wait_for', target=f'{yours}/streams.0', name='remote_rtp_address_sdp', value=ELSEWHERE)
     hears(bob, yours)
     hears(alice, mine)
     bob.call(yours, 'end')
@@ -132,6 +136,14 @@ def test_nobody_is_there_at_the_new_address(rig: Rig) -> None:
     assert alice.wait('SIPAccountRegistrationDidFail', ALICE).error == 'Request timeout'
 
 
+def wake_up(sdk: SDK) -> None:
+    """Let an application believe that the system has slept."""
+    sdk.do('evaluate', expression='importlib.import_module("sipsimple.application.watch").__dict__.update(time_asleep=lambda: 1e6)')
+    sdk.do('evaluate', expression='importlib.import_module("sipsimple.threading").call_in_twisted_thread(lambda: [each.clock_jumped() '
+                                  'for each in SIPApplication()._network._watches if hasattr(each, "clock_jumped")])')
+    sdk.wait('SystemDidWakeUpFromSleep')
+
+
 @pytest.mark.parametrize('transport', ['udp', 'tcp'])
 def test_waking_up(rig: Rig, transport: str) -> None:
     """The system has slept: connections are made anew, and everybody registers. What the kernel tells is played, as nobody may put the machine to sleep."""
@@ -139,10 +151,7 @@ def test_waking_up(rig: Rig, transport: str) -> None:
     alice.transport = transport
     call(alice, bob, 'bob')
     alice.mark()
-    alice.do('evaluate', expression='importlib.import_module("sipsimple.application.watch").__dict__.update(time_asleep=lambda: 1e6)')
-    alice.do('evaluate', expression='importlib.import_module("sipsimple.threading").call_in_twisted_thread(lambda: [each.clock_jumped() '
-                                    'for each in SIPApplication()._network._watches if hasattr(each, "clock_jumped")])')
-    alice.wait('SystemDidWakeUpFromSleep')
+    wake_up(alice)
     assert alice.wait('NetworkConditionsDidChange').changed == []
     if transport == 'tcp':
         alice.wait('SIPEngineTransportDidDisconnect', transport='tcp', remote_address=f'{SERVER}:5060')
@@ -215,29 +224,133 @@ def test_another_address_while_it_rings(rig: Rig) -> None:
     alice.wait('SIPSessionDidEnd', 'in1', originator='remote')
 
 
-@pytest.mark.parametrize('mover', ['caller', 'callee'])
-def test_another_address_with_ice(rig: Rig, mover: str) -> None:
-    """What ICE has found is not true any more: the media go on without it, at the new address."""
-    both = {'nat_traversal.use_ice': True}
+ENCRYPTED = {'rtp.encryption.enabled': True}
+KEYS = {None: {'rtp.encryption.enabled': False}, 'SRTP/SDES': {**ENCRYPTED, 'rtp.encryption.key_negotiation': 'sdes_mandatory'},
+        'SRTP/DTLS': {**ENCRYPTED, 'rtp.encryption.key_negotiation': 'dtls_mandatory'}}
+
+
+def credentials(messages: list[str]) -> set[str]:
+    """The user fragments of ICE and the keys of SDES and DTLS in messages."""
+    return {line for message in messages for line in re.findall(r'a=(?:ice-ufrag|crypto|tls-id):.*', message)}
+
+
+def play(sdk: SDK, session: str, folder: Path) -> None:
+    """Play something to the peer, until the end."""
+    path = folder / 'tone.wav'
+    sound.write_wave(path, 8000, array('h', rtp_packets.tone(440, 1)))
+    sdk.do('play', player='tone', session=session, filename=str(path), loop_count=0)
+
+
+def sounds(sdk: SDK, session: str) -> None:
+    """Wait until there is sound in what comes from the peer."""
+    until(lambda: sdk.get(f'{session}/streams.0', 'signal_level')[1] > 20, f'{sdk.name} hears no sound in {session}')
+
+
+def restarted(sdk: SDK, session: str) -> None:
+    """Wait until a stream has told that ICE began anew and found a way, and that it is in use."""
+    for state in ('NEGOTIATION_START', 'NEGOTIATING', 'RUNNING'):
+        sdk.wait('AudioStreamICENegotiationStateDidChange', session, state=state, unless='AudioStreamICENegotiationDidFail')
+    assert sdk.wait('AudioStreamICENegotiationDidSucceed', session).valid_pairs
+    sdk.do('wait_for', target=f'{session}/streams.0', name='ice_active', value=True)
+
+
+@pytest.mark.parametrize('mover, encryption', [('caller', None), ('callee', 'SRTP/SDES'), ('caller', 'SRTP/DTLS')])
+def test_another_address_with_ice(rig: Rig, mover: str, encryption: str | None) -> None:
+    """What ICE has found is not true any more: it begins anew with candidates of the new address, other credentials and other keys."""
+    both = {'nat_traversal.use_ice': True, **KEYS[encryption]}
     alice, bob = rig.user('alice', rig.client, **both), rig.user('bob', rig.server, **both)
     alice.transport = bob.transport = 'udp'
     first, second = (alice, bob) if mover == 'caller' else (bob, alice)
     call(first, second, second.name)
     mine, yours = ('call', 'in1') if mover == 'caller' else ('in1', 'call')
-    alice.do('wait_for', target=f'{mine}/streams.0', name='ice_active', value=True)
-    hears(bob, yours)
+    ends = (alice, mine), (bob, yours)
+    for sdk, session in ends:
+        sdk.do('wait_for', target=f'{session}/streams.0', name='ice_active', value=True)
+        sdk.do('wait_for', target=f'{session}/streams.0', name='encryption.type', value=encryption)
+    for sdk, session in ends:
+        play(sdk, session, rig.folder)
+    for sdk, session in ends:
+        sounds(sdk, session)
+    told = credentials(alice.messages())
     alice.mark()
+    bob.mark()
     rig.move()
     alice.wait('SIPSessionDidProcessTransaction', mine, originator='local', method='INVITE', code=200, unless='SIPSessionDidEnd')
     invite = requests(alice, 'INVITE', received=False)[-1]
-    assert 'a=candidate' not in invite and CLIENT not in invite.partition('c=IN')[2]
-    alice.do('wait_for', target=f'{mine}/streams.0', name='ice_active', value=False)
-    bob.do('wait_for', target=f'{yours}/streams.0', name='ice_active', value=False)
+    assert f'{ELSEWHERE} ' in invite.partition('a=candidate')[2] and CLIENT not in invite.partition('c=IN')[2]
+    answer = next(message for message in alice.messages(received=True) if message.startswith('SIP/2.0 200') and 'm=audio' in message)
+    fresh = credentials([invite, answer])
+    assert len(fresh) >= 2 and not told & fresh
+    for sdk, session in ends:
+        restarted(sdk, session)
+        sdk.do('wait_for', target=f'{session}/streams.0', name='encryption.type', value=encryption)
     assert alice.get(f'{mine}/streams.0', 'local_rtp_address') == ELSEWHERE == bob.get(f'{yours}/streams.0', 'remote_rtp_address')
-    hears(bob, yours)
-    hears(alice, mine)
+    for sdk, session in ends:
+        sounds(sdk, session)
+    alice.mark()
     alice.call(mine, 'hold')
     alice.wait('SIPSessionDidChangeHoldState', mine, on_hold=True)
-    assert 'a=candidate' not in requests(alice, 'INVITE', received=False)[-1]
+    hold = requests(alice, 'INVITE', received=False)[-1]
+    assert CLIENT not in hold.partition('c=IN')[2] and 'a=candidate' in hold
+    assert {line for line in credentials([hold]) if 'crypto' not in line} <= fresh          # nothing begins anew for that
     alice.call(mine, 'end')
     bob.wait('SIPSessionDidEnd', yours, originator='remote')
+    assert not alice.events('MediaStreamDidFail') and not bob.events('MediaStreamDidFail')
+
+
+def ice_call(rig: Rig) -> tuple[SDK, SDK]:
+    """Alice calls Bob, and both have found a way by ICE."""
+    alice, bob = (rig.user(name, host, **{'nat_traversal.use_ice': True}) for name, host in (('alice', rig.client), ('bob', rig.server)))
+    alice.transport = bob.transport = 'udp'
+    call(alice, bob, 'bob')
+    for sdk, session in ((alice, 'call'), (bob, 'in1')):
+        sdk.do('wait_for', target=f'{session}/streams.0', name='ice_active', value=True)
+    alice.mark()
+    bob.mark()
+    return alice, bob
+
+
+def refuse_candidates(sdk: SDK) -> None:
+    """Answer offers with candidates with 488 from now on."""
+    sdk.do('evaluate', expression='setattr(AudioStream, "validate_update", lambda self, sdp, index: not sdp.media[index].has_ice_candidates)')
+
+
+def test_a_peer_that_refuses_other_candidates(rig: Rig) -> None:
+    """The call goes on at the new address without ICE, on the sockets it had."""
+    alice, bob = ice_call(rig)
+    ports = [sdk.get(f'{session}/streams.0', 'local_rtp_port') for sdk, session in ((alice, 'call'), (bob, 'in1'))]
+    refuse_candidates(bob)
+    rig.move()
+    assert alice.wait('SIPSessionDidProcessTransaction', 'call', method='INVITE', unless='SIPSessionDidEnd').code == 488
+    alice.wait('SIPSessionDidProcessTransaction', 'call', method='INVITE', code=200, unless='SIPSessionDidEnd')
+    for sdk, session in ((alice, 'call'), (bob, 'in1')):
+        sdk.do('wait_for', target=f'{session}/streams.0', name='ice_active', value=False)
+    assert ports == [sdk.get(f'{session}/streams.0', 'local_rtp_port') for sdk, session in ((alice, 'call'), (bob, 'in1'))]
+    assert alice.get('call/streams.0', 'local_rtp_address') == ELSEWHERE == bob.get('in1/streams.0', 'remote_rtp_address')
+    hears(bob, 'in1')
+    hears(alice, 'call')
+    alice.call('call', 'end')
+    bob.wait('SIPSessionDidEnd', 'in1', originator='remote')
+
+
+@pytest.mark.parametrize('refused', [False, True])
+def test_the_peer_begins_ice_anew_by_update(rig: Rig, refused: bool) -> None:
+    """The answer, which the core has to give at once, has our old credentials; a re-INVITE brings the new ones. If that is refused, all stays as it was."""
+    alice, bob = ice_call(rig)
+    if refused:
+        refuse_candidates(bob)
+    port = alice.get('call/streams.0', 'local_rtp_port')
+    bob.do('evaluate', expression='[agent.find("in1")._invitation.send_update(sdp=sdp) for sdp in [__import__("sipsimple.core").core.SDPSession.parse(__import__("re").sub('
+                                  '"ice-ufrag:.*", "ice-ufrag:another", str(agent.find("in1")._local_sdp)))]] and None')
+    done = alice.wait('SIPSessionDidProcessTransaction', 'call', originator='local', method='INVITE', unless='SIPSessionDidEnd')
+    assert done.code == (488 if refused else 200)
+    if refused:
+        alice.wait('SIPSessionDidProcessTransaction', 'call', method='INVITE')
+    else:
+        for sdk, session in ((alice, 'call'), (bob, 'in1')):
+            restarted(sdk, session)
+    assert (alice.get('call/streams.0', 'local_rtp_port') == port) is refused
+    hears(bob, 'in1')
+    hears(alice, 'call')
+    alice.call('call', 'end')
+    bob.wait('SIPSessionDidEnd', 'in1', originator='remote')

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.network.conftest import ELSEWHERE, LIMIT, SERVER, Rig, until
-from tests.network.test_network_life import call, hears
+from tests.network.test_network_life import call, hears, restarted, wake_up
 from tests.support.namespaces import Network, require_namespaces
 from tests.support.require import SEARCH_PATH, require
 from tests.support.sdk import SDK
@@ -69,7 +69,7 @@ def is_relayed(alice: SDK, bob: SDK, mine: str, yours: str) -> None:
     for sdk, session in ((alice, mine), (bob, yours)):
         sdk.do('wait_for', target=f'{session}/streams.0', name='ice_active', value=True)
     found: dict[str, Any] = alice.facts(f'{mine}/streams.0', 'local_rtp_candidate.type', 'local_rtp_candidate.address')
-    assert found['local_rtp_candidate.type'].lower().startswith('relay') and found['local_rtp_candidate.address'].startswith(SERVER), found
+    assert found['local_rtp_candidate.type'].lower().startswith('relay') and found['local_rtp_candidate.address'].startswith(SERVER), (found, alice.events('AudioStreamICENegotiationDidSucceed')[-1].fields)
     assert bob.get(f'{yours}/streams.0', 'remote_rtp_address') == SERVER
     hears(alice, mine)
     hears(bob, yours)
@@ -77,7 +77,7 @@ def is_relayed(alice: SDK, bob: SDK, mine: str, yours: str) -> None:
 
 @pytest.mark.parametrize('transport', ['udp', 'tcp'])
 def test_media_through_a_relay(divided: Divided, transport: str) -> None:
-    """Calls in both directions; and after Alice has moved, the relay is found from her new address as well."""
+    """A call whose way is lost when Alice moves finds another over the relay, which knows her new address; and so does the next call."""
     alice = divided.user('alice', divided.client, **{
         'nat_traversal.use_ice': True, 'nat_traversal.turn_server': f'{SERVER}:{PORT};transport={transport}', 'nat_traversal.turn_username': USER,
         'nat_traversal.turn_password': PASSWORD})
@@ -85,11 +85,22 @@ def test_media_through_a_relay(divided: Divided, transport: str) -> None:
     alice.transport = bob.transport = 'udp'
     call(alice, bob, 'bob')
     is_relayed(alice, bob, 'call', 'in1')
-    alice.call('call', 'end')
-    bob.wait('SIPSessionDidEnd', 'in1', originator='remote')
+    before = bob.get('in1/streams.0', 'remote_rtp_port')
     alice.mark()
+    bob.mark()
     divided.move()
     assert ELSEWHERE in alice.wait('SIPAccountRegistrationDidSucceed', 'alice@lab.test').contact_header
+    alice.wait('SIPSessionDidProcessTransaction', 'call', originator='local', method='INVITE', code=200, unless='SIPSessionDidEnd')
+    for sdk, session in ((alice, 'call'), (bob, 'in1')):
+        restarted(sdk, session)
+    is_relayed(alice, bob, 'call', 'in1')
+    assert bob.get('in1/streams.0', 'remote_rtp_port') != before            # another allocation
+    wake_up(alice)                      # by now the relay might have forgotten her
+    for sdk, session in ((alice, 'call'), (bob, 'in1')):
+        restarted(sdk, session)
+    is_relayed(alice, bob, 'call', 'in1')
+    alice.call('call', 'end')
+    bob.wait('SIPSessionDidEnd', 'in1', originator='remote')
     alice.do('answer', steps=['accept'])
     bob.do('connect', session='back', account='bob@lab.test', uri='sip:alice@lab.test', route=[SERVER, 5060, 'udp'])
     bob.wait('SIPSessionDidStart', 'back', unless='SIPSessionDidFail')

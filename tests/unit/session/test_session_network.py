@@ -9,7 +9,7 @@ import pytest
 from sipsimple.core import ContactHeader, FrozenContactHeader, SIPURI
 from sipsimple.notification import NotificationCenter, NotificationData
 from sipsimple.session import description, network
-from tests.unit.session.conftest import World
+from tests.unit.session.conftest import FakeStream, World
 
 frozen = FrozenContactHeader.new
 
@@ -34,6 +34,10 @@ def connected(world: World, *streams):
 
 def changed():
     NotificationCenter().post_notification('NetworkConditionsDidChange', sender=None, data=NotificationData(changed=['ip']))
+
+
+def woken():
+    NotificationCenter().post_notification('NetworkConditionsDidChange', sender=None, data=NotificationData(changed=[]))
 
 
 def lost(port=5060, transport='udp'):
@@ -302,3 +306,217 @@ def test_the_connection_goes_with_the_address(world, here):
     invitation.peer_answers_reinvite()
     registered(world.account)
     assert invitation.methods == ['re-INVITE'] and network.LOST
+
+
+# ICE
+
+class FakeICEStream(FakeStream):
+    """A stream with ICE that gathers anew when it is asked to, at once or when `gathered` is called."""
+
+    slow = False
+    restart = None              # 'READY', 'LEFT'
+    needed = started_by_peer = ice_may_be_lost = False
+
+    @property
+    def ice_outdated(self):
+        return self.restart is None
+
+    def restart_needed(self, offer, moved):
+        return self.needed and moved
+
+    def restarts_ice(self, local_sdp, remote_sdp):
+        return self.started_by_peer
+
+    def restart_ice(self, done, offer=None):
+        self.calls.append('restart for an answer' if offer is not None else 'restart')
+
+        def gathered():
+            self.restart = 'READY'
+            done()
+        self.gathered = gathered
+        if not self.slow:
+            gathered()
+        return True
+
+    def leave_ice(self):
+        self.calls.append('leave')
+        self.restart = 'LEFT'
+
+    def keep_ice(self):
+        self.calls.append('keep')
+        self.restart = None
+
+    def get_local_media(self, for_offer):
+        media = super().get_local_media(for_offer)
+        if self.restart == 'READY':
+            media.port = 30000
+        elif self.restart == 'LEFT':
+            media.port = 40000
+        return media
+
+
+def test_ice_begins_anew(world, here):
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.slow = True
+    here.address = NEW
+    changed()
+    assert stream.calls[-1] == 'restart' and invitation.methods == [] and session.state == 'sending_proposal'
+    stream.gathered()
+    sent = invitation.last('re-INVITE').sdp
+    assert sent.media[0].port == 30000 and sent.version == session._local_sdp.version + 1
+    invitation.peer_answers_reinvite()
+    assert stream.calls[-2:] == ['update', 'keep'] and session.state == 'connected'
+    changed()
+    assert invitation.methods == ['re-INVITE']
+
+
+def test_gathering_takes_too_long(world, here):
+    """Then it is offered to go on without ICE."""
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.slow = True
+    here.address = NEW
+    changed()
+    world.advance(session.media_stream_timeout)
+    assert 'leave' in stream.calls and invitation.last('re-INVITE').sdp.media[0].port == 40000
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and invitation.methods == ['re-INVITE']
+
+
+@pytest.mark.parametrize('second', [200, 488])
+def test_candidates_are_not_acceptable(world, here, second):
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    here.address = NEW
+    changed()
+    assert invitation.last('re-INVITE').sdp.media[0].port == 30000
+    invitation.peer_answers_reinvite(488, 'Not Acceptable Here')
+    assert 'leave' in stream.calls and invitation.last('re-INVITE').sdp.media[0].port == 40000 and session.state == 'sending_proposal'
+    if second == 200:
+        invitation.peer_answers_reinvite()
+        assert session.state == 'connected' and stream.calls[-2:] == ['update', 'keep']
+    else:
+        invitation.peer_answers_reinvite(488, 'Not Acceptable Here')
+        assert world.recorder.one('SIPSessionDidEnd').end_reason == 'the peer cannot be told of our new address: 488 Not Acceptable Here'
+
+
+@pytest.mark.parametrize('code, seconds', [(491, 4.1), (503, 2.1)])
+def test_what_was_gathered_in_vain_goes(world, here, code, seconds):
+    """And is gathered anew for the next attempt: it may be another network by then."""
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    here.address = NEW
+    changed()
+    invitation.peer_answers_reinvite(code, 'No')
+    assert stream.calls[-1] == 'keep' and session.state == 'connected'
+    world.advance(seconds)
+    assert stream.calls.count('restart') == 2 and invitation.methods == ['re-INVITE'] * 2
+    invitation.peer_answers_reinvite()
+    assert session.state == 'connected' and stream.calls[-2:] == ['update', 'keep']
+
+
+def test_the_user_hangs_up_while_candidates_are_gathered(world, here):
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.slow = True
+    here.address = NEW
+    changed()
+    session.end()
+    assert session.state == 'terminated' and invitation.methods == ['BYE']
+    stream.gathered()
+    assert session.state == 'terminated'
+
+
+@pytest.mark.parametrize('what', ['hold', 'answer'])
+def test_ice_begins_anew_after_what_else_is_told(world, here, what):
+    """A description that goes out at the new address before the change is known has the old candidates: they follow."""
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    here.address = NEW
+    description.forget_routes()
+    if what == 'hold':
+        session.hold()
+        assert invitation.last('re-INVITE').sdp.media[0].port == 20000
+        invitation.peer_answers_reinvite()
+    else:
+        invitation.peer_offers(world.sdp('audio', direction='sendonly'))
+        assert invitation.last(200).sdp.media[0].port == 20000
+    assert invitation.methods[-1] == 're-INVITE' and invitation.last('re-INVITE').sdp.media[0].port == 30000
+    count = len(invitation.methods)
+    invitation.peer_answers_reinvite()
+    changed()
+    assert session.state == 'connected' and len(invitation.methods) == count
+
+
+def test_the_peer_begins_anew_when_we_have_moved(world, here):
+    """The answer has new candidates already: nothing has to follow."""
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.needed = True
+    here.address = NEW
+    description.forget_routes()
+    invitation.peer_offers(world.sdp('audio', direction='sendonly'))
+    assert 'restart for an answer' in stream.calls and invitation.last(200).sdp.media[0].port == 30000
+    assert stream.calls[-2:] == ['update', 'keep'] and session.state == 'connected'
+    changed()
+    assert invitation.methods == [200]
+
+
+def test_the_peer_withdraws_while_we_gather_for_the_answer(world, here):
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.needed = stream.slow = True
+    here.address = NEW
+    description.forget_routes()
+    invitation.peer_offers(world.sdp('audio', direction='sendonly'))
+    assert invitation.methods == [] and session.state == 'received_proposal'
+    invitation.sdp.proposed_remote = None
+    invitation.change('connected', code=487, reason='Request Terminated')
+    stream.gathered()
+    assert stream.calls[-1] == 'keep' and 'update' not in stream.calls and session.state == 'connected'
+
+
+def test_the_peer_asks_for_an_offer_when_we_have_moved(world, here):
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    here.address = NEW
+    description.forget_routes()
+    invitation.peer_offers(None)
+    assert invitation.last(200).sdp.media[0].port == 30000 and 'restart' in stream.calls and 'keep' not in stream.calls
+    invitation.negotiated(invitation.sdp.proposed_local, world.sdp('audio'))
+    invitation.change('connected', 'local')
+    assert stream.calls[-2:] == ['update', 'keep'] and session.state == 'connected'
+    changed()
+    assert invitation.methods == [200]
+
+
+def test_the_peer_begins_anew_by_update(world, here):
+    """The core has answered with the credentials that we had: ours follow in a re-INVITE, though our address is the same."""
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.started_by_peer = True
+    invitation.negotiated(session._local_sdp, world.sdp('audio'))
+    assert invitation.methods == ['re-INVITE'] and invitation.last('re-INVITE').sdp.media[0].port == 30000
+    assert invitation.last('re-INVITE').contact_header is None
+    invitation.peer_answers_reinvite(488, 'Not Acceptable Here')
+    invitation.peer_answers_reinvite(488, 'Not Acceptable Here')
+    assert session.state == 'connected' and stream.calls[-1] == 'keep'
+    changed()
+    assert invitation.methods == ['re-INVITE'] * 2
+
+
+@pytest.mark.parametrize('relayed', [False, True])
+def test_after_sleep(world, here, relayed):
+    """A relay has forgotten us by then, and so has a NAT."""
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.ice_may_be_lost = relayed
+    changed()
+    assert invitation.methods == []
+    woken()
+    assert invitation.methods == (['re-INVITE'] if relayed else [])
+    if relayed:
+        assert invitation.last('re-INVITE').sdp.media[0].port == 30000 and invitation.last('re-INVITE').contact_header is None
+        invitation.peer_answers_reinvite()
+        assert session.state == 'connected' and stream.calls[-2:] == ['update', 'keep']
