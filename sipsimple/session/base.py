@@ -93,6 +93,7 @@ class SessionBase:
         self._move_tries = 0                    # to send it
         self._move_timer: Timer | None = None   # until the next try
         self._connection_lost = False           # by which the peer reached us
+        self._ice_found = False                 # it has begun anew, and has a way: the peer may have to be told
         self._ice_outdated = False              # candidates of streams are those of another address than the peer was told
         self._trying_timer: Timer | None = None         # until a 100 is due, if nothing else was answered
         self._gone: Any = None                  # data of the end of the dialog, if it came before what was to wait for it

@@ -73,6 +73,8 @@ def heard(session: Session, news: str | None) -> None:
         session._move_timer = None
     if news == RESTARTED or news == WOKEN and any(getattr(stream, 'ice_may_be_lost', False) for stream in session.streams):
         session._ice_outdated = True
+    if news == streamset.FOUND:
+        session._ice_found = True
     if news is not None:
         session._move_wanted = True
         session._move_tries = 0
@@ -81,7 +83,7 @@ def heard(session: Session, news: str | None) -> None:
 async def run_move(session: Session) -> None:
     """Procedure: send a re-INVITE if the peer has to be told where we are."""
     session._move_wanted = False
-    if place.new_place(session) is None and not session._connection_lost and not session._ice_outdated:
+    if place.new_place(session) is None and not session._connection_lost and not session._ice_outdated and not _found(session):
         return
     if not session._try(Input.PROPOSE):
         session._move_wanted = True     # another thread has just started something else; this comes after it
@@ -93,18 +95,23 @@ async def run_move(session: Session) -> None:
         session._moving = False
 
 
+def _found(session: Session) -> list[Any]:
+    """Return the streams for which ICE has begun anew and chosen addresses that the peer was not told: that is told as at the start of a call."""
+    return [stream for stream in session.streams if getattr(stream, 'ice_reoffer_needed', False)] if session._ice_found else []
+
+
 async def _move(session: Session) -> None:
     moved = place.new_place(session) is not None
     restarted = await streamset.restart_ice(session, session.streams) if moved or session._ice_outdated else []
     session._ice_outdated = bool(restarted)
     try:
-        outcome = await _tell(session, restarted)
+        outcome = await _tell(session, restarted or _found(session))
         if outcome.code in NOT_ACCEPTABLE and restarted:
             streamset.leave_ice(restarted)
             outcome = await _tell(session, restarted)
         if outcome.accepted:
             session._move_tries = 0
-            session._ice_outdated = False
+            session._ice_outdated = session._ice_found = False
             reinvite.apply(session)
     except reinvite.PeerFirst:
         _retry(session, 0.02)           # not at once: the proposal is still on its way to us
@@ -120,11 +127,11 @@ async def _move(session: Session) -> None:
     reinvite.finish(session)
 
 
-async def _tell(session: Session, restarted: list[Any]) -> reinvite.Outcome:
+async def _tell(session: Session, streams: list[Any]) -> reinvite.Outcome:
     """Send the re-INVITE, with new lines of the given streams, and wait for its final response."""
     assert session._local_sdp is not None
-    if restarted:
-        sdp = description.next_offer(session._local_sdp, restarted, session.streams)
+    if streams:
+        sdp = description.next_offer(session._local_sdp, streams, session.streams)
     elif place.new_place(session) is not None:
         sdp = description.revised(session._local_sdp)       # RFC 3264 §8: the version of a description tells that it is another one
     else:
@@ -141,7 +148,7 @@ def _failed(session: Session, moved: bool, reason: str, passing: bool) -> None:
         raise Failure(f'the peer cannot be told of our new address: {reason}', bye_reason='network change')
     else:
         log.warning('%s goes on as it is, though the peer was told nothing: %s', session, reason)
-        session._connection_lost = session._ice_outdated = False
+        session._connection_lost = session._ice_outdated = session._ice_found = False
 
 
 def _retry(session: Session, seconds: float) -> None:

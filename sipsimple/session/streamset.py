@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPSession
     from sipsimple.session.base import SessionBase
 
-__all__ = ['Starter', 'close', 'deactivate', 'end', 'hold', 'initialize', 'keep_ice', 'leave_ice', 'refused', 'reset', 'restart_ice', 'update']
+__all__ = ['FOUND', 'Starter', 'close', 'deactivate', 'end', 'hold', 'initialize', 'keep_ice', 'leave_ice', 'refused', 'reset', 'restart_ice', 'update']
 
 Wait = Callable[[Any], Awaitable[Event]]
+
+FOUND = 'ICE has chosen other addresses than the peer was told'         # data of Kind.NETWORK, see `network`
 
 log = logging.getLogger('sipsimple.session')
 
@@ -112,12 +114,13 @@ async def restart_ice(session: SessionBase, streams: Iterable[Any], offer: Froze
     with other candidates or without ICE. The method is not in the document: an application's own streams may not have it."""
     restarted = []
     pending = set()
+    found = partial(session._send, Kind.NETWORK, FOUND) if offer is None else None          # whoever offers names what was chosen, RFC 8839 §4.4.1
     for stream in streams:
         method = getattr(stream, 'restart_ice', None)
         if method is None:
             continue
         pending.add(stream)
-        if method(partial(session._send, Kind.STREAM_RESTARTED, stream), offer):
+        if method(partial(session._send, Kind.STREAM_RESTARTED, stream), offer, found):
             restarted.append(stream)
         else:
             pending.discard(stream)

@@ -108,3 +108,28 @@ def test_media_through_a_relay(divided: Divided, transport: str) -> None:
     is_relayed(alice, bob, 'in1', 'back')
     bob.call('back', 'end')
     alice.wait('SIPSessionDidEnd', 'in1', originator='remote')
+
+
+def test_a_way_without_the_relay_is_told(divided: Divided) -> None:
+    """Alice's first description names the relay, which is not needed to reach Bob: a further re-INVITE has the addresses that ICE has chosen, after a move too."""
+    alice = divided.user('alice', divided.client, **{
+        'nat_traversal.use_ice': True, 'nat_traversal.turn_server': f'{SERVER}:{PORT};transport=udp', 'nat_traversal.turn_username': USER,
+        'nat_traversal.turn_password': PASSWORD})
+    bob = divided.user('bob', divided.server, **{'nat_traversal.use_ice': True})
+    alice.transport = bob.transport = 'udp'
+    call(alice, bob, 'bob')
+    alice.do('wait_for', target='call/streams.0', name='local_rtp_candidate_type', value='HOST')
+    alice.mark()
+    bob.mark()
+    divided.move()
+    for sdk, session in ((alice, 'call'), (bob, 'in1')):
+        restarted(sdk, session)
+    for _ in range(2):
+        alice.wait('SIPSessionDidProcessTransaction', 'call', originator='local', method='INVITE', code=200, unless='SIPSessionDidEnd')
+    first, second = [message for message in alice.messages(received=False) if message.startswith('INVITE ')]
+    assert 'typ relay' in first and 'typ relay' not in second and f'c=IN IP4 {ELSEWHERE}' in second.partition('m=audio')[2]
+    bob.do('wait_for', target='in1/streams.0', name='remote_rtp_address_sdp', value=ELSEWHERE)
+    hears(alice, 'call')
+    hears(bob, 'in1')
+    alice.call('call', 'end')
+    bob.wait('SIPSessionDidEnd', 'in1', originator='remote')

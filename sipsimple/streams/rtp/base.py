@@ -118,6 +118,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._ice_left = False                  # our addresses are others than ICE knows
         self._gathering = Gathering(self._first_rtp_transport, self._rtp_transport_ready, self._rtp_transport_failed)
         self._restart = Restart(self)
+        self._found: Callable[[], None] | None = None           # to be called once a restart has succeeded
         self._hold_wish: bool | None = None     # hold() or unhold() was called, and the peer does not know yet
         self._failed = False
         self._deactivated = False
@@ -401,13 +402,14 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         index = self.index or 0
         return self._use_ice and ice.begins_anew(self._remote_sdp, remote_sdp, index) and not ice.begins_anew(self._local_sdp, local_sdp, index)
 
-    def restart_ice(self, done: Callable[[], None], offer: Any = None) -> bool:
+    def restart_ice(self, done: Callable[[], None], offer: Any = None, found: Callable[[], None] | None = None) -> bool:
         """Our addresses have changed, and the candidates that ICE has gathered with them: gather anew, beside the media that run. For the session.
 
         Args:
             done: called in the reactor thread, from within this call or later, when `get_local_media` has what came of it: a line with other candidates, or
                 one without ICE.
             offer: the peer's description that is to be answered; None when we offer.
+            found: called in the reactor thread when the media have moved and ICE has chosen addresses that the peer was not told.
 
         Returns:
             False: the stream has no ICE, and nothing to gather; `done` is not called.
@@ -419,6 +421,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
             if offer is None and self._restart.state != RestartState.READY:
                 self._ice_left = True
             done()
+        self._found = found
         self._restart.begin(gathered, offer)
         return True
 
@@ -428,8 +431,10 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         self._ice_left = self._use_ice
 
     def keep_ice(self) -> None:
-        """What `restart_ice` has gathered did not come to be used: everything stays as it is. Idempotent."""
-        self._restart.drop()
+        """What `restart_ice` has gathered did not come to be used: everything stays as it is. No effect when it did."""
+        if self._restart.state != RestartState.ABSENT:
+            self._found = None
+            self._restart.drop()
 
     def reset(self, stream_index: int) -> None:
         """Get ready to make a new full offer for the running stream."""
@@ -701,6 +706,10 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         if self.state == RTPStreamState.WAIT_ICE:
             self._fire(RTPStreamInput.ICE_DONE)
             self._established()
+        elif self._found is not None and self._restart.state == RestartState.ABSENT:         # or it is the old pair that tells
+            found, self._found = self._found, None
+            if self.ice_reoffer_needed:
+                found()
 
     def _proxy(self, name: str, notification: Notification) -> None:
         NotificationCenter().post_notification(f'{self.prefix}{name}', sender=self, data=notification.data)

@@ -315,7 +315,7 @@ class FakeICEStream(FakeStream):
 
     slow = False
     restart = None              # 'READY', 'LEFT'
-    needed = started_by_peer = ice_may_be_lost = False
+    needed = started_by_peer = ice_may_be_lost = ice_reoffer_needed = False
 
     @property
     def ice_outdated(self):
@@ -327,8 +327,9 @@ class FakeICEStream(FakeStream):
     def restarts_ice(self, local_sdp, remote_sdp):
         return self.started_by_peer
 
-    def restart_ice(self, done, offer=None):
+    def restart_ice(self, done, offer=None, found=None):
         self.calls.append('restart for an answer' if offer is not None else 'restart')
+        self.found = found
 
         def gathered():
             self.restart = 'READY'
@@ -520,3 +521,32 @@ def test_after_sleep(world, here, relayed):
         assert invitation.last('re-INVITE').sdp.media[0].port == 30000 and invitation.last('re-INVITE').contact_header is None
         invitation.peer_answers_reinvite()
         assert session.state == 'connected' and stream.calls[-2:] == ['update', 'keep']
+
+
+def test_what_ice_has_chosen_is_told(world, here):
+    """When it is not what the re-INVITE named: RFC 8839 section 4.4.1."""
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    here.address = NEW
+    changed()
+    invitation.peer_answers_reinvite()
+    stream.ice_reoffer_needed = True
+    stream.found()
+    assert invitation.methods == ['re-INVITE'] * 2 and stream.calls.count('restart') == 1 and stream.calls[-1] == 'offer'
+    invitation.peer_answers_reinvite(491, 'Request Pending')
+    world.advance(4.1)
+    assert invitation.methods == ['re-INVITE'] * 3
+    stream.ice_reoffer_needed = False
+    invitation.peer_answers_reinvite()
+    changed()
+    assert invitation.methods == ['re-INVITE'] * 3 and session.state == 'connected'
+
+
+def test_whoever_answers_does_not_tell_what_ice_has_chosen(world, here):
+    stream = FakeICEStream()
+    session, invitation = connected(world, stream)
+    stream.needed = True
+    here.address = NEW
+    description.forget_routes()
+    invitation.peer_offers(world.sdp('audio', direction='sendonly'))
+    assert stream.found is None and session.state == 'connected'

@@ -179,3 +179,20 @@ def test_media_that_cannot_start_break_the_stream(world, stream, monkeypatch):
 def test_a_stream_without_ice(world):
     stream = world.started()
     assert not stream.ice_outdated and not stream.restart_ice(pytest.fail) and not stream.restart_needed(world.describe(extra=world.ICE), moved=True)
+
+
+@pytest.mark.parametrize('port, told', [(30000, False), (30001, True)])
+def test_addresses_that_the_peer_was_not_told(world, stream, port, told):
+    found = []
+    assert stream.restart_ice(lambda: None, None, lambda: found.append(True))
+    new_rtp = world.rtp
+    stream.get_local_media(True)
+    world.RTPTransport.made[0].post('RTPTransportICENegotiationDidSucceed', duration=0.1)          # of the old pair
+    assert found == []
+    stream.update(line_of(world, new_rtp.ufrag), line_of(world, 'theirs2'), 0)
+    stream.keep_ice()
+    new_rtp.ice_active = True
+    new_rtp.remote_rtp_candidate = SimpleNamespace(address='127.0.0.1', port=port, type='HOST')
+    for _ in range(2):
+        new_rtp.post('RTPTransportICENegotiationDidSucceed', duration=0.1)
+    assert found == [True] * told
