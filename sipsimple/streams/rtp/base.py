@@ -206,9 +206,9 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     def _new_rtp_transport(self, servers: dict[str, Any]) -> Any:
         return RTPTransport(self.encryption_policy, self._use_ice, ipv6=self._uses_ipv6(), **servers)
 
-    def _rtp_transport_ready(self) -> None:
+    def _rtp_transport_ready(self, transport: Any) -> None:
         try:
-            self.media_transport = self._make_transport(self.rtp_transport, self._incoming_sdp, self._incoming_index)
+            self.media_transport = self._make_transport(transport, self._incoming_sdp, self._incoming_index)
         except (SIPCoreError, ValueError, StreamError) as error:
             self._fail('initialize', error)
             return

@@ -26,15 +26,13 @@ class Gathering:
 
     Args:
         make: returns a transport in state NULL; it gets the arguments of `RTPTransport` that name servers.
-        ready: `transport` has its sockets, and its candidates.
+        ready: called with the transport, which has its sockets and its candidates.
         failed: there will be none; called with the reason, a text or an exception.
 
-    Attributes:
-        transport: the transport being opened, None before the servers are known.
     """
 
-    def __init__(self, make: Callable[[dict[str, Any]], Any], ready: Callable[[], None], failed: Callable[[Exception | str], None]) -> None:
-        self.transport: Any = None
+    def __init__(self, make: Callable[[dict[str, Any]], Any], ready: Callable[[Any], None], failed: Callable[[Exception | str], None]) -> None:
+        self._transport: Any = None             # being opened
         self._make = make
         self._ready = ready
         self._failed = failed
@@ -53,6 +51,7 @@ class Gathering:
         """Nobody waits for the result any more. Idempotent."""
         self._over = True
         self._forget()
+        self._transport = None                  # its ports are free when it is gone
 
     def handle_notification(self, notification: Notification) -> None:
         """Hand the result of the transport over to the reactor thread; any thread."""
@@ -71,22 +70,22 @@ class Gathering:
         if stun_server is not None:
             options.update(ice_stun_address=stun_server[0], ice_stun_port=stun_server[1])
         try:
-            transport = self.transport = self._make(options)
+            transport = self._transport = self._make(options)
             NotificationCenter().add_observer(self, sender=transport)
             transport.set_INIT()
         except Exception as error:
             self._fail(error)
             return
-        if transport.state == 'INIT' and transport is self.transport:
+        if transport.state == 'INIT' and transport is self._transport:
             self._succeed()             # without servers to ask there is nothing to wait for
 
     def _heard(self, notification: Notification) -> None:
-        if self._over or notification.sender is not self.transport:
+        if self._over or notification.sender is not self._transport:
             return
         if notification.name == 'RTPTransportDidInitialize':
             self._succeed()
         elif self._stun_servers:
-            if self.transport.turn_failed:
+            if self._transport.turn_failed:
                 self._turn_server = None            # it has had its time
             self._forget()
             self._open(self._stun_servers.pop(0))
@@ -96,11 +95,12 @@ class Gathering:
     def _succeed(self) -> None:
         if self._over:
             return
+        transport = self._transport
         self.stop()
-        if self._turn_server is not None and self.transport.turn_failed:
+        if self._turn_server is not None and transport.turn_failed:
             log.warning('going on without a relay: none from the TURN server %s (%s); the log of PJSIP says why', self._turn_server.name,
                         self._turn_server.transport)
-        self._ready()
+        self._ready(transport)
 
     def _fail(self, error: Exception | str) -> None:
         if not self._over:
@@ -108,5 +108,5 @@ class Gathering:
             self._failed(error)
 
     def _forget(self) -> None:
-        if self.transport is not None:
-            NotificationCenter().discard_observer(self, sender=self.transport)
+        if self._transport is not None:
+            NotificationCenter().discard_observer(self, sender=self._transport)

@@ -98,9 +98,7 @@ class Restart:
         except Exception as error:
             self._failed(error)
 
-    def _ready(self) -> None:
-        assert self._gathering is not None
-        rtp_transport = self._gathering.transport
+    def _ready(self, rtp_transport: Any) -> None:
         try:
             media_transport = self._stream._make_transport(rtp_transport, self._offer, (self._stream.index or 0) if self._offer is not None else 0)
         except (SIPCoreError, ValueError, StreamError) as error:

@@ -60,6 +60,7 @@ class FakeAudioTransport:
         self.calls = []
         self.direction = self.slot = self.codec = self.sample_rate = self.statistics = None
         self.volume = 100
+        self.number = len(self.made)
         self.made.append(self)
 
     def get_local_media(self, remote_sdp=None, index=0, direction='sendrecv'):
@@ -71,7 +72,7 @@ class FakeAudioTransport:
         if self.fail_start:
             raise SIPCoreError(self.fail_start)
         self.calls.append(('start', timeout))
-        self.slot, self.codec, self.sample_rate = 5 + 10 * self.made.index(self), 'PCMU', 8000
+        self.slot, self.codec, self.sample_rate = 5 + 10 * self.number, 'PCMU', 8000
         self.direction = local_sdp.media[index].direction
 
     def stop(self):

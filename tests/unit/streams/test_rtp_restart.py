@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -196,3 +198,19 @@ def test_addresses_that_the_peer_was_not_told(world, stream, port, told):
     for _ in range(2):
         new_rtp.post('RTPTransportICENegotiationDidSucceed', duration=0.1)
     assert found == [True] * told
+
+
+def test_the_old_pair_is_gone_after_the_move(world, stream):
+    """Its ports are free when nobody holds it any more."""
+    old = [weakref.ref(stream.rtp_transport), weakref.ref(stream.media_transport)]
+    restarted(stream)
+    ufrag = stream.get_local_media(True).attributes.getfirst('ice-ufrag')
+    for kind in (world.RTPTransport, world.AudioTransport):
+        kind.made.clear()
+    stream.update(line_of(world, ufrag), line_of(world, 'theirs2'), 0)
+    gc.collect()
+    assert [each() for each in old] == [None, None]
+    new = [weakref.ref(stream.rtp_transport), weakref.ref(stream.media_transport)]
+    stream.end()
+    gc.collect()
+    assert [each() for each in new] == [None, None]
