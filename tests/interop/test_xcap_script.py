@@ -106,7 +106,7 @@ def test_changes_are_told_by_the_server(sdk, server, xcap):
     assert re.findall(r'entry uri="([^"]*)"', request.body if isinstance(request.body, str) else request.body.decode()) == [
         f'{auid}/users/sip:{NAME}/{file}' for auid, file in (
             ('resource-lists', 'index'), ('rls-services', 'index'), ('org.openmobilealliance.pres-rules', 'index'), ('org.openxcap.dialog-rules', 'index'),
-            ('pidf-manipulation', 'index'), ('org.openmobilealliance.pres-content', 'oma_status-icon/index'))]
+            ('pidf-manipulation', 'index'), ('org.openmobilealliance.pres-content', 'oma_status-icon/index'), ('pres-rules', 'index'))]
     sdk.wait('XCAPSubscriptionDidStart')
     assert sdk.wait('XCAPDocumentsDidChange').fields == {'root': xcap.root, 'documents': ['all']}
     settled(sdk)

@@ -37,6 +37,7 @@ class DocumentType:
         cache: name of the copy, or None to keep none.
         mandatory: whether there is no addressbook without it.
         global_tree: whether it is not the user's.
+        beside: AUID of another document, without which it is not used; or None.
     """
 
     name: str
@@ -47,18 +48,22 @@ class DocumentType:
     cache: str | None
     mandatory: bool = False
     global_tree: bool = False
+    beside: str | None = None
 
+
+OMA_RULES, IETF_RULES = 'org.openmobilealliance.pres-rules', 'pres-rules'
 
 # In the order in which they are written: what others refer to comes first.
 DOCUMENTS = {kind.name: kind for kind in (
     DocumentType('resource_lists', ('resource-lists',), 'index', ResourceListsDocument, 'application/resource-lists+xml', 'resource-lists', True),
     DocumentType('rls_services', ('rls-services',), 'index', RLSServicesDocument, 'application/rls-services+xml', 'rls-services', True),
-    DocumentType('pres_rules', ('org.openmobilealliance.pres-rules', 'pres-rules'), 'index', PresRulesDocument, 'application/auth-policy+xml', 'pres-rules',
-                 True),
+    DocumentType('pres_rules', (OMA_RULES, IETF_RULES), 'index', PresRulesDocument, 'application/auth-policy+xml', 'pres-rules', True),
     DocumentType('dialog_rules', ('org.openxcap.dialog-rules',), 'index', DialogRulesDocument, 'application/auth-policy+xml', 'dialog-rules'),
     DocumentType('pidf_manipulation', ('pidf-manipulation',), 'index', PIDFDocument, 'application/pidf+xml', 'pidf-manipulation'),
     DocumentType('status_icon', ('org.openmobilealliance.pres-content',), 'oma_status-icon/index', PresenceContentDocument,
                  'application/vnd.oma.pres-content+xml', 'status-icon'),
+    # Where there are both, nobody says which of them the presence server reads. Should it be refused, all the rest is there.
+    DocumentType('ietf_pres_rules', (IETF_RULES,), 'index', PresRulesDocument, 'application/auth-policy+xml', 'ietf-pres-rules', beside=OMA_RULES),
     DocumentType('server_caps', ('xcap-caps',), 'index', XCAPCapabilitiesDocument, 'application/xcap-caps+xml', None, global_tree=True),
 )}
 
@@ -146,7 +151,7 @@ class Document:
     def support(self, applications: list[str]) -> None:
         """Take note of what the server supports."""
         known = [auid for auid in self._kind.applications if auid in applications]
-        self.supported = bool(known) or self.global_tree
+        self.supported = (bool(known) and self._kind.beside in (None, *applications)) or self.global_tree
         self.application = known[0] if known else self._kind.applications[0]
 
     def take(self, data: bytes | None, etag: str | None) -> None:

@@ -50,6 +50,7 @@ from sipsimple.account.xcap.telling import Teller
 from sipsimple.account.xcap.waiting import Interrupted, Waiting
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
+from sipsimple.payloads import omapolicy
 from sipsimple.statemachine import StateMachine
 from sipsimple.threading import call_in_thread, call_in_twisted_thread, reactor, schedule_in_thread
 from sipsimple.threading.green import Event, Lock, spawn
@@ -102,7 +103,7 @@ class XCAPManager(Editor, Teller):
         account: whose.
 
     Attributes:
-        resource_lists, rls_services, pres_rules, dialog_rules, pidf_manipulation, status_icon, server_caps: `Document`.
+        resource_lists, rls_services, pres_rules, dialog_rules, pidf_manipulation, status_icon, ietf_pres_rules, server_caps: `Document`.
         client: `XCAPClient`, or None while the server is not known.
         journal: what is not on the server yet.
         seen: what of the application's addressbook the server has had, a `seen.Seen`; of another server or user, nothing.
@@ -129,6 +130,7 @@ class XCAPManager(Editor, Teller):
         self._to_fetch: set[str] = set()
         self._conflicts = 0
         self._lost = False                          # the last request found its connection broken
+        self._knows_oma = False                     # the server says that it knows the conditions of OMA's rules
         self._is_told = False                       # whether the application knows what is there
         self._unconfirmed: list[Operation] = []     # written, and not seen on the server since
         self._created_until = 0.0                   # seen there, they are confirmed from this (monotonic) time on
@@ -147,6 +149,7 @@ class XCAPManager(Editor, Teller):
     dialog_rules: Document
     pidf_manipulation: Document
     status_icon: Document
+    ietf_pres_rules: Document
     server_caps: Document
 
     @property
@@ -408,6 +411,7 @@ class XCAPManager(Editor, Teller):
         document.fetched()
         content = document.content
         auids = [] if content is None else [auid.strip() for auid in content.auids]
+        self._knows_oma = content is not None and omapolicy.namespace in (name.strip() for name in content.namespaces)
         if not auids:
             raise DocumentError('the server does not tell what it can do')
         for item in self._own():
@@ -436,7 +440,8 @@ class XCAPManager(Editor, Teller):
                 try:
                     self._fetch_one(document)
                 except XCAPError as error:
-                    raise self._failed('fetch', error) from None
+                    if not self._does_without(document, error):
+                        raise self._failed('fetch', error) from None
                 self._to_fetch.discard(document.name)
         self._lost = False
         self.last_fetch_time = ISOTimestamp.utcnow()
@@ -490,7 +495,7 @@ class XCAPManager(Editor, Teller):
         if not pending and state == self._merged and self._is_told:
             self._machine.fire(ManagerInput.UPDATED)            # nobody has changed anything
             return
-        facts = Facts(str(self.account.id), {document.name: document.url for document in self._supported()})
+        facts = Facts(str(self.account.id), {document.name: document.url for document in self._supported()}, not self._knows_oma)
         contents = {document.name: document.data for document in self._supported()}
         try:
             merged: Merged = self._waiting.call(WORK, merge, contents, self._unconfirmed + pending, facts)
@@ -576,9 +581,19 @@ class XCAPManager(Editor, Teller):
 
     def _write_failed(self, document: Document, error: XCAPError) -> _Later:
         """Whether it arrived is not known, or it cannot be done: read everything again, later."""
-        later = self._failed('update', error)
+        later = _Later(0) if self._does_without(document, error) else self._failed('update', error)
         self._begin_again()
         return later
+
+    def _does_without(self, document: Document, error: XCAPError) -> bool:
+        """Whether the document beside is refused, and is left alone until we begin anew: nothing else depends on it."""
+        refused = isinstance(error, HTTPError) and 400 <= error.code < 500 and not isinstance(error, AuthenticationError)
+        if document is not self.ietf_pres_rules or not refused:
+            return False
+        log.warning('%r: %s is not used: %s', self, document.application, error)
+        document.supported = False
+        document.take(None, None)
+        return True
 
     def _request(self, document: Document, method: str, data: bytes | None = None, etag: str | None = None, create: bool = False) -> Answer:
         client = self.client

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sipsimple.account.xcap import normalform, operations
+from sipsimple.account.xcap import normalform, operations, plainrules
 from sipsimple.account.xcap.addressbook import ADDRESSBOOK, Addressbook, read_addressbook
 from sipsimple.account.xcap.errors import DocumentError
 from sipsimple.account.xcap.items import Icon, Item, OfflineStatus
@@ -43,10 +43,12 @@ class Facts:
     Attributes:
         account: `alice@example.com`.
         urls: name of a document -> its URL, for those that the server supports.
+        plain: whether the server may know no other conditions of rules than those of RFC 4745, see `plainrules`.
     """
 
     account: str
     urls: Mapping[str, str]
+    plain: bool = False
 
     @property
     def presence_service(self) -> str:
@@ -143,10 +145,10 @@ def merge(contents: Mapping[str, bytes | None], pending: Iterable[Operation], fa
     for operation in pending:
         todo.setdefault(operation.document, []).append(operation)
     result = Merged()
-    book = _merge_lists(result, contents.get('resource_lists'), todo.get('resource_lists', []), facts)
+    book, watchers = _merge_lists(result, contents.get('resource_lists'), todo.get('resource_lists', []), facts)
     _merge_services(result, contents.get('rls_services'), facts)
-    presence_rules = _merge_rules(result, 'pres_rules', contents, todo, facts)
-    dialog_rules = _merge_rules(result, 'dialog_rules', contents, todo, facts) if 'dialog_rules' in facts.urls else None
+    presence_rules = _merge_presence_rules(result, contents, todo, watchers, facts)
+    dialog_rules = _merge_dialog_rules(result, contents, todo, facts) if 'dialog_rules' in facts.urls else None
     status = _merge_status(result, contents.get('pidf_manipulation'), todo) if 'pidf_manipulation' in facts.urls else None
     icon = _merge_icon(result, contents.get('status_icon'), todo) if 'status_icon' in facts.urls else None
     for name in todo:
@@ -201,7 +203,8 @@ def _write_applied(items: Any, applied: dict[str, int], done: list[Operation]) -
     items.element.set(APPLIED, ' '.join(f'{run}:{place}' for run, place in applied.items()))
 
 
-def _merge_lists(result: Merged, old: bytes | None, todo: list[Operation], facts: Facts) -> Addressbook:
+def _merge_lists(result: Merged, old: bytes | None, todo: list[Operation], facts: Facts) -> tuple[Addressbook, dict[str, dict[str, None]]]:
+    """The addressbook, and whose presence and for whom it is, as URIs (`normalform.lists_of`)."""
     root = ResourceLists() if old is None else _parse(ResourceListsDocument, old, 'resource_lists')
     items = normalform.book_of(root)
     applied = _read_applied(items)
@@ -216,11 +219,12 @@ def _merge_lists(result: Merged, old: bytes | None, todo: list[Operation], facts
     result.effective += fresh
     items = normalform.book_of(root)
     book = read_addressbook(items)
-    normalform.derive_lists(root, book, facts.urls['resource_lists'])
+    watchers = normalform.lists_of(book, 'presence')
+    normalform.derive_lists(root, watchers, normalform.lists_of(book, 'dialog'), facts.urls['resource_lists'])
     if fresh and (root._is_changed() or old is None):
         _write_applied(root[ADDRESSBOOK], applied, fresh)
     _finish(result, 'resource_lists', root, old)
-    return book
+    return book, watchers
 
 
 def _told(operation: Operation, items: Any, before: Item | None) -> list[Told]:
@@ -244,22 +248,50 @@ def _merge_services(result: Merged, old: bytes | None, facts: Facts) -> None:
 
 # ---- rules ---------------------------------------------------------------------------------------------------------
 
-_RULES: dict[str, tuple[str, Any, Any, Any, dict[str, str]]] = {
-    'pres_rules': ('wp_prs', presrules.PresRulesDocument, presrules.PresRules, presrules.SubHandling, normalform.PRESENCE_LISTS),
-    'dialog_rules': ('wp_dlg', dialogrules.DialogRulesDocument, dialogrules.DialogRules, dialogrules.SubHandling, normalform.DIALOG_LISTS),
-}
 
-
-def _merge_rules(result: Merged, name: str, contents: Mapping[str, bytes | None], todo: dict[str, list[Operation]], facts: Facts) -> Rules:
-    prefix, document, kind, action, lists = _RULES[name]
-    old = contents.get(name)
-    rules = kind() if old is None else _parse(document, old, name)
-    for operation in todo.get(name, ()):
+def _normal_rules(result: Merged, rules: Any, prefix: str, action: Any, lists: dict[str, str], todo: list[Operation], facts: Facts) -> Rules:
+    for operation in todo:
         normalform.set_default_policy(rules, prefix, action, operation.arguments['value'])
         result.effective.append(operation)
     normalform.normalise_rules(rules, prefix, action, facts.list_url(lists['granted']), facts.list_url(lists['blocked']), f'sip:{facts.account}')
-    _finish(result, name, rules, old)
     return Rules(normalform.default_policy(rules, prefix, action))
+
+
+def _merge_presence_rules(result: Merged, contents: Mapping[str, bytes | None], todo: dict[str, list[Operation]], watchers: dict[str, dict[str, None]],
+                          facts: Facts) -> Rules:
+    """The rules, and the same for those who know RFC 5025 only: in the document of that, and in the other one too, unless its server knows more."""
+    old = contents.get('pres_rules')
+    rules = presrules.PresRules() if old is None else _parse(presrules.PresRulesDocument, old, 'pres_rules')
+    found = _normal_rules(result, rules, 'wp_prs', presrules.SubHandling, normalform.PRESENCE_LISTS, todo.get('pres_rules', []), facts)
+    decisions = plainrules.Decisions(f'sip:{facts.account}', watchers['granted'], watchers['blocked'],
+                                     normalform.anonymous_policy(rules, 'wp_prs', presrules.SubHandling), found.default_policy)
+    if facts.plain:
+        plainrules.normalise(rules, decisions)
+    else:
+        plainrules.drop(rules)
+    _finish(result, 'pres_rules', rules, old)
+    if 'ietf_pres_rules' in facts.urls:
+        _merge_ietf_rules(result, contents.get('ietf_pres_rules'), decisions)
+    return found
+
+
+def _merge_ietf_rules(result: Merged, old: bytes | None, decisions: plainrules.Decisions) -> None:
+    """The document beside. One that makes no sense is left to whom it belongs: all the rest does without it."""
+    try:
+        rules = presrules.PresRules() if old is None else _parse(presrules.PresRulesDocument, old, 'ietf_pres_rules')
+    except DocumentError as error:
+        log.warning('rules for plain presence servers: %s', error)
+        return
+    plainrules.normalise(rules, decisions)
+    _finish(result, 'ietf_pres_rules', rules, old)
+
+
+def _merge_dialog_rules(result: Merged, contents: Mapping[str, bytes | None], todo: dict[str, list[Operation]], facts: Facts) -> Rules:
+    old = contents.get('dialog_rules')
+    rules = dialogrules.DialogRules() if old is None else _parse(dialogrules.DialogRulesDocument, old, 'dialog_rules')
+    found = _normal_rules(result, rules, 'wp_dlg', dialogrules.SubHandling, normalform.DIALOG_LISTS, todo.get('dialog_rules', []), facts)
+    _finish(result, 'dialog_rules', rules, old)
+    return found
 
 
 # ---- status while offline, icon ------------------------------------------------------------------------------------

@@ -21,8 +21,8 @@ from sipsimple.payloads.prescontent import PresenceContent
 from sipsimple.payloads.resourcelists import Entry, EntryRef, External, List, ResourceLists
 from sipsimple.payloads.rlsservices import Packages, ResourceList, RLSServices, Service
 
-__all__ = ['DIALOG_LISTS', 'PRESENCE_LISTS', 'book_of', 'default_policy', 'derive_lists', 'icon_of', 'normalise_rules', 'normalise_services',
-           'set_default_policy']
+__all__ = ['DIALOG_LISTS', 'PRESENCE_LISTS', 'anonymous_policy', 'book_of', 'default_policy', 'derive_lists', 'handling_of', 'icon_of', 'lists_of',
+           'normalise_rules', 'normalise_services', 'set_default_policy', 'watched_uris']
 
 PRESENCE_LISTS = {'granted': 'oma_grantedcontacts', 'blocked': 'oma_blockedcontacts', 'rls': 'sipsimple_presence_rls'}
 DIALOG_LISTS = {'granted': 'dialog_grantedcontacts', 'blocked': 'dialog_blockedcontacts', 'rls': 'sipsimple_dialog_rls'}
@@ -89,8 +89,8 @@ def _fill(lists: ResourceLists, name: str, uris: dict[str, None]) -> None:
             found.add(Entry(uri))
 
 
-def _lists_of(book: Addressbook, event: str) -> dict[str, dict[str, None]]:
-    """The URIs of the three lists of an event."""
+def lists_of(book: Addressbook, event: str) -> dict[str, dict[str, None]]:
+    """The URIs of the three lists of an event, `presence` or `dialog`: of `granted`, `blocked` and `rls`."""
     owned = _uris(uri.uri for contact in book.contacts for uri in contact.uris)
 
     def contacts(wanted: Any) -> dict[str, None]:
@@ -108,18 +108,18 @@ def _lists_of(book: Addressbook, event: str) -> dict[str, dict[str, None]]:
 
 def watched_uris(book: Addressbook, event: str) -> frozenset[str]:
     """The URIs that the list of an event has, to which the server is to subscribe."""
-    return frozenset(_lists_of(book, event)['rls'])
+    return frozenset(lists_of(book, event)['rls'])
 
 
-def derive_lists(lists: ResourceLists, book: Addressbook, url: str) -> None:
+def derive_lists(lists: ResourceLists, presence: dict[str, dict[str, None]], dialog: dict[str, dict[str, None]], url: str) -> None:
     """Bring the lists that follow from the addressbook up to date.
 
     Args:
+        presence, dialog: the URIs that they have to have, see `lists_of`.
         url: of the document.
     """
     _list(lists, BUDDIES)
-    for event, names in (('presence', PRESENCE_LISTS), ('dialog', DIALOG_LISTS)):
-        wanted = _lists_of(book, event)
+    for wanted, names in ((presence, PRESENCE_LISTS), (dialog, DIALOG_LISTS)):
         for kind, name in names.items():
             _fill(lists, name, wanted[kind])
     anchors = [node_url(url, list_selector(name)) for name in (BUDDIES, PRESENCE_LISTS['granted'], PRESENCE_LISTS['blocked'])]
@@ -149,8 +149,12 @@ def normalise_services(services: RLSServices, wanted: dict[str, tuple[str, str]]
 # ---- rules ---------------------------------------------------------------------------------------------------------
 
 
-def _handling_of(rule: Rule, action: Any) -> str:
-    """What a rule does: the most permissive of several words, block if there is none."""
+def handling_of(rule: Rule, action: Any) -> str:
+    """What a rule does: the most permissive of several words, block if there is none.
+
+    Args:
+        action: class of the sub-handling element.
+    """
     values = [item.value for item in rule.actions or () if isinstance(item, action)]
     return str(max(values, key=lambda value: value.priority)) if values else 'block'
 
@@ -175,8 +179,14 @@ def default_policy(rules: RuleSet, prefix: str, action: Any) -> str:
     """What happens to those of whom nothing is said: `allow`, `confirm`, `block` or `polite-block`."""
     unlisted, allow = rules.get(f'{prefix}_unlisted'), rules.get(f'{prefix}_allow_unlisted')
     if unlisted is not None:
-        return _handling_of(unlisted, action)
+        return handling_of(unlisted, action)
     return 'confirm' if allow is None else 'allow'
+
+
+def anonymous_policy(rules: RuleSet, prefix: str, action: Any) -> str:
+    """What happens to those who do not say who they are: `block`, or `polite-block` if somebody has decided so."""
+    rule = rules.get(f'{prefix}_block_anonymous')
+    return 'polite-block' if rule is not None and handling_of(rule, action) == 'polite-block' else 'block'
 
 
 def set_default_policy(rules: RuleSet, prefix: str, action: Any, value: str) -> None:
@@ -201,9 +211,7 @@ def normalise_rules(rules: RuleSet, prefix: str, action: Any, granted: str, bloc
     _set_rule(rules, f'{prefix}_grantedcontacts', action, 'allow', [ExternalList([granted])])
     _set_rule(rules, f'{prefix}_blockedcontacts', action, 'polite-block', [ExternalList([blocked])])
     set_default_policy(rules, prefix, action, default_policy(rules, prefix, action))
-    anonymous = rules.get(f'{prefix}_block_anonymous')
-    polite = anonymous is not None and _handling_of(anonymous, action) == 'polite-block'
-    _set_rule(rules, f'{prefix}_block_anonymous', action, 'polite-block' if polite else 'block', [AnonymousRequest()])
+    _set_rule(rules, f'{prefix}_block_anonymous', action, anonymous_policy(rules, prefix, action), [AnonymousRequest()])
     _set_rule(rules, f'{prefix}_allow_own', action, 'allow', [Identity([IdentityOne(own)])])
 
 

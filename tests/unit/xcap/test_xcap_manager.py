@@ -30,7 +30,7 @@ from tests.support.waiting import wait_until
 from tests.support.xcap_rig import Rig, green
 from tests.support.xcap_server import AUIDS, XCAPServer
 
-NAMES = ['resource_lists', 'rls_services', 'pres_rules', 'dialog_rules', 'pidf_manipulation', 'status_icon']
+NAMES = ['resource_lists', 'rls_services', 'pres_rules', 'dialog_rules', 'pidf_manipulation', 'status_icon', 'ietf_pres_rules']
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ def test_from_nothing_to_in_step_and_to_the_end(server, rig):
     count = len(server.requests)
     rig.start().in_sync()
     assert rig.names().count('SIPAccountDidDiscoverXCAPSupport') == 1 and rig.names().count('XCAPManagerDidReloadData') == 2
-    assert [code for _, _, code in server.methods()[count:]] == [401, 200, 304, 304, 304, 304, 404, 404]     # nothing is transferred twice
+    assert [code for _, _, code in server.methods()[count:]] == [401, 200, 304, 304, 304, 304, 404, 404, 304]     # nothing is transferred twice
 
 
 def test_what_the_trace_tells(server, rig):
@@ -176,7 +176,7 @@ def test_the_account_is_deleted(server, tmp_path):
         rig.start().in_sync()
         flush()
         assert {file.name for file in (tmp_path / 'alice@example.com').iterdir()} == {
-            'journal', 'seen', 'resource-lists', 'rls-services', 'pres-rules', 'dialog-rules'}
+            'journal', 'seen', 'resource-lists', 'rls-services', 'pres-rules', 'dialog-rules', 'ietf-pres-rules'}
         tag, _, text = (tmp_path / 'alice@example.com' / 'resource-lists').read_bytes().partition(b'\n')
         assert (tag.decode(), text) == server.documents['resource-lists/users/sip:alice@example.com/index']
         green(rig.manager.delete)
@@ -199,6 +199,31 @@ def test_a_server_that_lacks_something_is_told_of(server, rig):
     assert 'rls-services' in str(data.error) and 'pres-rules' in str(data.error) and not rig.account.xcap.discovered
     server.auids = AUIDS
     rig.in_sync()
+
+
+def test_rules_for_plain_servers_are_where_those_look(server, rig):
+    """In the document of RFC 5025, and in OMA's unless the server says that it knows OMA's conditions."""
+    rig.manager.add_policy(Policy('p1', 'sip:mallory@example.com', '', EventHandling('block', False)))
+    rig.start().in_sync()
+    oma, ietf = 'org.openmobilealliance.pres-rules', 'pres-rules'
+    one = b'one id="sip:mallory@example.com"'
+    assert one in server.content(oma) and one in server.content(ietf) and b'external-list' not in server.content(ietf)
+    rig.manager.set_default_presence_policy('allow')
+    rig.in_sync()
+    assert all(b'except id="sip:mallory@example.com"' in server.content(name) for name in (oma, ietf))
+    rig.stop()
+    server.caps = server.capabilities().replace(b'</namespaces>', b'<namespace> urn:oma:xml:xdm:common-policy </namespace></namespaces>')
+    rig.start().in_sync()
+    assert b'mallory' not in server.content(oma) and b'external-list' in server.content(oma) and one in server.content(ietf)
+
+
+@pytest.mark.parametrize('method, code', [('GET', 403), ('PUT', 403), ('PUT', 409), ('PUT', 404)])
+def test_without_the_rules_beside_all_the_rest_is_in_step(server, rig, method, code):
+    server.faults.extend([lambda handler: code if handler.command == method and '/pres-rules/' in handler.path else None] * 30)
+    rig.manager.add_contact(contact())
+    rig.start().in_sync()
+    assert not rig.manager.ietf_pres_rules.supported and server.content('pres-rules') is None and not rig.all('XCAPManagerClientError')
+    assert rig.book.contacts['c1'] == contact() and b'"c1"' in server.content('resource-lists')
 
 
 def test_old_rules_do_where_there_are_no_others(server, rig):
@@ -281,7 +306,8 @@ def test_a_transaction_is_one_change(server, rig):
         for number in range(20):
             rig.manager.add_contact(contact(f'c{number}', uri=f'sip:{number}@example.com', presence_handling=EventHandling('allow', True)))
     rig.in_sync()
-    assert server.methods('PUT')[count:] == [('PUT', 'resource-lists', 200)] and len(rig.book.contacts) == 20
+    assert server.methods('PUT')[count:] == [(
+        'PUT', name, 200) for name in ('resource-lists', 'org.openmobilealliance.pres-rules', 'pres-rules')] and len(rig.book.contacts) == 20
     lists = rig.manager.resource_lists.content
     assert len(lists['oma_grantedcontacts']) == len(lists['sipsimple_presence_rls']) == 20
 
@@ -461,7 +487,7 @@ def test_nor_are_other_documents(server, name, value):
     count = len(server.methods('PUT'))
     with Rig(server.root, storage) as rig:          # as after a crash
         rig.start().in_sync()
-        assert len(server.methods('PUT')) == count and len(rig.manager.journal) == 0
+        assert [put for put in server.methods('PUT')[count:] if put[1] != 'pres-rules'] == [] and len(rig.manager.journal) == 0
 
 
 def test_a_conflict_that_stays_is_told(server, rig):
@@ -710,7 +736,7 @@ def test_nothing_is_merged_when_nobody_has_changed_anything(server, rig, monkeyp
     rig.start().in_sync()
     count, requests = len(merges), len(server.requests)
     rig.manager.refresh()
-    assert wait_until(lambda: len(server.requests) == requests + 6 and rig.manager.state == 'insync' and not rig.manager._to_fetch)
+    assert wait_until(lambda: len(server.requests) == requests + 7 and rig.manager.state == 'insync' and not rig.manager._to_fetch)
     assert len(merges) == count and rig.names().count('XCAPManagerDidReloadData') == 1
 
 
