@@ -5,9 +5,12 @@ A type is called with a value and raises ValueError when it is none; `__xmlparse
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, ClassVar, Self
 from urllib.parse import quote, urlsplit
+
+from lxml import etree
 
 from sipsimple.util import ISOTimestamp
 
@@ -165,7 +168,29 @@ _NOT_URI = re.compile(rf'[^A-Za-z0-9{re.escape(_URI_CHARACTERS)}]|%(?![0-9A-Fa-f
 _STRAY_PERCENT = re.compile(r'%(?![0-9A-Fa-f]{2})')
 # Written by programs that escape everything: even the colon of the scheme.
 _WHOLLY_ESCAPED = re.compile(r'[A-Za-z][A-Za-z0-9+.-]*%3[Aa]')
+_NOTHING_RESERVED = re.compile(r'(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})*')
 _RESERVED = frozenset("%:/?#[]@!$&'()*+,;=")
+
+
+# Such texts are of the type anyURI; others may be or not.
+_PLAIN_URI = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?!//)(?:[A-Za-z0-9._~!$&'()*+,;=@/?-]|%[0-9A-Fa-f]{2})*")
+_URI_TYPE = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="uri" type="xs:anyURI"/></xs:schema>"""
+
+
+@functools.lru_cache(maxsize=1000)
+def _is_uri(text: str) -> bool:
+    """Whether schemas take a text for a URI. They do not expect brackets around the address in a SIP URI, `:` without scheme, a port that is no number."""
+    if _PLAIN_URI.fullmatch(text):
+        return True
+    node = etree.Element('uri')
+    node.text = text
+    return bool(etree.XMLSchema(etree.fromstring(_URI_TYPE)).validate(node))
+
+
+def _escape(text: str) -> str:
+    """A text as what schemas take for a URI: what URIs cannot have is escaped, or all of it."""
+    escaped = text if _NOT_URI.search(text) is None else quote(_STRAY_PERCENT.sub('%25', text), safe=_URI_CHARACTERS)
+    return escaped if _is_uri(escaped) else quote(escaped, safe='%')
 
 
 def _unescape(match: re.Match[str], keep: frozenset[str] = _RESERVED) -> str:
@@ -179,10 +204,21 @@ def _unescape_all(match: re.Match[str]) -> str:
     return _unescape(match, frozenset('%'))
 
 
+def _unescaped(text: str) -> str:
+    if _WHOLLY_ESCAPED.match(text):
+        return _ESCAPES.sub(_unescape_all, text)
+    if _NOTHING_RESERVED.fullmatch(text):
+        whole = _ESCAPES.sub(_unescape_all, text)
+        if _escape(whole) == text:          # it had to be
+            return whole
+    return _ESCAPES.sub(_unescape, text)
+
+
 class AnyURI(str):
     """A URI or IRI, its percent escapes resolved as far as that does not change what it means.
 
-    In documents what URIs must not have is escaped, and nothing else. A URI that is escaped as a whole (`sip%3Aalice%40example.com`) is read as what was meant.
+    In documents what URIs must not have is escaped, and nothing else; if schemas do not take it for a URI even then, as `sip:alice@[::1]`, all of it is. A URI
+    that is escaped as a whole (`sip%3Aalice%40example.com`) is read as what was meant.
     """
 
     __slots__ = ()
@@ -190,7 +226,7 @@ class AnyURI(str):
     def __new__(cls, value: Any) -> Self:
         text = str(value)
         if '%' in text:
-            text = _ESCAPES.sub(_unescape_all if _WHOLLY_ESCAPED.match(text) else _unescape, text)
+            text = _unescaped(text)
         return super().__new__(cls, text)
 
     @classmethod
@@ -199,9 +235,7 @@ class AnyURI(str):
         return cls(text.strip()) if cls is not AnyURI or '%' in text else str.__new__(cls, text.strip())
 
     def __xmlbuild__(self) -> str:
-        if _NOT_URI.search(self) is None:
-            return str(self)
-        return quote(_STRAY_PERCENT.sub('%25', self), safe=_URI_CHARACTERS)
+        return str(self) if _PLAIN_URI.fullmatch(self) else _escape(str(self))
 
 
 class SIPURI(AnyURI):

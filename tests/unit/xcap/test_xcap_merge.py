@@ -307,6 +307,14 @@ def test_an_operation_that_makes_no_sense_stops_nothing(server):
     assert server.data.addressbook.contacts.ids() == ['c2']
 
 
+@pytest.mark.parametrize('uri', ['sip:bob@[2001:db8::1]', 'office: 12', '[', 'http://host:port/'])
+def test_an_address_that_is_no_uri_stops_nothing(server, uri):
+    """The schema takes no such text, and everything behind it would wait for ever."""
+    server.do('add_contact', contact('c1', uri, presence=('allow', True))).do('add_contact', contact('c2', 'sip:b@e'))
+    assert 'resource_lists' in server.merge() and server.data.addressbook.contacts['c1'].uris['u1'].uri == uri
+    assert server.merge() == [] and server.data.addressbook.contacts['c1'].uris['u1'].uri == uri and server.data.addressbook.contacts.ids() == ['c1', 'c2']
+
+
 # ---- exactly once --------------------------------------------------------------------------------------------------
 
 
