@@ -9,10 +9,8 @@ import time
 
 import pytest
 
-from sipsimple.account.xcap.addressbook import ADDRESSBOOK, read_addressbook
-from sipsimple.payloads.resourcelists import ResourceListsDocument
 from tests.support.addressbook_app import AddressbookApp
-from tests.support.waiting import wait_until
+from tests.support.addressbook_sync import Ledger, book_in, change_at_random, come_into_step, ids_of
 from tests.support.xcap_server import XCAPServer
 
 ALICE, BOB = 'alice@example.com', 'bob@example.com'
@@ -29,44 +27,7 @@ def server():
 
 def book_of(server, user=ALICE):
     """What an application would have of the server."""
-    def events(item):
-        return [str(item.presence.policy), item.presence.subscribe, str(item.dialog.policy), item.dialog.subscribe]
-    book = read_addressbook(ResourceListsDocument.parse(server.content('resource-lists', user))[ADDRESSBOOK])
-    return {
-        'contacts': {contact.id: [contact.name, contact.uris.default, events(contact), {uri.id: [uri.uri, uri.type] for uri in contact.uris}]
-                     for contact in book.contacts},
-        'groups': {group.id: [group.name, sorted(group.contacts.ids())] for group in book.groups},
-        'policies': {policy.id: [policy.uri, policy.name, events(policy)] for policy in book.policies}}
-
-
-def ids_of(book):
-    """The ids of all objects and addresses in a book."""
-    return {id for section in book.values() for id in section} | {id for *_, uris in book['contacts'].values() for id in uris}
-
-
-class Ledger:
-    """What was made and deleted by all applications together."""
-
-    def __init__(self):
-        self.made = {}
-        self.deleted = set()
-
-    def enter(self, done):
-        self.made.update(done['made'])
-        self.deleted.update(done['deleted'])
-
-    @property
-    def left(self):
-        """Ids of what has to be there: of a contact that one has deleted, the addresses that another has added meanwhile have not."""
-        return {id for id, contact in self.made.items() if not self.deleted & {id, contact}}
-
-
-def come_into_step(*apps):
-    """Until each has everything of the others. Twice: what one sends the other has to look for."""
-    for _ in range(3):
-        for app in apps:
-            app('refresh')
-            assert wait_until(lambda app=app: app('in step'), timeout=120), ''.join(app.errors)
+    return book_in(server.content('resource-lists', user))
 
 
 class Trouble:
@@ -91,18 +52,6 @@ class Trouble:
         self.ended.set()
         self.thread.join(30)
         self.server.faults.clear()
-
-
-def change_at_random(apps, ledger, count, step, seed):
-    """Have the applications make changes at the same time; what was made and what was deleted."""
-    moments = random.Random(seed)
-    for turn in range(0, count, step):
-        for app in apps:
-            app.send('random', f'{app.name}-{seed}-{turn}', step)
-        for app in apps:
-            ledger.enter(app.answer())
-        time.sleep(moments.uniform(0, 0.1))             # now they overtake each other, now they do not
-        moments.choice(apps)('refresh')
 
 
 def test_two_applications_stay_in_step_whatever_becomes_of_their_connections(server, tmp_path):

@@ -32,6 +32,10 @@ DIALOG = '''<?xml version="1.0"?><dialog-info xmlns="urn:ietf:params:xml:ns:dial
 PARSED = "__import__('sipsimple.payloads.{module}', fromlist=['_']).{kind}.parse({text!r})"
 CONTACT = """[(contact.uris.add(book.ContactURI(uri='bob@lab.test')), setattr(contact.presence, 'subscribe', True), contact.save(), agent.objects.update(contact=contact))
     for book in [__import__('sipsimple.addressbook', fromlist=['_'])] for contact in [book.Contact()]] and None"""
+BOOK = "__import__('sipsimple.addressbook', fromlist=['_'])"
+# An object of the addressbook becomes another one, and is saved.
+CHANGE = "[setattr(item, 'policy', {value!r}) for item in [agent.objects[{name!r}].presence]] and agent.objects[{name!r}].save()"
+DEFAULT = "AccountManager().get_account('carol@lab.test').xcap_manager.set_default_presence_policy({value!r})"
 # What a program last heard of a resource, with the time: state, notes of the services, activities of the persons. The documents do not come to this process.
 SEEN = """[[when, str(resource.state), [str(note) for pidf in resource.pidf_list for service in pidf.services for note in service.notes],
     [str(activity) for pidf in resource.pidf_list for person in pidf.persons for activity in (person.activities or ())]]
@@ -58,7 +62,7 @@ def users(programs):
     yield programs
     for sdk in programs.values():
         sdk.do('evaluate', expression='agent.latest.clear()')
-    for user, sdk in programs.items():
+    for user, sdk in [*programs.items(), ('carol', programs['bob'])]:
         if sdk.call('manager', 'has_account', f'{user}@lab.test'):
             sdk.call(f'{user}@lab.test', 'delete')
             sdk.wait('SIPAccountManagerDidRemoveAccount')
@@ -127,6 +131,62 @@ def test_publish_allow_see_block(strict_lab, users):
     sees(alice, 'bob', 'terminated')
     failed = alice.wait('PresenceSubscriptionDidFail', 'PresenceSubscriber')
     assert failed.reason == 'Ended by the notifier: rejected' and failed.retry_after >= 3600
+
+
+def test_policies_of_the_addressbook(strict_lab, users):
+    """Who is allowed, blocked or neither in the addressbook of one user sees, does not see, or waits, as soon as that changes."""
+    alice, carol = users['alice'], users['bob']                 # who has not been here before, this server remembers what was decided
+    decide(strict_lab, 'carol', theirs='block sip:mallory@lab.test')           # rules of another program
+
+    def book(kind, name, values):
+        carol.do('evaluate', expression=f"[({values}, item.save(), agent.objects.update({name}=item)) for item in [{BOOK}.{kind}()]] and None")
+
+    def change(name, value):
+        began = time.monotonic()
+        carol.do('evaluate', expression=CHANGE.format(name=name, value=value))
+        return began
+
+    def told_of(status):
+        return carol.wait_until(lambda event: event.name == 'PresenceWinfoSubscriptionGotNotify' and f'status="{status}"' in (event.body or '')
+                              and 'alice@lab.test' in event.body and not event.taken, f'nobody is said to be {status}')
+
+    def published(note):
+        show(carol, 'carol', note)
+        carol.wait_until(lambda event: event.name == 'SelfPresenceSubscriptionGotNotify' and note in (event.body or ''), f'the server has no {note}')
+
+    add(strict_lab, carol, 'carol', **{'xcap.enabled': True, 'xcap.xcap_root': f'http://127.0.0.1:{strict_lab.port("HTTP")}/xcap-root'})
+    carol.wait('SIPAccountDidDiscoverXCAPSupport', 'carol@lab.test')
+    published('first word')
+    add(strict_lab, alice, 'alice', watch=['carol'])
+    sees(alice, 'carol', 'pending')
+    told_of('pending')
+    began = time.monotonic()
+    book('Contact', 'friend', f"item.uris.add({BOOK}.ContactURI(uri='alice@lab.test')), setattr(item.presence, 'policy', 'allow')")
+    times = [sees(alice, 'carol', 'active', 'first word') - began]
+    # This server tells of watchers that come and go, and of what was decided about them to who asks anew.
+    carol.do('evaluate', expression="AccountManager().get_account('carol@lab.test').resubscribe()")
+    told_of('active')
+    for number in range(3):
+        said = change('friend', 'block')
+        alice.wait_until(lambda event, said=said: event.name == 'PresenceSubscriptionGotNotify' and event.time >= said and not event.body, 'no NOTIFY that is empty')
+        published(f'secret {number}')
+        published(f'word {number}')
+        began = change('friend', 'allow')
+        times.append(sees(alice, 'carol', 'active', f'word {number}') - began)
+    print('seconds from the addressbook to the other user:', times)
+    assert min(times) < 1
+    assert not [event for event in alice.events('PresenceSubscriptionGotNotify') if 'secret' in (event.body or '')]
+    carol.do('evaluate', expression="agent.objects['friend'].delete()")
+    sees(alice, 'carol', 'pending')
+    book('Policy', 'rule', "setattr(item, 'uri', 'alice@lab.test'), setattr(item.presence, 'policy', 'allow')")
+    sees(alice, 'carol', 'active', 'word 2')
+    change('rule', 'default')
+    sees(alice, 'carol', 'pending')
+    carol.do('evaluate', expression=DEFAULT.format(value='allow'))
+    sees(alice, 'carol', 'active', 'word 2')
+    carol.do('evaluate', expression=DEFAULT.format(value='block'))
+    sees(alice, 'carol', 'terminated')
+    carol.do('evaluate', expression="agent.objects['rule'].delete()")
 
 
 def test_thousand_contacts_in_one_list(open_lab, users):

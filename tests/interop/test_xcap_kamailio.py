@@ -6,6 +6,7 @@ tests/unit/xcap, tests/interop/test_xcap_script.py.
 
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
@@ -20,14 +21,20 @@ from sipsimple.configuration.objects import forget_static_objects
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.payloads.pidf import PIDF
 from sipsimple.threading.green import wait_deferred
+from tests.support.addressbook_app import AddressbookApp
+from tests.support.addressbook_sync import Ledger, book_in, change_at_random, come_into_step, ids_of
+from tests.support.cutting_proxy import CuttingProxy
 from tests.support.lab import lab_fixture
 from tests.support.sdk import SDK
 from tests.support.waiting import wait_until
+from tests.support.xcap_put import get
 from tests.support.xcap_rig import Rig, green
 
 pytestmark = pytest.mark.interop
 
 lab = lab_fixture('dns', 'kamailio')
+
+SEED = int(os.environ.get('SIPSIMPLE_SEED', '1'))
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -113,7 +120,7 @@ def test_an_addressbook(lab):
         manager = alice.manager
         assert 'org.openmobilealliance.pres-content' in alice.all('XCAPManagerDidDiscoverServerCapabilities')[0].auids
         assert [document.name for document in manager.documents if document.supported] == [
-            'resource_lists', 'rls_services', 'pres_rules', 'pidf_manipulation', 'status_icon', 'server_caps']
+            'resource_lists', 'rls_services', 'pres_rules', 'pidf_manipulation', 'status_icon', 'ietf_pres_rules', 'server_caps']
         with manager.transaction():
             bob = contact('bob', presence_handling=EventHandling('allow', True), note='x')
             manager.add_contact(bob)
@@ -154,6 +161,28 @@ def test_two_managers_at_once(lab):
             item.in_sync()
         assert wait_until(lambda: one.manager.data == other.manager.data)
         assert {item.id: item.name for item in one.book.contacts if item.id[0] in 'ab'} == names
+
+
+def test_two_applications_and_their_addressbooks(lab, tmp_path):
+    """Two processes with one account change the same things at the same time, and their connections are cut: equal books, nothing lost, nothing twice."""
+    name, plain = 'bob@lab.test', f'{root(lab)}/'
+    ledger = Ledger()
+    with CuttingProxy(lab.port('HTTP'), SEED) as proxy:
+        roots = {name: f'http://127.0.0.1:{proxy.port}/xcap-root'}
+        with AddressbookApp(tmp_path / 'one', 'one', roots, 'bob-pw') as one, AddressbookApp(tmp_path / 'two', 'two', roots, 'bob-pw') as two:
+            proxy.cuts = True
+            change_at_random([one, two], ledger, 40, 5, SEED)
+            assert wait_until(lambda: one('refresh') or proxy.count > 3)
+            proxy.cuts = False
+            come_into_step(one, two)
+            books = [one('book'), two('book'), book_in(get(plain, name, 'bob-pw', 'resource-lists'))]
+            assert books[0] == books[1] == books[2]
+            assert ids_of(books[0]) == ledger.left
+            one('random', 'alone', 5)
+            one.kill()                              # the other one has it all the same, as soon as it is on the server
+            one.start()
+            come_into_step(one, two)
+            assert one('book') == two('book') == book_in(get(plain, name, 'bob-pw', 'resource-lists'))
 
 
 # ---- what others make of it ----------------------------------------------------------------------------------------

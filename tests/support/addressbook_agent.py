@@ -1,6 +1,6 @@
 """A process with an application and an account with an XCAP server, whose addressbook is changed at random when it is told to; see `addressbook_app.py`.
 
-    addressbook_agent.py FOLDER NAME ROOT [FURTHER ACCOUNTS...]
+    addressbook_agent.py FOLDER NAME PASSWORD [ACCOUNT ROOT]...
 
 Standard input has the commands, a JSON list on each line, standard output their results likewise:
 
@@ -30,8 +30,6 @@ from sipsimple.lookup import DNSManager
 from sipsimple.notification import NotificationQueue
 from sipsimple.storage import FileStorage
 from sipsimple.threading import call_in_thread, call_in_twisted_thread
-
-PASSWORD = 'secret'
 
 
 class Changes:
@@ -159,7 +157,7 @@ def settled() -> None:
 
 
 def main() -> None:
-    folder, name, *rest = sys.argv[1:]
+    folder, name, password, *rest = sys.argv[1:]
     xcap_manager.RETRY, xcap_manager.RETRY_LOST = 0.3, 0.1              # seconds; who has to wait for a minute in a test
     dns = DNSManager()
     dns.probe_domain, dns.public_nameservers, dns.nameservers = None, [], []        # asks nobody
@@ -173,7 +171,7 @@ def main() -> None:
     accounts = []
     for id, root in zip(rest[::2], rest[1::2], strict=True):
         account = Account(id)
-        account.auth.password = PASSWORD
+        account.auth.password = password
         account.sip.register.enabled = account.xcap.xcap_diff = False
         account.xcap.xcap_root = root
         account.xcap.enabled = account.enabled = True

@@ -22,10 +22,11 @@ LIMIT = 120.0           # seconds for one answer; the machine may be busy
 class AddressbookApp:
     """The process. Kill it, and start it again with the same folder, at any time."""
 
-    def __init__(self, folder: Path, name: str, accounts: dict[str, str]) -> None:
+    def __init__(self, folder: Path, name: str, accounts: dict[str, str], password: str = 'secret') -> None:
         self.folder = folder
         self.name = name
         self.accounts = accounts
+        self.password = password
         self.process: Any = None
         self.errors: deque[str] = deque(maxlen=200)
 
@@ -40,7 +41,7 @@ class AddressbookApp:
     def start(self) -> None:
         words = [word for account in self.accounts.items() for word in account]
         self.process = subprocess.Popen([sys.executable, '-X', 'faulthandler', str(Path(__file__).with_name('addressbook_agent.py')), str(self.folder), self.name,
-                                         *words], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                         self.password, *words], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._reader = threading.Thread(target=self._read_errors, args=(self.process.stderr,), daemon=True)
         self._reader.start()
         assert self._answer() == 'ready'

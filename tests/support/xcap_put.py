@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import urllib.request
 
-__all__ = ['list_of', 'put', 'rules', 'services']
+__all__ = ['get', 'list_of', 'put', 'rules', 'services']
 
 LIMIT = 30.0
 TYPES = {'resource-lists': 'application/resource-lists+xml', 'rls-services': 'application/rls-services+xml', 'pres-rules': 'application/auth-policy+xml'}
@@ -12,12 +12,22 @@ TYPES = {'resource-lists': 'application/resource-lists+xml', 'rls-services': 'ap
 
 def put(root: str, user: str, password: str, application: str, text: str) -> int:
     """Store the document `index` of a user (user@domain) and return the status code. urllib.error.HTTPError: it is refused."""
+    request = urllib.request.Request(f'{root}{application}/users/sip:{user}/index', text.encode(), {'Content-Type': TYPES[application]}, method='PUT')
+    with _opener(root, user, password).open(request, timeout=LIMIT) as response:
+        return int(response.status)
+
+
+def get(root: str, user: str, password: str, application: str) -> bytes:
+    """Read it. urllib.error.HTTPError: it is refused, or there is none."""
+    with _opener(root, user, password).open(f'{root}{application}/users/sip:{user}/index', timeout=LIMIT) as response:
+        data: bytes = response.read()
+        return data
+
+
+def _opener(root: str, user: str, password: str) -> urllib.request.OpenerDirector:
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     passwords.add_password(None, root, user.partition('@')[0], password)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPDigestAuthHandler(passwords))
-    request = urllib.request.Request(f'{root}{application}/users/sip:{user}/index', text.encode(), {'Content-Type': TYPES[application]}, method='PUT')
-    with opener.open(request, timeout=LIMIT) as response:
-        return int(response.status)
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPDigestAuthHandler(passwords))
 
 
 def rules(**decisions: str) -> str:
