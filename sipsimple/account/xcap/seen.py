@@ -61,6 +61,7 @@ class Seen:
         self._storage = storage
         self.marks: frozenset[Mark] = frozenset()
         self._told = self.marks             # of what the application was told last
+        self._read: tuple[bytes | None, frozenset[Mark]] = None, frozenset()    # what was read last: written, told of and seen again it is the same
 
     def load(self) -> None:
         """Read what an earlier run left. What cannot be read is nothing: then too much comes back, instead of too much being lost."""
@@ -87,12 +88,13 @@ class Seen:
         self._told = frozenset()
         self._set(self._told)
 
-    @staticmethod
-    def _marks_in(document: bytes | None) -> frozenset[Mark]:
-        try:
-            return frozenset() if document is None else frozenset(marks_in(document))
-        except ParserError:
-            return frozenset()          # nothing was learnt from that one
+    def _marks_in(self, document: bytes | None) -> frozenset[Mark]:
+        if document is not self._read[0]:
+            try:
+                self._read = document, frozenset() if document is None else frozenset(marks_in(document))
+            except ParserError:
+                self._read = document, frozenset()          # nothing was learnt from that one
+        return self._read[1]
 
     def _set(self, marks: frozenset[Mark]) -> None:
         if marks == self.marks:

@@ -8,7 +8,7 @@ import threading
 import pytest
 from lxml import etree
 
-from sipsimple.account.xcap import Contact, ContactURI, EventHandling, Group, Icon, OfflineStatus, Policy, manager as manager_module
+from sipsimple.account.xcap import Contact, ContactURI, EventHandling, Group, Icon, OfflineStatus, Policy, manager as manager_module, seen as seen_module
 from sipsimple.account.xcap.errors import (
     AuthenticationError,
     CapabilityError,
@@ -727,6 +727,20 @@ def test_damaged_marks_are_none(server, text):
         rig.start().in_sync()
         flush()
         assert rig.manager.seen.marks == BOB
+
+
+def test_what_was_written_is_read_once(server, rig, monkeypatch):
+    """Reading a big addressbook takes the thread for files a while, in which nothing is saved."""
+    read = []
+    marks_in = seen_module.marks_in
+    monkeypatch.setattr(seen_module, 'marks_in', lambda document: read.append(document) or marks_in(document))
+    rig.start().in_sync()
+    flush()
+    read.clear()
+    rig.manager.add_contact(contact())
+    rig.in_sync()
+    flush()
+    assert read == [server.content('resource-lists')] and rig.manager.seen.marks == BOB         # written, and told of
 
 
 def test_nothing_is_merged_when_nobody_has_changed_anything(server, rig, monkeypatch):
