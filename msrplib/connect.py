@@ -21,7 +21,6 @@ from twisted.python.failure import Failure
 
 from msrplib.chunking import CHUNK_SIZE
 from msrplib.digest import choose_challenge, process_www_authenticate
-from msrplib.endpoint import RequestAnswered
 from msrplib.errors import (
     MSRPAuthTimeout,
     MSRPBadRequest,
@@ -35,6 +34,7 @@ from msrplib.errors import (
     MSRPTransactionError,
     ParsingError,
 )
+from msrplib.events import RequestAnswered
 from msrplib.framing import encode_response
 from msrplib.headers import AuthorizationHeader, ExpiresHeader, MSRPHeader, parse_challenges
 from msrplib.parser import Begin, Failed, Parser, Whole

@@ -16,8 +16,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from msrplib.chunking import OutgoingMessage
-from msrplib.endpoint import Event, Input, MessageReceived, ReportReceived, RequestAnswered, RequestReceived, State, type_matches
+from msrplib.endpoint import Input, State, type_matches
 from msrplib.errors import MSRPSessionError, MSRPTransactionError
+from msrplib.events import Event, MessageReceived, ReportReceived, RequestAnswered, RequestReceived
 from msrplib.framing import make_report, new_message_id
 from msrplib.headers import ByteRange, ByteRangeHeader, ContentTypeHeader, MessageIDHeader, MSRPHeader, UseNicknameHeader
 from msrplib.message import MSRPData

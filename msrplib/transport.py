@@ -17,19 +17,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from msrplib.chunking import CHUNK_SIZE, OutgoingMessage
-from msrplib.endpoint import (
-    Endpoint,
-    Event,
-    Input,
-    MessageReceived,
-    Noise,
-    PeerFailed,
-    ReportReceived,
-    RequestAnswered,
-    RequestReceived,
-    State,
-)
+from msrplib.endpoint import Endpoint, Input, State
 from msrplib.errors import MSRPBindSessionTimeout, MSRPNoSuchSessionError, MSRPSessionError, MSRPTransactionError
+from msrplib.events import Event, MessageReceived, Noise, PeerFailed, ReportReceived, RequestAnswered, RequestReceived
 from msrplib.framing import encode_response, new_message_id, new_transaction_id
 from msrplib.headers import ByteRange, ByteRangeHeader, FromPathHeader, MessageIDHeader, MSRPHeader, ToPathHeader
 from msrplib.message import COMPLETE, CONTINUED, MSRPData

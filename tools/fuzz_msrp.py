@@ -42,8 +42,9 @@ else:
     import msrplib.trafficlog
 
 from msrplib.chunking import OutgoingMessage
-from msrplib.endpoint import Endpoint, MessageReceived
+from msrplib.endpoint import Endpoint
 from msrplib.errors import ParsingError
+from msrplib.events import MessageReceived
 from msrplib.parser import Begin, Data, End, Parser, Whole
 from msrplib.reassembly import ReassemblyLimits
 from msrplib.uri import URI

@@ -36,7 +36,7 @@ def pair(chunk_size: int) -> Any:
 
 def carry(ends: Any, count: int) -> None:
     """Carry bytes both ways until there are none; so many messages have to be reported delivered."""
-    from msrplib.endpoint import MessageDelivered
+    from msrplib.events import MessageDelivered
     delivered = 0
     busy = True
     while busy:

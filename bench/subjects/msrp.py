@@ -140,7 +140,7 @@ class Session:
     def do_big(self, size: int) -> None:
         """Send one message; answers with MB/s when it is reported."""
         from msrplib.chunking import OutgoingMessage
-        from msrplib.endpoint import Event, MessageDelivered, MessageFailed
+        from msrplib.events import Event, MessageDelivered, MessageFailed
 
         def listener(event: Event) -> None:
             if isinstance(event, MessageFailed):
@@ -154,7 +154,7 @@ class Session:
     def do_many(self, count: int, window: int, size: int = 0) -> None:
         """Send messages of one size (0: short texts), so many under way at any time; answers with messages a second when all are reported."""
         from msrplib.chunking import OutgoingMessage
-        from msrplib.endpoint import Event, MessageDelivered, MessageFailed
+        from msrplib.events import Event, MessageDelivered, MessageFailed
         body = os.urandom(size) if size else TEXT
         left = [count, count]           # to be sent, to be delivered
 

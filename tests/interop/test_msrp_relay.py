@@ -10,8 +10,8 @@ from twisted.internet.defer import DeferredList
 
 from msrplib.chunking import OutgoingMessage
 from msrplib.connect import DirectAcceptor, DirectConnector, MSRPRelaySettings, RelayConnection
-from msrplib.endpoint import MessageFailed, MessageReceived
 from msrplib.errors import MSRPNoSuchSessionError, MSRPRelayAuthError
+from msrplib.events import MessageFailed, MessageReceived
 from msrplib.tls import X509Credentials
 from tests.calls.test_session_chat import Chat
 from tests.calls.test_session_desktop import Desktops, look

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from msrplib.chunking import OutgoingMessage
-from msrplib.endpoint import Event, MessageDelivered, MessageFailed, MessageReceived
+from msrplib.events import Event, MessageDelivered, MessageFailed, MessageReceived
 from msrplib.session import MSRPSession
 from msrplib.transport import MSRPTransport
 from msrplib.uri import URI

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from msrplib.connect import ConnectBase
-    from msrplib.endpoint import Event, MessageAborted, MessageReceived
+    from msrplib.events import Event, MessageAborted, MessageReceived
     from msrplib.reassembly import IncomingMessage, Sink
     from msrplib.session import MSRPSession
     from msrplib.transport import MSRPTransport
@@ -421,7 +421,7 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
     # The session of msrplib
 
     def _event(self, event: Event) -> None:
-        from msrplib.endpoint import ChunkReceived, MessageAborted, MessageReceived, ReportReceived, RequestReceived
+        from msrplib.events import ChunkReceived, MessageAborted, MessageReceived, ReportReceived, RequestReceived
         try:
             if isinstance(event, MessageReceived):
                 self._message_received(event)

@@ -19,7 +19,7 @@ from sipsimple.util import ISOTimestamp, MultilingualText
 # Loaded with the first chat, see base.py.
 if TYPE_CHECKING:
     from msrplib.chunking import OutgoingMessage
-    from msrplib.endpoint import Event, MessageReceived, RequestAnswered
+    from msrplib.events import Event, MessageReceived, RequestAnswered
     from msrplib.message import MSRPData
     from msrplib.reassembly import IncomingMessage
     from sipsimple.payloads.cpim import ChatIdentity, ChatMessage, CPIMHeader
@@ -248,7 +248,7 @@ class ChatStream(MSRPStreamBase):
                                context=_Context(message.silent, data))
 
     def _outgoing_event(self, event: Event) -> None:
-        from msrplib.endpoint import MessageDelivered, MessageFailed, MessageSent
+        from msrplib.events import MessageDelivered, MessageFailed, MessageSent
         from msrplib.session import LocalResponse
         if isinstance(event, MessageSent):
             context = event.message.context

@@ -21,7 +21,7 @@ from sipsimple.threading import call_in_twisted_thread, reactor
 # Loaded with the first stream, see base.py.
 if TYPE_CHECKING:
     from msrplib.chunking import OutgoingMessage
-    from msrplib.endpoint import Event, MessageAborted
+    from msrplib.events import Event, MessageAborted
     from msrplib.pacing import Pacer
     from msrplib.reassembly import IncomingMessage, Piece, Sink
 
@@ -209,7 +209,7 @@ class DesktopSharingStream(MSRPStreamBase):
         self.msrp_session.send(message)         # its MessageSent may come at once
 
     def _outgoing_event(self, event: Event) -> None:
-        from msrplib.endpoint import MessageDelivered, MessageFailed, MessageSent
+        from msrplib.events import MessageDelivered, MessageFailed, MessageSent
         if isinstance(event, MessageSent):
             if event.message is self._message:
                 self._message = None

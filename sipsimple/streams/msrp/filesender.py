@@ -15,7 +15,7 @@ from sipsimple.threading import call_in_twisted_thread, reactor
 # Loaded with the first stream, see base.py.
 if TYPE_CHECKING:
     from msrplib.chunking import OutgoingMessage
-    from msrplib.endpoint import MessageFailed
+    from msrplib.events import MessageFailed
     from msrplib.message import MSRPData
     from msrplib.session import MSRPSession
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
-    from msrplib.endpoint import Event, MessageAborted, MessageReceived
+    from msrplib.events import Event, MessageAborted, MessageReceived
     from msrplib.reassembly import IncomingMessage, Sink
 
 __all__ = ['FileTransferStream']
@@ -260,7 +260,7 @@ class FileTransferStream(MSRPStreamBase):
             self.handler.reported(chunk)
 
     def _outgoing_event(self, event: Event) -> None:
-        from msrplib.endpoint import MessageDelivered, MessageFailed
+        from msrplib.events import MessageDelivered, MessageFailed
         handler = self.handler
         if not isinstance(handler, FileSender):
             return

@@ -11,7 +11,7 @@ from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 
 from msrplib.chunking import OutgoingMessage
 from msrplib.connect import DirectAcceptor, DirectConnector, MSRPServer
-from msrplib.endpoint import EmptySend, MessageAborted, MessageDelivered, MessageFailed, MessageReceived, RequestReceived, State
+from msrplib.endpoint import State
 from msrplib.errors import (
     MSRPBindSessionTimeout,
     MSRPIncomingConnectTimeout,
@@ -19,6 +19,7 @@ from msrplib.errors import (
     MSRPSessionError,
     MSRPTransactionError,
 )
+from msrplib.events import EmptySend, MessageAborted, MessageDelivered, MessageFailed, MessageReceived, RequestReceived
 from msrplib.headers import MSRPHeader
 from msrplib.protocol import MSRPData
 from msrplib.session import MSRPSession

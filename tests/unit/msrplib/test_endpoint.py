@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from msrplib.chunking import OutgoingMessage, Sender
-from msrplib.endpoint import (
-    TRANSITIONS,
+from msrplib.endpoint import TRANSITIONS, Endpoint, Input, State, type_matches
+from msrplib.errors import MSRPSessionError, MSRPTransactionError
+from msrplib.events import (
     ChunkReceived,
     EmptySend,
-    Endpoint,
-    Input,
     MessageAborted,
     MessageDelivered,
     MessageFailed,
@@ -25,10 +24,7 @@ from msrplib.endpoint import (
     ReportReceived,
     RequestAnswered,
     RequestReceived,
-    State,
-    type_matches,
 )
-from msrplib.errors import MSRPSessionError, MSRPTransactionError
 from msrplib.headers import ByteRange, MSRPHeader
 from msrplib.parser import Data, End, Parser, Whole
 from msrplib.reassembly import Reassembler, ReassemblyLimits

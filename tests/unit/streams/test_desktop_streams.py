@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 from zope.interface.verify import verifyObject
 
-from msrplib.endpoint import MessageAborted, MessageDelivered, MessageFailed, MessageSent
 from msrplib.errors import MSRPBadRequest
+from msrplib.events import MessageAborted, MessageDelivered, MessageFailed, MessageSent
 from msrplib.message import MSRPData
 from msrplib.pacing import STALL
 from msrplib.reassembly import IncomingMessage
