@@ -27,6 +27,7 @@ from sipsimple.payloads._xml.simple import (
     XMLEmptyElement,
     XMLIntegerElement,
     XMLIntElement,
+    XMLKeywordElement,
     XMLLocalizedStringElement,
     XMLLongElement,
     XMLNegativeIntegerElement,
@@ -46,8 +47,8 @@ from sipsimple.util import All
 __all__ = [
     'All', 'BuilderError', 'IterateIDs', 'IterateItems', 'IterateTypes', 'KeyedList', 'ParserError', 'ValidationError', 'XMLAnyURIElement', 'XMLAttribute',
     'XMLBooleanElement', 'XMLByteElement', 'XMLDateTimeElement', 'XMLDecimalElement', 'XMLDocument', 'XMLElement', 'XMLElementChild',
-    'XMLElementChoiceChild', 'XMLElementID', 'XMLEmptyElement', 'XMLEmptyElementRegistryType', 'XMLIntElement', 'XMLIntegerElement', 'XMLListElement',
-    'XMLListRootElement', 'XMLLocalizedStringElement', 'XMLLongElement', 'XMLNegativeIntegerElement', 'XMLNonNegativeIntegerElement',
+    'XMLElementChoiceChild', 'XMLElementID', 'XMLEmptyElement', 'XMLEmptyElementRegistryType', 'XMLIntElement', 'XMLIntegerElement', 'XMLKeywordElement',
+    'XMLListElement', 'XMLListRootElement', 'XMLLocalizedStringElement', 'XMLLongElement', 'XMLNegativeIntegerElement', 'XMLNonNegativeIntegerElement',
     'XMLNonPositiveIntegerElement', 'XMLPositiveIntegerElement', 'XMLRootElement', 'XMLShortElement', 'XMLSimpleElement', 'XMLStringChoiceChild',
     'XMLStringElement', 'XMLStringListElement', 'XMLUnsignedByteElement', 'XMLUnsignedIntElement', 'XMLUnsignedLongElement', 'XMLUnsignedShortElement',
     'parse_qname',

@@ -44,10 +44,8 @@ class _Element(XMLElement):
     _xml_document = ResourceListsDocument
 
 
-class Name(XMLStringElement, _Element):
+class Name(XMLStringElement, _Element, tag='name'):
     """What to show of it."""
-
-    _xml_tag = 'name'
 
 
 # What is done with events
@@ -59,17 +57,14 @@ class PolicyValue(Keyword):
     words = frozenset({'allow', 'block', 'default'})
 
 
-class PolicyElement(XMLSimpleElement, _Element):
+class PolicyElement(XMLSimpleElement, _Element, tag='policy'):
     """Whether others may see the event: a `PolicyValue`."""
 
-    _xml_tag = 'policy'
     _xml_value_type = PolicyValue
 
 
-class Subscribe(XMLBooleanElement, _Element):
+class Subscribe(XMLBooleanElement, _Element, tag='subscribe'):
     """Whether to subscribe to the event."""
-
-    _xml_tag = 'subscribe'
 
 
 class _Handling(_Element):
@@ -83,7 +78,7 @@ class _Handling(_Element):
         self.subscribe = subscribe
 
 
-class DialogHandling(_Handling):
+class DialogHandling(_Handling, tag='dialog'):
     """What is done with dialogs.
 
     Args:
@@ -91,10 +86,8 @@ class DialogHandling(_Handling):
         subscribe: whether to subscribe to theirs.
     """
 
-    _xml_tag = 'dialog'
 
-
-class PresenceHandling(_Handling):
+class PresenceHandling(_Handling, tag='presence'):
     """What is done with presence.
 
     Args:
@@ -102,12 +95,10 @@ class PresenceHandling(_Handling):
         subscribe: whether to subscribe to theirs.
     """
 
-    _xml_tag = 'presence'
-
 
 # Contacts
 
-class ContactURI(_Element):
+class ContactURI(_Element, tag='uri'):
     """An address of a contact.
 
     Args:
@@ -116,7 +107,6 @@ class ContactURI(_Element):
         type: any word, or None.
     """
 
-    _xml_tag = 'uri'
     _xml_extension_type = ElementExtension
     id = XMLElementID('id', type=ID, required=True)
     uri = XMLAttribute('uri', type=AnyURI, required=True)
@@ -129,7 +119,7 @@ class ContactURI(_Element):
         self.type = type
 
 
-class ContactURIList(KeyedList, _Element):
+class ContactURIList(KeyedList, _Element, tag='uris'):
     """The addresses of a contact, by id.
 
     Args:
@@ -137,7 +127,6 @@ class ContactURIList(KeyedList, _Element):
         default: id of the one to use unless told, or None.
     """
 
-    _xml_tag = 'uris'
     _xml_item_types = (ContactURI,)
     default = XMLAttribute('default', type=str)
 
@@ -147,7 +136,7 @@ class ContactURIList(KeyedList, _Element):
         self.default = default
 
 
-class Contact(_Element, ListElement):
+class Contact(_Element, ListElement, tag='contact'):
     """Somebody.
 
     Args:
@@ -157,7 +146,6 @@ class Contact(_Element, ListElement):
         presence_handling, dialog_handling: what is done with their events; default, without subscription, unless told.
     """
 
-    _xml_tag = 'contact'
     _xml_extension_type = ElementExtension
     _xml_children_order = {Name.qname: 0, ContactURIList.qname: 1, DialogHandling.qname: 2, PresenceHandling.qname: 3}
     id = XMLElementID('id', type=ID, required=True)
@@ -178,20 +166,17 @@ class Contact(_Element, ListElement):
 
 # Groups
 
-class ContactID(XMLStringElement, _Element):
+class ContactID(XMLStringElement, _Element, tag='contact_id'):
     """The id of a contact; seen as str."""
 
-    _xml_tag = 'contact_id'
 
-
-class ContactList(XMLStringListElement, _Element):
+class ContactList(XMLStringListElement, _Element, tag='contacts'):
     """The ids of the contacts of a group, as str.
 
     Args:
         contacts: what to begin with.
     """
 
-    _xml_tag = 'contacts'
     _xml_item_other_type = ContactID
 
     def __init__(self, contacts: Iterable[str] = ()) -> None:
@@ -205,7 +190,7 @@ class ContactList(XMLStringListElement, _Element):
             self._add_element(element)
 
 
-class Group(_Element, ListElement):
+class Group(_Element, ListElement, tag='group'):
     """Contacts under one name.
 
     Args:
@@ -214,7 +199,6 @@ class Group(_Element, ListElement):
         contacts: `ContactList`, or ids.
     """
 
-    _xml_tag = 'group'
     _xml_extension_type = ElementExtension
     _xml_children_order = {Name.qname: 0, ContactList.qname: 1}
     id = XMLElementID('id', type=ID, required=True)
@@ -230,7 +214,7 @@ class Group(_Element, ListElement):
 
 # Policies
 
-class Policy(_Element, ListElement):
+class Policy(_Element, ListElement, tag='policy-element'):
     """What is done with the events of somebody who is no contact.
 
     Args:
@@ -240,7 +224,6 @@ class Policy(_Element, ListElement):
         presence_handling, dialog_handling: what is done with their events; default, without subscription, unless told.
     """
 
-    _xml_tag = 'policy-element'
     _xml_extension_type = ElementExtension
     _xml_children_order = {Name.qname: 0, DialogHandling.qname: 1, PresenceHandling.qname: 2}
     id = XMLElementID('id', type=ID, required=True)
@@ -261,18 +244,16 @@ class Policy(_Element, ListElement):
 
 # Other facts
 
-class ElementAttribute(NamedText):
+class ElementAttribute(NamedText, tag='attribute'):
     """An attribute of a contact, address, group or policy."""
 
-    _xml_tag = 'attribute'
     _xml_namespace = sipsimple_namespace
     _xml_document = ResourceListsDocument
 
 
-class ElementAttributes(TextMapping, ElementExtension):
+class ElementAttributes(TextMapping, ElementExtension, tag='attributes'):
     """A mapping of names to texts or None: `attributes` of contacts, addresses, groups and policies."""
 
-    _xml_tag = 'attributes'
     _xml_namespace = sipsimple_namespace
     _xml_document = ResourceListsDocument
     _xml_item_types = (ElementAttribute,)

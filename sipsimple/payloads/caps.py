@@ -13,7 +13,6 @@ from sipsimple.payloads import (
     XMLBooleanElement,
     XMLElement,
     XMLElementChild,
-    XMLEmptyElementRegistryType,
     XMLListElement,
     XMLLocalizedStringElement,
     XMLStringElement,
@@ -92,6 +91,7 @@ class _Group(_Element):
     """
 
     _xml_is_base = True
+    _xml_children_order = {f'{{{namespace}}}{tag}': rank for rank, tag in enumerate(('supported', 'notsupported'))}
     supported: Any
     not_supported: Any
 
@@ -101,104 +101,69 @@ class _Group(_Element):
         self.not_supported = not_supported
 
 
-_TAGS = ('supported', 'notsupported')
-_ORDER: dict[str | None, int] = {f'{{{namespace}}}{tag}': rank for rank, tag in enumerate(_TAGS)}
+class _Classes(_Words):
+    _xml_item_words = ('business', 'personal')
 
 
-class _CommunicationClassRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('business', 'personal')
-
-
-class ClassSupported(_Words):
+class ClassSupported(_Classes, tag='supported'):
     """The classes of communication that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_registry = _CommunicationClassRegistry
 
-
-class ClassNotSupported(_Words):
+class ClassNotSupported(_Classes, tag='notsupported'):
     """The classes of communication that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_registry = _CommunicationClassRegistry
 
-
-class Class(_Group):
+class Class(_Group, tag='class'):
     """Class of communication: `business`, `personal`."""
 
-    _xml_tag = 'class'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=ClassSupported)
     not_supported = XMLElementChild('not_supported', type=ClassNotSupported)
 
 
-class _DuplexRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('full', 'half', 'receive-only', 'send-only')
+class _Duplexes(_Words):
+    _xml_item_words = ('full', 'half', 'receive-only', 'send-only')
 
 
-class DuplexSupported(_Words):
+class DuplexSupported(_Duplexes, tag='supported'):
     """The ways of talking that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_registry = _DuplexRegistry
 
-
-class DuplexNotSupported(_Words):
+class DuplexNotSupported(_Duplexes, tag='notsupported'):
     """The ways of talking that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_registry = _DuplexRegistry
 
-
-class Duplex(_Group):
+class Duplex(_Group, tag='duplex'):
     """Who may talk when: `full`, `half`, `receive-only`, `send-only`."""
 
-    _xml_tag = 'duplex'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=DuplexSupported)
     not_supported = XMLElementChild('not_supported', type=DuplexNotSupported)
 
 
-class _EventPackagesRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('conference', 'dialog', 'kpml', 'message-summary', 'poc-settings', 'presence', 'reg', 'refer', 'Siemens-RTP-Stats', 'spirits-INDPs',
-             'spirits-user-prof', 'winfo')
+class _EventPackages(_Words):
+    _xml_item_words = (
+        'conference', 'dialog', 'kpml', 'message-summary', 'poc-settings', 'presence', 'reg', 'refer', 'Siemens-RTP-Stats', 'spirits-INDPs',
+        'spirits-user-prof', 'winfo')
+    _xml_item_extension_type = EventPackagesExtension
 
 
-class EventPackagesSupported(_Words):
+class EventPackagesSupported(_EventPackages, tag='supported'):
     """The event packages that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_registry = _EventPackagesRegistry
-    _xml_item_extension_type = EventPackagesExtension
 
-
-class EventPackagesNotSupported(_Words):
+class EventPackagesNotSupported(_EventPackages, tag='notsupported'):
     """The event packages that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_registry = _EventPackagesRegistry
-    _xml_item_extension_type = EventPackagesExtension
 
-
-class EventPackages(_Group):
+class EventPackages(_Group, tag='event-packages'):
     """Event packages of SIP."""
 
-    _xml_tag = 'event-packages'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=EventPackagesSupported)
     not_supported = XMLElementChild('not_supported', type=EventPackagesNotSupported)
 
 
-class PriorityLowerthan(_Element):
+class PriorityLowerthan(_Element, tag='lowerthan'):
     """Priorities up to a value."""
 
-    _xml_tag = 'lowerthan'
     maxvalue = XMLAttribute('maxvalue', type=int, required=True)
 
     def __init__(self, maxvalue: int) -> None:
@@ -206,10 +171,9 @@ class PriorityLowerthan(_Element):
         self.maxvalue = maxvalue
 
 
-class PriorityHigherthan(_Element):
+class PriorityHigherthan(_Element, tag='higherthan'):
     """Priorities from a value."""
 
-    _xml_tag = 'higherthan'
     minvalue = XMLAttribute('minvalue', type=int, required=True)
 
     def __init__(self, minvalue: int) -> None:
@@ -217,10 +181,9 @@ class PriorityHigherthan(_Element):
         self.minvalue = minvalue
 
 
-class PriorityEquals(_Element):
+class PriorityEquals(_Element, tag='equals'):
     """One priority."""
 
-    _xml_tag = 'equals'
     value = XMLAttribute('value', type=int, required=True)
 
     def __init__(self, value: int) -> None:
@@ -228,10 +191,9 @@ class PriorityEquals(_Element):
         self.value = value
 
 
-class PriorityRange(_Element):
+class PriorityRange(_Element, tag='range'):
     """Priorities between two values."""
 
-    _xml_tag = 'range'
     maxvalue = XMLAttribute('maxvalue', type=int, required=True)
     minvalue = XMLAttribute('minvalue', type=int, required=True)
 
@@ -243,254 +205,182 @@ class PriorityRange(_Element):
 
 class _Priorities(XMLListElement, _Element):
     _xml_is_base = True
+    _xml_item_types = (PriorityLowerthan, PriorityHigherthan, PriorityEquals, PriorityRange, PriorityExtension)
 
     def __init__(self, priorities: Iterable[Any] = ()) -> None:
         super().__init__()
         self.update(priorities)
 
 
-class PrioritySupported(_Priorities):
+class PrioritySupported(_Priorities, tag='supported'):
     """The priorities that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_types = (PriorityLowerthan, PriorityHigherthan, PriorityEquals, PriorityRange, PriorityExtension)
 
-
-class PriorityNotSupported(_Priorities):
+class PriorityNotSupported(_Priorities, tag='notsupported'):
     """The priorities that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_types = (PriorityLowerthan, PriorityHigherthan, PriorityEquals, PriorityRange, PriorityExtension)
 
-
-class Priority(_Group):
+class Priority(_Group, tag='priority'):
     """Priorities of calls."""
 
-    _xml_tag = 'priority'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=PrioritySupported)
     not_supported = XMLElementChild('not_supported', type=PriorityNotSupported)
 
 
-class _MethodsRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('ACK', 'BYE', 'CANCEL', 'INFO', 'INVITE', 'MESSAGE', 'NOTIFY', 'OPTIONS', 'PRACK', 'PUBLISH', 'REFER', 'REGISTER', 'SUBSCRIBE', 'UPDATE')
+class _Methods(_Words):
+    _xml_item_words = ('ACK', 'BYE', 'CANCEL', 'INFO', 'INVITE', 'MESSAGE', 'NOTIFY', 'OPTIONS', 'PRACK', 'PUBLISH', 'REFER', 'REGISTER', 'SUBSCRIBE', 'UPDATE')
+    _xml_item_extension_type = MethodsExtension
 
 
-class MethodsSupported(_Words):
+class MethodsSupported(_Methods, tag='supported'):
     """The methods that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_registry = _MethodsRegistry
-    _xml_item_extension_type = MethodsExtension
 
-
-class MethodsNotSupported(_Words):
+class MethodsNotSupported(_Methods, tag='notsupported'):
     """The methods that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_registry = _MethodsRegistry
-    _xml_item_extension_type = MethodsExtension
 
-
-class Methods(_Group):
+class Methods(_Group, tag='methods'):
     """Methods of SIP."""
 
-    _xml_tag = 'methods'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=MethodsSupported)
     not_supported = XMLElementChild('not_supported', type=MethodsNotSupported)
 
 
-class _ExtensionsRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('rel100', 'early-session', 'eventlist', 'from-change', 'gruu', 'histinfo', 'join', 'norefsub', 'path', 'precondition', 'pref', 'privacy',
-             'recipient-list-invite', 'recipient-list-subscribe', 'replaces', 'resource-priority', 'sdp-anat', 'sec-agree', 'tdialog', 'timer')
+class _Extensions(_Words):
+    _xml_item_words = (
+        'rel100', 'early-session', 'eventlist', 'from-change', 'gruu', 'histinfo', 'join', 'norefsub', 'path', 'precondition', 'pref', 'privacy',
+        'recipient-list-invite', 'recipient-list-subscribe', 'replaces', 'resource-priority', 'sdp-anat', 'sec-agree', 'tdialog', 'timer')
+    _xml_item_extension_type = ExtensionsExtension
 
 
-class ExtensionsSupported(_Words):
+class ExtensionsSupported(_Extensions, tag='supported'):
     """The extensions that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_registry = _ExtensionsRegistry
-    _xml_item_extension_type = ExtensionsExtension
 
-
-class ExtensionsNotSupported(_Words):
+class ExtensionsNotSupported(_Extensions, tag='notsupported'):
     """The extensions that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_registry = _ExtensionsRegistry
-    _xml_item_extension_type = ExtensionsExtension
 
-
-class Extensions(_Group):
+class Extensions(_Group, tag='extensions'):
     """Extensions of SIP, by their option tags; 100rel is called rel100."""
 
-    _xml_tag = 'extensions'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=ExtensionsSupported)
     not_supported = XMLElementChild('not_supported', type=ExtensionsNotSupported)
 
 
-class Scheme(XMLStringElement, _Element):
+class Scheme(XMLStringElement, _Element, tag='s'):
     """A scheme of URIs; seen as str."""
 
-    _xml_tag = 's'
+
+class _Schemes(_Words):
+    _xml_item_other_type = Scheme
 
 
-class SchemesSupported(_Words):
+class SchemesSupported(_Schemes, tag='supported'):
     """The schemes that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_other_type = Scheme
 
-
-class SchemesNotSupported(_Words):
+class SchemesNotSupported(_Schemes, tag='notsupported'):
     """The schemes that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_other_type = Scheme
 
-
-class Schemes(_Group):
+class Schemes(_Group, tag='schemes'):
     """Schemes of URIs."""
 
-    _xml_tag = 'schemes'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=SchemesSupported)
     not_supported = XMLElementChild('not_supported', type=SchemesNotSupported)
 
 
-class _ActorRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('principal', 'attendant', 'msg-taker', 'information')
+class _Actors(_Words):
+    _xml_item_words = ('principal', 'attendant', 'msg-taker', 'information')
 
 
-class ActorSupported(_Words):
+class ActorSupported(_Actors, tag='supported'):
     """Who may answer."""
 
-    _xml_tag = 'supported'
-    _xml_item_registry = _ActorRegistry
 
-
-class ActorNotSupported(_Words):
+class ActorNotSupported(_Actors, tag='notsupported'):
     """Who will not answer."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_registry = _ActorRegistry
 
-
-class Actor(_Group):
+class Actor(_Group, tag='actor'):
     """Who answers: `principal`, `attendant`, `msg-taker`, `information`."""
 
-    _xml_tag = 'actor'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=ActorSupported)
     not_supported = XMLElementChild('not_supported', type=ActorNotSupported)
 
 
-class Language(XMLStringElement, _Element):
+class Language(XMLStringElement, _Element, tag='l'):
     """A language; seen as str."""
 
-    _xml_tag = 'l'
+
+class _Languages(_Words):
+    _xml_item_other_type = Language
 
 
-class LanguagesSupported(_Words):
+class LanguagesSupported(_Languages, tag='supported'):
     """The languages that are supported."""
 
-    _xml_tag = 'supported'
-    _xml_item_other_type = Language
 
-
-class LanguagesNotSupported(_Words):
+class LanguagesNotSupported(_Languages, tag='notsupported'):
     """The languages that are not."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_other_type = Language
 
-
-class Languages(_Group):
+class Languages(_Group, tag='languages'):
     """Language tags."""
 
-    _xml_tag = 'languages'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=LanguagesSupported)
     not_supported = XMLElementChild('not_supported', type=LanguagesNotSupported)
 
 
 # Services
 
-class Audio(XMLBooleanElement, _Element):
+class Audio(XMLBooleanElement, _Element, tag='audio'):
     """Whether audio is a medium of the service."""
 
-    _xml_tag = 'audio'
 
-
-class Application(XMLBooleanElement, _Element):
+class Application(XMLBooleanElement, _Element, tag='application'):
     """Whether application is a medium of the service."""
 
-    _xml_tag = 'application'
 
-
-class Data(XMLBooleanElement, _Element):
+class Data(XMLBooleanElement, _Element, tag='data'):
     """Whether data is a medium of the service."""
 
-    _xml_tag = 'data'
 
-
-class Control(XMLBooleanElement, _Element):
+class Control(XMLBooleanElement, _Element, tag='control'):
     """Whether control is a medium of the service."""
 
-    _xml_tag = 'control'
 
-
-class Video(XMLBooleanElement, _Element):
+class Video(XMLBooleanElement, _Element, tag='video'):
     """Whether video is a medium of the service."""
 
-    _xml_tag = 'video'
 
-
-class Text(XMLBooleanElement, _Element):
+class Text(XMLBooleanElement, _Element, tag='text'):
     """Whether text is a medium of the service."""
 
-    _xml_tag = 'text'
 
-
-class Message(XMLBooleanElement, _Element):
+class Message(XMLBooleanElement, _Element, tag='message'):
     """Whether message is a medium of the service."""
 
-    _xml_tag = 'message'
 
-
-class Automata(XMLBooleanElement, _Element):
+class Automata(XMLBooleanElement, _Element, tag='automata'):
     """Whether a machine answers."""
 
-    _xml_tag = 'automata'
 
-
-class IsFocus(XMLBooleanElement, _Element):
+class IsFocus(XMLBooleanElement, _Element, tag='isfocus'):
     """Whether the service is a conference."""
 
-    _xml_tag = 'isfocus'
 
-
-class Type(XMLStringElement, _Element):
+class Type(XMLStringElement, _Element, tag='type'):
     """A MIME type of content, such as text/plain."""
 
-    _xml_tag = 'type'
 
-
-class Description(XMLLocalizedStringElement, _Element):
+class Description(XMLLocalizedStringElement, _Element, tag='description'):
     """What it is, in words."""
 
-    _xml_tag = 'description'
 
-
-class ServiceCapabilities(XMLListElement, _Element, ServiceExtension):
+class ServiceCapabilities(XMLListElement, _Element, ServiceExtension, tag='servcaps'):
     """What a service can do: `Service.capabilities`. Items are its descriptions.
 
     Args:
@@ -500,7 +390,6 @@ class ServiceCapabilities(XMLListElement, _Element, ServiceExtension):
         descriptions: `Description`, or texts.
     """
 
-    _xml_tag = 'servcaps'
     _xml_extension_type = ServiceCapabilitiesExtension
     _xml_item_types = (Description,)
     _xml_children_order = {kind.qname: rank for rank, kind in enumerate(
@@ -562,38 +451,27 @@ Service.register_extension('capabilities', type=ServiceCapabilities)
 
 # Devices
 
-class _MobilityRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('fixed', 'mobile')
+class _Mobilities(_Words):
+    _xml_item_words = ('fixed', 'mobile')
+    _xml_item_extension_type = MobilityExtension
 
 
-class MobilitySupported(_Words):
+class MobilitySupported(_Mobilities, tag='supported'):
     """Whether the device stays or moves."""
 
-    _xml_tag = 'supported'
-    _xml_item_registry = _MobilityRegistry
-    _xml_item_extension_type = MobilityExtension
 
-
-class MobilityNotSupported(_Words):
+class MobilityNotSupported(_Mobilities, tag='notsupported'):
     """Whether the device does not stay, or not move."""
 
-    _xml_tag = 'notsupported'
-    _xml_item_registry = _MobilityRegistry
-    _xml_item_extension_type = MobilityExtension
 
-
-class Mobility(_Group):
+class Mobility(_Group, tag='mobility'):
     """`fixed`, `mobile`."""
 
-    _xml_tag = 'mobility'
-    _xml_children_order = _ORDER
     supported = XMLElementChild('supported', type=MobilitySupported)
     not_supported = XMLElementChild('not_supported', type=MobilityNotSupported)
 
 
-class DeviceCapabilities(XMLListElement, _Element, DeviceExtension):
+class DeviceCapabilities(XMLListElement, _Element, DeviceExtension, tag='devcaps'):
     """What a device can do: `Device.capabilities`. Items are its descriptions.
 
     Args:
@@ -601,7 +479,6 @@ class DeviceCapabilities(XMLListElement, _Element, DeviceExtension):
         descriptions: `Description`, or texts.
     """
 
-    _xml_tag = 'devcaps'
     _xml_extension_type = DeviceCapabilitiesExtension
     _xml_item_types = (Description,)
     _xml_children_order = {Description.qname: 0, Mobility.qname: 1}
@@ -627,28 +504,20 @@ class _Private(XMLBooleanElement, ServiceCapabilitiesExtension):
     _xml_document = PIDFDocument
 
 
-class FileTransfer(_Private):
+class FileTransfer(_Private, tag='file-transfer'):
     """Whether files may be sent: `ServiceCapabilities.file_transfer`."""
 
-    _xml_tag = 'file-transfer'
 
-
-class ScreenSharing(_Private):
+class ScreenSharing(_Private, tag='screen-sharing'):
     """Whether screens may be shared, as earlier releases say it: `ServiceCapabilities.screen_sharing`."""
 
-    _xml_tag = 'screen-sharing'
 
-
-class ScreenSharingServer(_Private):
+class ScreenSharingServer(_Private, tag='screen-sharing-server'):
     """Whether the screen may be shown to others: `ServiceCapabilities.screen_sharing_server`."""
 
-    _xml_tag = 'screen-sharing-server'
 
-
-class ScreenSharingClient(_Private):
+class ScreenSharingClient(_Private, tag='screen-sharing-client'):
     """Whether others may show their screens: `ServiceCapabilities.screen_sharing_client`."""
-
-    _xml_tag = 'screen-sharing-client'
 
 
 ServiceCapabilities.register_extension('file_transfer', type=FileTransfer)

@@ -20,40 +20,28 @@ class _Element(XMLElement, PersonExtension, ServiceExtension):
     _xml_document = PIDFDocument
 
 
-class Card(XMLAnyURIElement, _Element):
+class Card(XMLAnyURIElement, _Element, tag='card'):
     """URI of a business card, such as a vCard."""
 
-    _xml_tag = 'card'
 
-
-class DisplayName(XMLLocalizedStringElement, _Element):
+class DisplayName(XMLLocalizedStringElement, _Element, tag='display-name'):
     """The name to show."""
 
-    _xml_tag = 'display-name'
 
-
-class Homepage(XMLAnyURIElement, _Element):
+class Homepage(XMLAnyURIElement, _Element, tag='homepage'):
     """URI of a page about the person or service."""
 
-    _xml_tag = 'homepage'
 
-
-class Icon(XMLAnyURIElement, _Element):
+class Icon(XMLAnyURIElement, _Element, tag='icon'):
     """URI of a picture."""
 
-    _xml_tag = 'icon'
 
-
-class Map(XMLAnyURIElement, _Element):
+class Map(XMLAnyURIElement, _Element, tag='map'):
     """URI of a map."""
 
-    _xml_tag = 'map'
 
-
-class Sound(XMLAnyURIElement, _Element):
+class Sound(XMLAnyURIElement, _Element, tag='sound'):
     """URI of a sound, such as the name spoken."""
-
-    _xml_tag = 'sound'
 
 
 for _owner in (Person, Service):

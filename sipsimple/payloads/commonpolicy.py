@@ -73,14 +73,13 @@ def _domain_of(uri: str) -> str:
 
 # Conditions
 
-class IdentityOne(_Element):
+class IdentityOne(_Element, tag='one'):
     """One URI.
 
     Args:
         id: the URI.
     """
 
-    _xml_tag = 'one'
     id = XMLElementID('id', type=AnyURI, required=True)
 
     def __init__(self, id: str) -> None:
@@ -92,7 +91,7 @@ class IdentityOne(_Element):
         return bool(self.id == AnyURI(uri))
 
 
-class IdentityExcept(_Element):
+class IdentityExcept(_Element, tag='except'):
     """A URI or domain that is left out.
 
     Args:
@@ -100,7 +99,6 @@ class IdentityExcept(_Element):
         domain: the domain; one of both is told.
     """
 
-    _xml_tag = 'except'
     id = XMLAttribute('id', type=AnyURI)
     domain = XMLAttribute('domain', type=str)
 
@@ -120,7 +118,7 @@ class IdentityExcept(_Element):
         return bool(self.id != AnyURI(uri)) if self.id is not None else self.domain is None or self.domain.lower() != _domain_of(uri)
 
 
-class IdentityMany(XMLListElement, _Element):
+class IdentityMany(XMLListElement, _Element, tag='many'):
     """Everybody, or everybody in a domain, without exceptions.
 
     Args:
@@ -128,7 +126,6 @@ class IdentityMany(XMLListElement, _Element):
         exceptions: `IdentityExcept`.
     """
 
-    _xml_tag = 'many'
     _xml_item_types = (IdentityExcept,)
     domain = XMLAttribute('domain', type=str)
 
@@ -142,14 +139,13 @@ class IdentityMany(XMLListElement, _Element):
         return (self.domain is None or self.domain.lower() == _domain_of(uri)) and all(item.matches(uri) for item in self)
 
 
-class Identity(XMLListElement, _Element):
+class Identity(XMLListElement, _Element, tag='identity'):
     """Who it is: any of the items.
 
     Args:
         identities: `IdentityOne` and `IdentityMany`.
     """
 
-    _xml_tag = 'identity'
     _xml_item_types = (IdentityOne, IdentityMany)
 
     def __init__(self, identities: Iterable[IdentityOne | IdentityMany] = ()) -> None:
@@ -161,14 +157,13 @@ class Identity(XMLListElement, _Element):
         return any(item.matches(uri) for item in self)
 
 
-class Sphere(_Element):
+class Sphere(_Element, tag='sphere'):
     """The part of life the presentity is in.
 
     Args:
         value: any word.
     """
 
-    _xml_tag = 'sphere'
     value = XMLAttribute('value', type=str, required=True)
 
     def __init__(self, value: str) -> None:
@@ -176,16 +171,12 @@ class Sphere(_Element):
         self.value = value
 
 
-class ValidityFrom(XMLDateTimeElement, _Element):
+class ValidityFrom(XMLDateTimeElement, _Element, tag='from'):
     """The beginning of an interval."""
 
-    _xml_tag = 'from'
 
-
-class ValidityUntil(XMLDateTimeElement, _Element):
+class ValidityUntil(XMLDateTimeElement, _Element, tag='until'):
     """The end of an interval."""
-
-    _xml_tag = 'until'
 
 
 class ValidityInterval:
@@ -207,14 +198,12 @@ class ValidityInterval:
         return f'ValidityInterval({str(self.from_timestamp)!r}, {str(self.until_timestamp)!r})'
 
 
-class Validity(_Element):
+class Validity(_Element, tag='validity'):
     """Times at which the rule holds: iterates over `ValidityInterval`.
 
     Args:
         intervals: at least one when it is written.
     """
-
-    _xml_tag = 'validity'
 
     def __init__(self, intervals: Iterable[ValidityInterval] = ()) -> None:
         super().__init__()
@@ -275,14 +264,13 @@ class Validity(_Element):
         self._write()
 
 
-class Conditions(XMLListElement, _Element):
+class Conditions(XMLListElement, _Element, tag='conditions'):
     """When the rule holds: when all of the items do.
 
     Args:
         conditions: `Identity`, `Sphere`, `Validity`, and elements of the kind `ConditionElement`.
     """
 
-    _xml_tag = 'conditions'
     _xml_item_types = (Identity, Sphere, Validity, ConditionElement)
 
     def __init__(self, conditions: Iterable[Any] = ()) -> None:
@@ -290,14 +278,13 @@ class Conditions(XMLListElement, _Element):
         self.update(conditions)
 
 
-class Actions(XMLListElement, _Element):
+class Actions(XMLListElement, _Element, tag='actions'):
     """What is done.
 
     Args:
         actions: elements of the kind `ActionElement`.
     """
 
-    _xml_tag = 'actions'
     _xml_item_types = (ActionElement,)
 
     def __init__(self, actions: Iterable[Any] = ()) -> None:
@@ -305,14 +292,13 @@ class Actions(XMLListElement, _Element):
         self.update(actions)
 
 
-class Transformations(XMLListElement, _Element):
+class Transformations(XMLListElement, _Element, tag='transformations'):
     """What is shown.
 
     Args:
         transformations: elements of the kind `TransformationElement`.
     """
 
-    _xml_tag = 'transformations'
     _xml_item_types = (TransformationElement,)
 
     def __init__(self, transformations: Iterable[Any] = ()) -> None:
@@ -322,7 +308,7 @@ class Transformations(XMLListElement, _Element):
 
 # Rules
 
-class Rule(_Element):
+class Rule(_Element, tag='rule'):
     """A rule.
 
     Args:
@@ -330,7 +316,6 @@ class Rule(_Element):
         conditions, actions, transformations: lists, or the items of them, or None.
     """
 
-    _xml_tag = 'rule'
     _xml_extension_type = RuleExtension
     _xml_children_order = {Conditions.qname: 0, Actions.qname: 1, Transformations.qname: 2}
     id = XMLElementID('id', type=ID, required=True)
@@ -346,14 +331,13 @@ class Rule(_Element):
         self.transformations = transformations
 
 
-class RuleSet(KeyedList, XMLListRootElement, _Element):
+class RuleSet(KeyedList, XMLListRootElement, _Element, tag='ruleset'):
     """Rules, by id.
 
     Args:
         rules: what to begin with.
     """
 
-    _xml_tag = 'ruleset'
     _xml_item_types = (Rule,)
     _xml_children_order = {Rule.qname: 0}
 
@@ -364,18 +348,16 @@ class RuleSet(KeyedList, XMLListRootElement, _Element):
 
 # Private extensions
 
-class FalseCondition(XMLEmptyElement, ConditionElement):
+class FalseCondition(XMLEmptyElement, ConditionElement, tag='false-condition'):
     """A condition that never holds."""
 
-    _xml_tag = 'false-condition'
     _xml_namespace = agp_cp_namespace
     _xml_document = CommonPolicyDocument
 
 
-class RuleDisplayName(XMLLocalizedStringElement, RuleExtension):
+class RuleDisplayName(XMLLocalizedStringElement, RuleExtension, tag='display-name'):
     """What to show of a rule: `Rule.display_name`."""
 
-    _xml_tag = 'display-name'
     _xml_namespace = agp_cp_namespace
     _xml_document = CommonPolicyDocument
 

@@ -15,9 +15,9 @@ from sipsimple.payloads import (
     XMLElement,
     XMLElementChild,
     XMLElementID,
+    XMLKeywordElement,
     XMLListElement,
     XMLRootElement,
-    XMLSimpleElement,
     XMLStringElement,
     XMLUnsignedIntElement,
 )
@@ -72,50 +72,22 @@ class State(Keyword):
     words = frozenset({'full', 'partial', 'deleted'})
 
 
-class _MediaDirection(Keyword):
-    __slots__ = ()
-    words = frozenset({'sendrecv', 'sendonly', 'recvonly', 'inactive'})
-
-
-class _EndpointStatusValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'connected', 'disconnected', 'on-hold', 'muted-via-focus', 'pending', 'alerting', 'dialing-in', 'dialing-out', 'disconnecting'})
-
-
-class _JoiningMethodValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'dialed-in', 'dialed-out', 'focus-owner'})
-
-
-class _DisconnectionMethodValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'departed', 'booted', 'failed', 'busy'})
-
-
 # Small elements
 
-class DisplayText(XMLStringElement, _Element):
+class DisplayText(XMLStringElement, _Element, tag='display-text'):
     """What to show of the thing."""
 
-    _xml_tag = 'display-text'
 
-
-class When(XMLDateTimeElement, _Element):
+class When(XMLDateTimeElement, _Element, tag='when'):
     """When something was done."""
 
-    _xml_tag = 'when'
 
-
-class Reason(XMLStringElement, _Element):
+class Reason(XMLStringElement, _Element, tag='reason'):
     """Why something was done."""
 
-    _xml_tag = 'reason'
 
-
-class By(XMLStringElement, _Element):
+class By(XMLStringElement, _Element, tag='by'):
     """Who did it."""
-
-    _xml_tag = 'by'
 
 
 class ExecutionInfo(_Element):
@@ -139,25 +111,19 @@ class ExecutionInfo(_Element):
         self.by = by
 
 
-class UrisTypeModified(ExecutionInfo):
+class UrisTypeModified(ExecutionInfo, tag='modified'):
     """The last change of a URI's entry."""
 
-    _xml_tag = 'modified'
 
-
-class URI(XMLAnyURIElement, _Element):
+class URI(XMLAnyURIElement, _Element, tag='uri'):
     """The URI of an entry."""
 
-    _xml_tag = 'uri'
 
-
-class Purpose(XMLStringElement, _Element):
+class Purpose(XMLStringElement, _Element, tag='purpose'):
     """What a URI is for."""
 
-    _xml_tag = 'purpose'
 
-
-class UrisTypeEntry(_Element):
+class UrisTypeEntry(_Element, tag='entry'):
     """A URI.
 
     Args:
@@ -167,7 +133,6 @@ class UrisTypeEntry(_Element):
         modified: `UrisTypeModified`.
     """
 
-    _xml_tag = 'entry'
     state = XMLAttribute('state', type=State, default='full')
     uri = XMLElementChild('uri', type=URI, required=True)
     display_text = XMLElementChild('display_text', type=DisplayText)
@@ -196,34 +161,22 @@ class _Uris(XMLListElement, _Element):
 
 # conference-description
 
-class Subject(XMLStringElement, _Element):
+class Subject(XMLStringElement, _Element, tag='subject'):
     """What the conference is about."""
 
-    _xml_tag = 'subject'
 
-
-class FreeText(XMLStringElement, _Element):
+class FreeText(XMLStringElement, _Element, tag='free-text'):
     """Anything about the conference."""
 
-    _xml_tag = 'free-text'
 
-
-class Keywords(XMLStringElement, _Element):
+class Keywords(XMLStringElement, _Element, tag='keywords'):
     """Words to find the conference by, separated by blanks."""
 
-    _xml_tag = 'keywords'
 
-
-class _ConfPurpose(Keyword):
-    __slots__ = ()
-    words = frozenset({'participation', 'streaming'})
-
-
-class ConfUriPurpose(XMLSimpleElement, _Element):
+class ConfUriPurpose(XMLKeywordElement, _Element, tag='purpose'):
     """`participation` or `streaming`."""
 
-    _xml_tag = 'purpose'
-    _xml_value_type = _ConfPurpose
+    _xml_value_words = ('participation', 'streaming')
 
 
 class ConfUrisEntry(UrisTypeEntry):
@@ -232,23 +185,16 @@ class ConfUrisEntry(UrisTypeEntry):
     purpose = XMLElementChild('purpose', type=ConfUriPurpose)
 
 
-class ConfUris(_Uris):
+class ConfUris(_Uris, tag='conf-uris'):
     """URIs by which the conference is joined."""
 
-    _xml_tag = 'conf-uris'
     _xml_item_types = (ConfUrisEntry,)
 
 
-class _ServicePurpose(Keyword):
-    __slots__ = ()
-    words = frozenset({'web-page', 'recording', 'event'})
-
-
-class ServiceUriPurpose(XMLSimpleElement, _Element):
+class ServiceUriPurpose(XMLKeywordElement, _Element, tag='purpose'):
     """`web-page`, `recording` or `event`."""
 
-    _xml_tag = 'purpose'
-    _xml_value_type = _ServicePurpose
+    _xml_value_words = ('web-page', 'recording', 'event')
 
 
 class ServiceUrisEntry(UrisTypeEntry):
@@ -257,35 +203,29 @@ class ServiceUrisEntry(UrisTypeEntry):
     purpose = XMLElementChild('purpose', type=ServiceUriPurpose)
 
 
-class ServiceUris(_Uris):
+class ServiceUris(_Uris, tag='service-uris'):
     """URIs of services of the conference."""
 
-    _xml_tag = 'service-uris'
     _xml_item_types = (ServiceUrisEntry,)
 
 
-class MaximumUserCount(XMLUnsignedIntElement, _Element):
+class MaximumUserCount(XMLUnsignedIntElement, _Element, tag='maximum-user-count'):
     """How many may take part."""
 
-    _xml_tag = 'maximum-user-count'
 
 
 
-
-class MediaType(XMLStringElement, _Element):
+class MediaType(XMLStringElement, _Element, tag='type'):
     """`audio`, `video`, `text`, `message`, or another top-level media type."""
 
-    _xml_tag = 'type'
 
-
-class MediaStatus(XMLSimpleElement, _Element):
+class MediaStatus(XMLKeywordElement, _Element, tag='status'):
     """`sendrecv`, `sendonly`, `recvonly` or `inactive`, seen from the focus for available media, from the participant otherwise."""
 
-    _xml_tag = 'status'
-    _xml_value_type = _MediaDirection
+    _xml_value_words = ('sendrecv', 'sendonly', 'recvonly', 'inactive')
 
 
-class AvailableMediaEntry(_Element):
+class AvailableMediaEntry(_Element, tag='entry'):
     """A medium of the conference.
 
     Args:
@@ -295,7 +235,6 @@ class AvailableMediaEntry(_Element):
         status: direction.
     """
 
-    _xml_tag = 'entry'
     label = XMLElementID('label', type=str, required=True)
     display_text = XMLElementChild('display_text', type=DisplayText)
     media_type = XMLElementChild('media_type', type=MediaType, required=True)
@@ -310,10 +249,9 @@ class AvailableMediaEntry(_Element):
         self.status = status
 
 
-class AvailableMedia(XMLListElement, _Element):
+class AvailableMedia(XMLListElement, _Element, tag='available-media'):
     """The media of the conference."""
 
-    _xml_tag = 'available-media'
     _xml_item_types = (AvailableMediaEntry,)
 
     def __init__(self, entries: Iterable[AvailableMediaEntry] = ()) -> None:
@@ -321,7 +259,7 @@ class AvailableMedia(XMLListElement, _Element):
         self.update(entries)
 
 
-class ConferenceDescription(_Element):
+class ConferenceDescription(_Element, tag='conference-description'):
     """What the conference is.
 
     Args:
@@ -331,7 +269,6 @@ class ConferenceDescription(_Element):
         state: of the element, for partial updates.
     """
 
-    _xml_tag = 'conference-description'
     _xml_extension_type = ConferenceDescriptionExtension
     state = XMLAttribute('state', type=State, default='full')
     display_text = XMLElementChild('display_text', type=DisplayText)
@@ -362,23 +299,19 @@ class ConferenceDescription(_Element):
 
 # host-info
 
-class WebPage(XMLAnyURIElement, _Element):
+class WebPage(XMLAnyURIElement, _Element, tag='web-page'):
     """The page of whoever hosts the conference."""
 
-    _xml_tag = 'web-page'
 
-
-class HostInfoUris(_Uris):
+class HostInfoUris(_Uris, tag='uris'):
     """URIs of whoever hosts the conference."""
 
-    _xml_tag = 'uris'
     _xml_item_types = (UrisTypeEntry,)
 
 
-class HostInfo(_Element):
+class HostInfo(_Element, tag='host-info'):
     """Who hosts the conference."""
 
-    _xml_tag = 'host-info'
     display_text = XMLElementChild('display_text', type=DisplayText)
     web_page = XMLElementChild('web_page', type=WebPage)
     uris = XMLElementChild('uris', type=HostInfoUris)
@@ -393,28 +326,21 @@ class HostInfo(_Element):
 
 # conference-state
 
-class UserCount(XMLUnsignedIntElement, _Element):
+class UserCount(XMLUnsignedIntElement, _Element, tag='user-count'):
     """How many take part."""
 
-    _xml_tag = 'user-count'
 
-
-class Active(XMLBooleanElement, _Element):
+class Active(XMLBooleanElement, _Element, tag='active'):
     """Whether the conference goes on."""
 
-    _xml_tag = 'active'
 
-
-class Locked(XMLBooleanElement, _Element):
+class Locked(XMLBooleanElement, _Element, tag='locked'):
     """Whether nobody may join any more."""
 
-    _xml_tag = 'locked'
 
-
-class ConferenceState(_Element):
+class ConferenceState(_Element, tag='conference-state'):
     """How the conference is."""
 
-    _xml_tag = 'conference-state'
     user_count = XMLElementChild('user_count', type=UserCount)
     active = XMLElementChild('active', type=Active)
     locked = XMLElementChild('locked', type=Locked)
@@ -429,23 +355,19 @@ class ConferenceState(_Element):
 
 # users
 
-class AssociatedAors(_Uris):
+class AssociatedAors(_Uris, tag='associated-aors'):
     """Other addresses of a participant."""
 
-    _xml_tag = 'associated-aors'
     _xml_item_types = (UrisTypeEntry,)
 
 
-class Role(XMLStringElement, _Element):
+class Role(XMLStringElement, _Element, tag='entry'):
     """What a participant is there: any text."""
 
-    _xml_tag = 'entry'
 
-
-class Roles(XMLListElement, _Element):
+class Roles(XMLListElement, _Element, tag='roles'):
     """What a participant is in the conference."""
 
-    _xml_tag = 'roles'
     _xml_item_types = (Role,)
 
     def __init__(self, roles: Iterable[Role | str] = ()) -> None:
@@ -456,70 +378,53 @@ class Roles(XMLListElement, _Element):
         return Role(value) if isinstance(value, str) else super()._encode_item(value)
 
 
-class Languages(XMLStringElement, _Element):
+class Languages(XMLStringElement, _Element, tag='languages'):
     """Language tags, separated by blanks."""
 
-    _xml_tag = 'languages'
 
-
-class CascadedFocus(XMLAnyURIElement, _Element):
+class CascadedFocus(XMLAnyURIElement, _Element, tag='cascaded-focus'):
     """The URI of the conference that the user is."""
 
-    _xml_tag = 'cascaded-focus'
 
-
-class Referred(ExecutionInfo):
+class Referred(ExecutionInfo, tag='referred'):
     """How an endpoint was sent here."""
 
-    _xml_tag = 'referred'
 
-
-class EndpointStatus(XMLSimpleElement, _Element):
+class EndpointStatus(XMLKeywordElement, _Element, tag='status'):
     """`connected`, `disconnected`, `on-hold`, `muted-via-focus`, `pending`, `alerting`, `dialing-in`, `dialing-out` or `disconnecting`."""
 
-    _xml_tag = 'status'
-    _xml_value_type = _EndpointStatusValue
+    _xml_value_words = ('connected', 'disconnected', 'on-hold', 'muted-via-focus', 'pending', 'alerting', 'dialing-in', 'dialing-out', 'disconnecting')
 
 
-class JoiningMethod(XMLSimpleElement, _Element):
+class JoiningMethod(XMLKeywordElement, _Element, tag='joining-method'):
     """`dialed-in`, `dialed-out` or `focus-owner`."""
 
-    _xml_tag = 'joining-method'
-    _xml_value_type = _JoiningMethodValue
+    _xml_value_words = ('dialed-in', 'dialed-out', 'focus-owner')
 
 
-class JoiningInfo(ExecutionInfo):
+class JoiningInfo(ExecutionInfo, tag='joining-info'):
     """How an endpoint came."""
 
-    _xml_tag = 'joining-info'
 
-
-class DisconnectionMethod(XMLSimpleElement, _Element):
+class DisconnectionMethod(XMLKeywordElement, _Element, tag='disconnection-method'):
     """`departed`, `booted`, `failed` or `busy`."""
 
-    _xml_tag = 'disconnection-method'
-    _xml_value_type = _DisconnectionMethodValue
+    _xml_value_words = ('departed', 'booted', 'failed', 'busy')
 
 
-class DisconnectionInfo(ExecutionInfo):
+class DisconnectionInfo(ExecutionInfo, tag='disconnection-info'):
     """How an endpoint went."""
 
-    _xml_tag = 'disconnection-info'
 
-
-class Label(XMLStringElement, _Element):
+class Label(XMLStringElement, _Element, tag='label'):
     """The label of a medium (RFC 4574)."""
 
-    _xml_tag = 'label'
 
-
-class SrcId(XMLStringElement, _Element):
+class SrcId(XMLStringElement, _Element, tag='src-id'):
     """What marks the packets of a medium, for RTP the SSRC."""
 
-    _xml_tag = 'src-id'
 
-
-class Media(_Element):
+class Media(_Element, tag='media'):
     """A medium of an endpoint.
 
     Args:
@@ -528,7 +433,6 @@ class Media(_Element):
         status: direction.
     """
 
-    _xml_tag = 'media'
     id = XMLElementID('id', type=str, required=True)
     display_text = XMLElementChild('display_text', type=DisplayText)
     media_type = XMLElementChild('media_type', type=MediaType)
@@ -548,28 +452,21 @@ class Media(_Element):
         self.status = status
 
 
-class CallId(XMLStringElement, _Element):
+class CallId(XMLStringElement, _Element, tag='call-id'):
     """Call-ID of the dialog."""
 
-    _xml_tag = 'call-id'
 
-
-class FromTag(XMLStringElement, _Element):
+class FromTag(XMLStringElement, _Element, tag='from-tag'):
     """Tag of the From header."""
 
-    _xml_tag = 'from-tag'
 
-
-class ToTag(XMLStringElement, _Element):
+class ToTag(XMLStringElement, _Element, tag='to-tag'):
     """Tag of the To header."""
 
-    _xml_tag = 'to-tag'
 
-
-class Sip(_Element):
+class Sip(_Element, tag='sip'):
     """The dialog of an endpoint."""
 
-    _xml_tag = 'sip'
     display_text = XMLElementChild('display_text', type=DisplayText)
     call_id = XMLElementChild('call_id', type=CallId, required=True)
     from_tag = XMLElementChild('from_tag', type=FromTag, required=True)
@@ -584,10 +481,9 @@ class Sip(_Element):
         self.to_tag = to_tag
 
 
-class CallInfo(_Element):
+class CallInfo(_Element, tag='call-info'):
     """The call of an endpoint."""
 
-    _xml_tag = 'call-info'
     sip = XMLElementChild('sip', type=Sip)
 
     def __init__(self, sip: Sip | None = None) -> None:
@@ -595,7 +491,7 @@ class CallInfo(_Element):
         self.sip = sip
 
 
-class Endpoint(XMLListElement, _Element):
+class Endpoint(XMLListElement, _Element, tag='endpoint'):
     """A device of a participant.
 
     Args:
@@ -608,7 +504,6 @@ class Endpoint(XMLListElement, _Element):
         media: the media.
     """
 
-    _xml_tag = 'endpoint'
     _xml_extension_type = EndpointExtension
     _xml_item_types = (Media,)
     entity = XMLElementID('entity', type=str, required=True)
@@ -641,7 +536,7 @@ class Endpoint(XMLListElement, _Element):
         self.update(media)
 
 
-class User(XMLListElement, _Element):
+class User(XMLListElement, _Element, tag='user'):
     """A participant.
 
     Args:
@@ -653,7 +548,6 @@ class User(XMLListElement, _Element):
         endpoints: the devices.
     """
 
-    _xml_tag = 'user'
     _xml_extension_type = UserExtension
     _xml_item_types = (Endpoint,)
     entity = XMLElementID('entity', type=AnyURI, required=True)
@@ -678,10 +572,9 @@ class User(XMLListElement, _Element):
         self.update(endpoints)
 
 
-class Users(XMLListElement, _Element):
+class Users(XMLListElement, _Element, tag='users'):
     """The participants."""
 
-    _xml_tag = 'users'
     _xml_item_types = (User,)
     _xml_children_order = {User.qname: 0}
     state = XMLAttribute('state', type=State, default='full')
@@ -694,17 +587,15 @@ class Users(XMLListElement, _Element):
 
 # The conference and its sidebars
 
-class SidebarsByRef(_Uris):
+class SidebarsByRef(_Uris, tag='sidebars-by-ref'):
     """URIs of the conferences beside this one."""
 
-    _xml_tag = 'sidebars-by-ref'
     _xml_item_types = (UrisTypeEntry,)
 
 
-class SidebarsByVal(XMLListElement, _Element):
+class SidebarsByVal(XMLListElement, _Element, tag='sidebars-by-val'):
     """The conferences beside this one."""
 
-    _xml_tag = 'sidebars-by-val'
     state = XMLAttribute('state', type=State, default='full')
 
     def __init__(self, entries: Iterable[SidebarsByValEntry] = (), state: str = 'full') -> None:
@@ -749,16 +640,14 @@ class _ConferenceType(_Element):
             raise ValidationError('the full state of a conference has its description and its users')
 
 
-class SidebarsByValEntry(_ConferenceType):
+class SidebarsByValEntry(_ConferenceType, tag='entry'):
     """A conference beside another one; arguments as of `Conference`."""
-
-    _xml_tag = 'entry'
 
 
 SidebarsByVal._add_item_type(SidebarsByValEntry)
 
 
-class Conference(XMLRootElement, _ConferenceType):
+class Conference(XMLRootElement, _ConferenceType, tag='conference-info'):
     """The state of a conference.
 
     Args:
@@ -772,8 +661,6 @@ class Conference(XMLRootElement, _ConferenceType):
         ValidationError: a full state without description or users.
     """
 
-    _xml_tag = 'conference-info'
-
     def changed_by(self, partial: Conference) -> Conference:
         """Return the full state that there is after a partial document, RFC 4575 section 4.6; this one, which is full, stays as it is.
 
@@ -786,7 +673,7 @@ class Conference(XMLRootElement, _ConferenceType):
 
 # Extensions
 
-class FileResource(_Element):
+class FileResource(_Element, tag='file'):
     """A file that was sent to the conference.
 
     Args:
@@ -797,7 +684,6 @@ class FileResource(_Element):
         status: text.
     """
 
-    _xml_tag = 'file'
     _xml_namespace = agp_conf_namespace
     name = XMLAttribute('name', type=str, required=True)
     hash = XMLAttribute('hash', type=str, required=True)
@@ -814,10 +700,9 @@ class FileResource(_Element):
         self.status = status
 
 
-class FileResources(XMLListElement, _Element):
+class FileResources(XMLListElement, _Element, tag='files'):
     """The files that were sent to the conference."""
 
-    _xml_tag = 'files'
     _xml_namespace = agp_conf_namespace
     _xml_item_types = (FileResource,)
 
@@ -826,14 +711,13 @@ class FileResources(XMLListElement, _Element):
         self.update(files)
 
 
-class Resources(_Element, ConferenceDescriptionExtension):
+class Resources(_Element, ConferenceDescriptionExtension, tag='resources'):
     """What the conference keeps: `ConferenceDescription.resources`.
 
     Args:
         files: `FileResources`, or the files.
     """
 
-    _xml_tag = 'resources'
     _xml_namespace = agp_conf_namespace
     files = XMLElementChild('files', type=FileResources)
 
@@ -845,10 +729,9 @@ class Resources(_Element, ConferenceDescriptionExtension):
 ConferenceDescription.register_extension('resources', type=Resources)
 
 
-class ScreenImageURL(XMLStringElement, _Element, UserExtension):
+class ScreenImageURL(XMLStringElement, _Element, UserExtension, tag='screen_image_url'):
     """Where the participant's screen is seen: `User.screen_image_url`."""
 
-    _xml_tag = 'screen_image_url'
     _xml_namespace = agp_conf_namespace
 
 

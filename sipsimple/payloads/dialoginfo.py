@@ -12,10 +12,10 @@ from sipsimple.payloads import (
     XMLElement,
     XMLElementChild,
     XMLElementID,
+    XMLKeywordElement,
     XMLListElement,
     XMLListRootElement,
     XMLNonNegativeIntegerElement,
-    XMLSimpleElement,
     XMLStringElement,
 )
 from sipsimple.payloads.datatypes import Keyword, NonNegativeInteger
@@ -54,17 +54,12 @@ class _Direction(Keyword):
     words = frozenset({'initiator', 'recipient'})
 
 
-class _StateValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'trying', 'proceeding', 'early', 'confirmed', 'terminated'})
-
-
 class _Event(Keyword):
     __slots__ = ()
     words = frozenset({'rejected', 'cancelled', 'replaced', 'local-bye', 'remote-bye', 'error', 'timeout'})
 
 
-class DialogState(XMLSimpleElement, _Element):
+class DialogState(XMLKeywordElement, _Element, tag='state'):
     """`trying`, `proceeding`, `early`, `confirmed` or `terminated`.
 
     Args:
@@ -73,8 +68,7 @@ class DialogState(XMLSimpleElement, _Element):
         event: what made it so: `rejected`, `cancelled`, `replaced`, `local-bye`, `remote-bye`, `error` or `timeout`.
     """
 
-    _xml_tag = 'state'
-    _xml_value_type = _StateValue
+    _xml_value_words = ('trying', 'proceeding', 'early', 'confirmed', 'terminated')
     code = XMLAttribute('code', type=int)
     event = XMLAttribute('event', type=_Event)
 
@@ -84,16 +78,13 @@ class DialogState(XMLSimpleElement, _Element):
         self.event = event
 
 
-class Duration(XMLNonNegativeIntegerElement, _Element):
+class Duration(XMLNonNegativeIntegerElement, _Element, tag='duration'):
     """Seconds that the dialog has been there."""
 
-    _xml_tag = 'duration'
 
-
-class Replaces(_Element):
+class Replaces(_Element, tag='replaces'):
     """The dialog that this one replaces (RFC 3891)."""
 
-    _xml_tag = 'replaces'
     call_id = XMLAttribute('call_id', xmlname='call-id', type=str, required=True)
     local_tag = XMLAttribute('local_tag', xmlname='local-tag', type=str, required=True)
     remote_tag = XMLAttribute('remote_tag', xmlname='remote-tag', type=str, required=True)
@@ -105,7 +96,7 @@ class Replaces(_Element):
         self.remote_tag = remote_tag
 
 
-class ReferredBy(XMLStringElement, _Element):
+class ReferredBy(XMLStringElement, _Element, tag='referred-by'):
     """Who referred to this dialog (RFC 3892).
 
     Args:
@@ -113,7 +104,6 @@ class ReferredBy(XMLStringElement, _Element):
         display: name.
     """
 
-    _xml_tag = 'referred-by'
     display = XMLAttribute('display', type=str)
 
     def __init__(self, value: str, display: str | None = None) -> None:
@@ -121,7 +111,7 @@ class ReferredBy(XMLStringElement, _Element):
         self.display = display
 
 
-class Identity(XMLStringElement, _Element):
+class Identity(XMLStringElement, _Element, tag='identity'):
     """Who takes part.
 
     Args:
@@ -129,7 +119,6 @@ class Identity(XMLStringElement, _Element):
         display: name.
     """
 
-    _xml_tag = 'identity'
     display = XMLAttribute('display', type=str)
 
     def __init__(self, value: str, display: str | None = None) -> None:
@@ -137,10 +126,9 @@ class Identity(XMLStringElement, _Element):
         self.display = display
 
 
-class Param(_Element):
+class Param(_Element, tag='param'):
     """A parameter of a Contact header (RFC 3840)."""
 
-    _xml_tag = 'param'
     pname = XMLAttribute('pname', type=str, required=True)
     pval = XMLAttribute('pval', type=str, required=True)
 
@@ -150,7 +138,7 @@ class Param(_Element):
         self.pval = pval
 
 
-class Target(XMLListElement, _Element):
+class Target(XMLListElement, _Element, tag='target'):
     """Where the participant is: a Contact header.
 
     Args:
@@ -158,7 +146,6 @@ class Target(XMLListElement, _Element):
         params: the parameters.
     """
 
-    _xml_tag = 'target'
     _xml_item_types = (Param,)
     uri = XMLAttribute('uri', type=str, required=True)
 
@@ -179,7 +166,7 @@ class _Participant(_Element):
         self.target = target
 
 
-class Local(_Participant):
+class Local(_Participant, tag='local'):
     """The side that tells of the dialog.
 
     Args:
@@ -187,10 +174,8 @@ class Local(_Participant):
         target: `Target`, or URI.
     """
 
-    _xml_tag = 'local'
 
-
-class Remote(_Participant):
+class Remote(_Participant, tag='remote'):
     """The other side.
 
     Args:
@@ -198,10 +183,8 @@ class Remote(_Participant):
         target: `Target`, or URI.
     """
 
-    _xml_tag = 'remote'
 
-
-class Dialog(_Element):
+class Dialog(_Element, tag='dialog'):
     """A dialog.
 
     Args:
@@ -213,7 +196,6 @@ class Dialog(_Element):
         replaces, referred_by, local, remote: elements.
     """
 
-    _xml_tag = 'dialog'
     id = XMLElementID('id', type=str, required=True)
     call_id = XMLAttribute('call_id', xmlname='call-id', type=str)
     local_tag = XMLAttribute('local_tag', xmlname='local-tag', type=str)
@@ -245,7 +227,7 @@ class Dialog(_Element):
         self.remote = remote
 
 
-class DialogInfo(KeyedList, XMLListRootElement, _Element):
+class DialogInfo(KeyedList, XMLListRootElement, _Element, tag='dialog-info'):
     """The dialogs of somebody, by id.
 
     Args:
@@ -255,7 +237,6 @@ class DialogInfo(KeyedList, XMLListRootElement, _Element):
         dialogs: what to begin with.
     """
 
-    _xml_tag = 'dialog-info'
     _xml_item_types = (Dialog,)
     _xml_children_order = {Dialog.qname: 0}
     version = XMLAttribute('version', type=NonNegativeInteger, required=True)

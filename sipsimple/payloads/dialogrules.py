@@ -21,10 +21,9 @@ class DialogRulesDocument(CommonPolicyDocument):
 DialogRulesDocument.register_namespace(namespace, prefix='dr', schema='dialog-rules.xsd')
 
 
-class SubHandling(XMLSimpleElement, ActionElement):
+class SubHandling(XMLSimpleElement, ActionElement, tag='sub-handling'):
     """What is done with a subscription: a `SubHandlingValue`."""
 
-    _xml_tag = 'sub-handling'
     _xml_namespace = namespace
     _xml_document = DialogRulesDocument
     _xml_value_type = SubHandlingValue

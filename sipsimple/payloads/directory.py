@@ -27,7 +27,7 @@ class _Element(XMLElement):
     _xml_document = XCAPDirectoryDocument
 
 
-class Entry(_Element):
+class Entry(_Element, tag='entry'):
     """A document.
 
     Args:
@@ -37,7 +37,6 @@ class Entry(_Element):
         size: bytes, above 0.
     """
 
-    _xml_tag = 'entry'
     uri = XMLElementID('uri', type=AnyURI, required=True)
     etag = XMLAttribute('etag', type=str, required=True)
     last_modified = XMLAttribute('last_modified', xmlname='last-modified', type=DateTime)
@@ -51,13 +50,11 @@ class Entry(_Element):
         self.size = size
 
 
-class ErrorCode(XMLStringElement, _Element):
+class ErrorCode(XMLStringElement, _Element, tag='error-code'):
     """Why the documents of a folder are not told."""
 
-    _xml_tag = 'error-code'
 
-
-class Folder(XMLListElement, _Element):
+class Folder(XMLListElement, _Element, tag='folder'):
     """The documents of an application.
 
     Args:
@@ -68,7 +65,6 @@ class Folder(XMLListElement, _Element):
         error_code: why they are not told, or None; setting it takes the entries away, and none may be added then (ValueError).
     """
 
-    _xml_tag = 'folder'
     _xml_item_types = (Entry,)
     auid = XMLElementID('auid', type=str, required=True)
     error_code = XMLElementChild('error_code', type=ErrorCode, onset=lambda folder, descriptor, value: folder.clear())
@@ -85,14 +81,13 @@ class Folder(XMLListElement, _Element):
         super().add(item)
 
 
-class XCAPDirectory(XMLListRootElement, _Element):
+class XCAPDirectory(XMLListRootElement, _Element, tag='xcap-directory'):
     """The documents of a user.
 
     Args:
         folders: what to begin with.
     """
 
-    _xml_tag = 'xcap-directory'
     _xml_item_types = (Folder,)
     _xml_children_order = {Folder.qname: 0}
 

@@ -37,51 +37,40 @@ class _Element(XMLElement):
     _xml_document = IMDNDocument
 
 
-class MessageID(XMLStringElement, _Element):
+class MessageID(XMLStringElement, _Element, tag='message-id'):
     """The Message-ID of the message that the notification is about."""
 
-    _xml_tag = 'message-id'
 
-
-class DateTime(XMLStringElement, _Element):
+class DateTime(XMLStringElement, _Element, tag='datetime'):
     """The DateTime of that message, as its sender wrote it."""
 
-    _xml_tag = 'datetime'
 
-
-class RecipientURI(XMLAnyURIElement, _Element):
+class RecipientURI(XMLAnyURIElement, _Element, tag='recipient-uri'):
     """Whom the message reached."""
 
-    _xml_tag = 'recipient-uri'
 
-
-class OriginalRecipientURI(XMLAnyURIElement, _Element):
+class OriginalRecipientURI(XMLAnyURIElement, _Element, tag='original-recipient-uri'):
     """Whom the message was sent to."""
 
-    _xml_tag = 'original-recipient-uri'
 
-
-class Subject(XMLStringElement, _Element):
+class Subject(XMLStringElement, _Element, tag='subject'):
     """The subject of the message."""
 
-    _xml_tag = 'subject'
 
-
-class _DeliveryWords(metaclass=XMLEmptyElementRegistryType):
+class _Words(metaclass=XMLEmptyElementRegistryType):
     _xml_namespace = namespace
     _xml_document = IMDNDocument
+
+
+class _DeliveryWords(_Words):
     names = ('delivered', 'failed', 'forbidden', 'error')
 
 
-class _DisplayWords(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = IMDNDocument
+class _DisplayWords(_Words):
     names = ('displayed', 'forbidden', 'error')
 
 
-class _ProcessingWords(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = IMDNDocument
+class _ProcessingWords(_Words):
     names = ('processed', 'stored', 'forbidden', 'error')
 
 
@@ -101,31 +90,27 @@ class _Status(_Element):
     __hash__ = _Element.__hash__
 
 
-class DeliveryStatus(_Status):
+class DeliveryStatus(_Status, tag='status'):
     """`delivered`, `failed`, `forbidden` or `error`."""
 
-    _xml_tag = 'status'
     value = XMLStringChoiceChild('value', registry=_DeliveryWords, required=True)
 
 
-class DisplayStatus(_Status):
+class DisplayStatus(_Status, tag='status'):
     """`displayed`, `forbidden` or `error`."""
 
-    _xml_tag = 'status'
     value = XMLStringChoiceChild('value', registry=_DisplayWords, required=True)
 
 
-class ProcessingStatus(_Status):
+class ProcessingStatus(_Status, tag='status'):
     """`processed`, `stored`, `forbidden` or `error`."""
 
-    _xml_tag = 'status'
     value = XMLStringChoiceChild('value', registry=_ProcessingWords, required=True)
 
 
-class DeliveryNotification(_Element):
+class DeliveryNotification(_Element, tag='delivery-notification'):
     """Whether the message was delivered; `status` is one of the words of `DeliveryStatus`."""
 
-    _xml_tag = 'delivery-notification'
     status = XMLElementChild('status', type=DeliveryStatus, required=True)
 
     def __init__(self, status: str) -> None:
@@ -133,10 +118,9 @@ class DeliveryNotification(_Element):
         self.status = status
 
 
-class DisplayNotification(_Element):
+class DisplayNotification(_Element, tag='display-notification'):
     """Whether the message was shown; `status` is one of the words of `DisplayStatus`."""
 
-    _xml_tag = 'display-notification'
     status = XMLElementChild('status', type=DisplayStatus, required=True)
 
     def __init__(self, status: str) -> None:
@@ -144,10 +128,9 @@ class DisplayNotification(_Element):
         self.status = status
 
 
-class ProcessingNotification(_Element):
+class ProcessingNotification(_Element, tag='processing-notification'):
     """What an intermediary did with the message; `status` is one of the words of `ProcessingStatus`."""
 
-    _xml_tag = 'processing-notification'
     status = XMLElementChild('status', type=ProcessingStatus, required=True)
 
     def __init__(self, status: str) -> None:
@@ -155,7 +138,7 @@ class ProcessingNotification(_Element):
         self.status = status
 
 
-class IMDNMessage(XMLRootElement, _Element):
+class IMDNMessage(XMLRootElement, _Element, tag='imdn'):
     """A disposition notification.
 
     Args:
@@ -166,7 +149,6 @@ class IMDNMessage(XMLRootElement, _Element):
         notification: `DeliveryNotification`, `DisplayNotification` or `ProcessingNotification`.
     """
 
-    _xml_tag = 'imdn'
     message_id = XMLElementChild('message_id', type=MessageID, required=True)
     datetime = XMLElementChild('datetime', type=DateTime, required=True)
     recipient_uri = XMLElementChild('recipient_uri', type=RecipientURI)

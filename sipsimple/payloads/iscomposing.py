@@ -33,40 +33,36 @@ class _StateValue(Keyword):
         return cls(text if text in cls.words else 'idle')
 
 
-class State(XMLSimpleElement):
+class State(XMLSimpleElement, tag='state'):
     """`active` or `idle`."""
 
-    _xml_tag = 'state'
     _xml_namespace = namespace
     _xml_document = IsComposingDocument
     _xml_value_type = _StateValue
 
 
-class LastActive(XMLDateTimeElement):
+class LastActive(XMLDateTimeElement, tag='lastactive'):
     """When there was the last keystroke."""
 
-    _xml_tag = 'lastactive'
     _xml_namespace = namespace
     _xml_document = IsComposingDocument
 
 
-class ContentType(XMLStringElement):
+class ContentType(XMLStringElement, tag='contenttype'):
     """The MIME type, or the first part of it, of what is being composed."""
 
-    _xml_tag = 'contenttype'
     _xml_namespace = namespace
     _xml_document = IsComposingDocument
 
 
-class Refresh(XMLPositiveIntegerElement):
+class Refresh(XMLPositiveIntegerElement, tag='refresh'):
     """Seconds between indications while composing goes on."""
 
-    _xml_tag = 'refresh'
     _xml_namespace = namespace
     _xml_document = IsComposingDocument
 
 
-class IsComposingMessage(XMLRootElement):
+class IsComposingMessage(XMLRootElement, tag='isComposing'):
     """A composing indication.
 
     Args:
@@ -76,7 +72,6 @@ class IsComposingMessage(XMLRootElement):
         refresh: seconds, above 0.
     """
 
-    _xml_tag = 'isComposing'
     _xml_namespace = namespace
     _xml_document = IsComposingDocument
     state = XMLElementChild('state', type=State, required=True)

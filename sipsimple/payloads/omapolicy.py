@@ -27,22 +27,17 @@ class _Element(XMLElement):
     _xml_document = PresRulesDocument
 
 
-class OtherIdentity(XMLEmptyElement, _Element, ConditionElement):
+class OtherIdentity(XMLEmptyElement, _Element, ConditionElement, tag='other-identity'):
     """Whoever matches no other rule."""
 
-    _xml_tag = 'other-identity'
 
-
-class AnonymousRequest(XMLEmptyElement, _Element, ConditionElement):
+class AnonymousRequest(XMLEmptyElement, _Element, ConditionElement, tag='anonymous-request'):
     """Whoever does not say who it is."""
 
-    _xml_tag = 'anonymous-request'
 
-
-class Entry(_Element):
+class Entry(_Element, tag='entry'):
     """The URI of a list; seen as str."""
 
-    _xml_tag = 'entry'
     uri = XMLElementID('uri', xmlname='anc', type=AnyURI, required=True)
 
     def __init__(self, uri: str) -> None:
@@ -53,14 +48,13 @@ class Entry(_Element):
         return str(self.uri)
 
 
-class ExternalList(XMLListElement, _Element, ConditionElement):
+class ExternalList(XMLListElement, _Element, ConditionElement, tag='external-list'):
     """Whoever is in one of some lists; their URIs are read and written as str.
 
     Args:
         entries: what to begin with.
     """
 
-    _xml_tag = 'external-list'
     _xml_item_types = (Entry,)
 
     def __init__(self, entries: Iterable[Any] = ()) -> None:

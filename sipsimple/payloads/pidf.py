@@ -18,13 +18,13 @@ from sipsimple.payloads import (
     XMLElement,
     XMLElementChild,
     XMLElementID,
+    XMLKeywordElement,
     XMLListRootElement,
     XMLLocalizedStringElement,
-    XMLSimpleElement,
     XMLStringElement,
 )
 from sipsimple.payloads._notes import Note, NoteList, WithNotes
-from sipsimple.payloads.datatypes import ID, AnyURI, Keyword
+from sipsimple.payloads.datatypes import ID, AnyURI
 
 __all__ = [
     'Basic', 'Contact', 'DMNote', 'Description', 'Device', 'DeviceExtension', 'DeviceID', 'DeviceInfo', 'DeviceTimestamp', 'ExtendedStatus', 'Note',
@@ -76,31 +76,23 @@ class _DMElement(XMLElement):
 
 # Notes and timestamps
 
-class PIDFNote(XMLLocalizedStringElement, _Element):
+class PIDFNote(XMLLocalizedStringElement, _Element, tag='note'):
     """A note of a document or service; seen as `Note`."""
 
-    _xml_tag = 'note'
 
-
-class DMNote(XMLLocalizedStringElement, _DMElement):
+class DMNote(XMLLocalizedStringElement, _DMElement, tag='note'):
     """A note of a person or device; seen as `Note`."""
 
-    _xml_tag = 'note'
 
-
-class ServiceTimestamp(XMLDateTimeElement, _Element):
+class ServiceTimestamp(XMLDateTimeElement, _Element, tag='timestamp'):
     """When the state of a service changed; now, unless told."""
-
-    _xml_tag = 'timestamp'
 
     def __init__(self, value: Any = None) -> None:
         super().__init__(datetime.now().astimezone() if value is None else value)
 
 
-class DeviceTimestamp(XMLDateTimeElement, _DMElement):
+class DeviceTimestamp(XMLDateTimeElement, _DMElement, tag='timestamp'):
     """When the state of a device changed; now, unless told."""
-
-    _xml_tag = 'timestamp'
 
     def __init__(self, value: Any = None) -> None:
         super().__init__(datetime.now().astimezone() if value is None else value)
@@ -112,26 +104,19 @@ class PersonTimestamp(DeviceTimestamp):
 
 # Services
 
-class _BasicValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'open', 'closed'})
-
-
-class Basic(XMLSimpleElement, _Element):
+class Basic(XMLKeywordElement, _Element, tag='basic'):
     """`open` or `closed`."""
 
-    _xml_tag = 'basic'
-    _xml_value_type = _BasicValue
+    _xml_value_words = ('open', 'closed')
 
 
-class Status(_Element):
+class Status(_Element, tag='status'):
     """The status of a service; says at least something.
 
     Args:
         basic: `open` or `closed`.
     """
 
-    _xml_tag = 'status'
     _xml_extension_type = StatusExtension
     _xml_children_order = {Basic.qname: 0}
     basic = XMLElementChild('basic', type=Basic)
@@ -160,7 +145,7 @@ class _Priority(float):
         return f'{self:.3f}'.rstrip('0').rstrip('.')
 
 
-class Contact(XMLAnyURIElement, _Element):
+class Contact(XMLAnyURIElement, _Element, tag='contact'):
     """A URI of a service.
 
     Args:
@@ -168,7 +153,6 @@ class Contact(XMLAnyURIElement, _Element):
         priority: 0 to 1, or None.
     """
 
-    _xml_tag = 'contact'
     priority = XMLAttribute('priority', type=_Priority)
 
     def __init__(self, value: str, priority: float | None = None) -> None:
@@ -176,13 +160,11 @@ class Contact(XMLAnyURIElement, _Element):
         self.priority = priority
 
 
-class DeviceID(XMLStringElement, _DMElement):
+class DeviceID(XMLStringElement, _DMElement, tag='deviceID'):
     """The URI of a device."""
 
-    _xml_tag = 'deviceID'
 
-
-class Service(WithNotes, _Element):
+class Service(WithNotes, _Element, tag='tuple'):
     """A way to communicate: the tuple of RFC 3863. Items are the ids of devices that it runs on.
 
     Args:
@@ -193,7 +175,6 @@ class Service(WithNotes, _Element):
         timestamp: moment of the last change.
     """
 
-    _xml_tag = 'tuple'
     _xml_extension_type = ServiceExtension
     _xml_item_types = (PIDFNote, DeviceID)
     _xml_note_type = PIDFNote
@@ -214,7 +195,7 @@ class Service(WithNotes, _Element):
 
 # Persons and devices
 
-class Person(WithNotes, _DMElement):
+class Person(WithNotes, _DMElement, tag='person'):
     """The presentity itself.
 
     Args:
@@ -223,7 +204,6 @@ class Person(WithNotes, _DMElement):
         timestamp: moment of the last change.
     """
 
-    _xml_tag = 'person'
     _xml_extension_type = PersonExtension
     _xml_item_types = (DMNote,)
     _xml_note_type = DMNote
@@ -238,7 +218,7 @@ class Person(WithNotes, _DMElement):
         self.notes.update(notes)
 
 
-class Device(WithNotes, _DMElement):
+class Device(WithNotes, _DMElement, tag='device'):
     """A device of the presentity.
 
     Args:
@@ -248,7 +228,6 @@ class Device(WithNotes, _DMElement):
         timestamp: moment of the last change.
     """
 
-    _xml_tag = 'device'
     _xml_extension_type = DeviceExtension
     _xml_item_types = (DMNote,)
     _xml_note_type = DMNote
@@ -265,7 +244,7 @@ class Device(WithNotes, _DMElement):
         self.notes.update(notes)
 
 
-class PIDF(XMLListRootElement, _Element):
+class PIDF(XMLListRootElement, _Element, tag='presence'):
     """The presence of somebody: services, notes, persons and devices.
 
     Args:
@@ -273,7 +252,6 @@ class PIDF(XMLListRootElement, _Element):
         elements: what to begin with.
     """
 
-    _xml_tag = 'presence'
     _xml_item_types = (Service, PIDFNote, Person, Device)
     _xml_children_order = {Service.qname: 0, PIDFNote.qname: 1, Person.qname: 2, Device.qname: 3}
     _xml_note_type = PIDFNote
@@ -318,40 +296,28 @@ class _Private(XMLElement):
     _xml_document = PIDFDocument
 
 
-class _ExtendedValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'available', 'offline', 'away', 'busy', 'extended-away'})
-
-
-class ExtendedStatus(XMLSimpleElement, _Private, StatusExtension):
+class ExtendedStatus(XMLKeywordElement, _Private, StatusExtension, tag='extended'):
     """`available`, `offline`, `away` or `busy`: `Status.extended`. Earlier releases also said `extended-away`."""
 
-    _xml_tag = 'extended'
-    _xml_value_type = _ExtendedValue
+    _xml_value_words = ('available', 'offline', 'away', 'busy', 'extended-away')
 
 
 Status.register_extension('extended', type=ExtendedStatus)
 
 
-class StatusType(XMLStringElement, _Private, StatusExtension):
+class StatusType(XMLStringElement, _Private, StatusExtension, tag='type'):
     """What kind of status it is: `Status.type`."""
-
-    _xml_tag = 'type'
 
 
 Status.register_extension('type', type=StatusType)
 
 
-class Description(XMLStringElement, _Private):
+class Description(XMLStringElement, _Private, tag='description'):
     """What the device is."""
 
-    _xml_tag = 'description'
 
-
-class UserAgent(XMLStringElement, _Private):
+class UserAgent(XMLStringElement, _Private, tag='user-agent'):
     """The program."""
-
-    _xml_tag = 'user-agent'
 
 
 def local_offset() -> int:
@@ -360,7 +326,7 @@ def local_offset() -> int:
     return 0 if offset is None else round(offset.total_seconds() / 60)
 
 
-class TimeOffset(XMLStringElement, _Private):
+class TimeOffset(XMLStringElement, _Private, tag='time-offset'):
     """Minutes that the device's time is ahead of UTC, as text; `int()` is the number.
 
     Args:
@@ -368,7 +334,6 @@ class TimeOffset(XMLStringElement, _Private):
         description: name of the zone, or any text.
     """
 
-    _xml_tag = 'time-offset'
     description = XMLAttribute('description', type=str)
 
     def __init__(self, value: int | str | None = None, description: str | None = None) -> None:
@@ -379,7 +344,7 @@ class TimeOffset(XMLStringElement, _Private):
         return int(self.value)
 
 
-class DeviceInfo(_Private, ServiceExtension):
+class DeviceInfo(_Private, ServiceExtension, tag='device-info'):
     """The device that a service runs on: `Service.device_info`.
 
     Args:
@@ -388,7 +353,6 @@ class DeviceInfo(_Private, ServiceExtension):
         time_offset: `TimeOffset`, or minutes.
     """
 
-    _xml_tag = 'device-info'
     _xml_children_order = {Description.qname: 0, UserAgent.qname: 1, TimeOffset.qname: 2}
     id = XMLElementID('id', type=str, required=True)
     description = XMLElementChild('description', type=Description)

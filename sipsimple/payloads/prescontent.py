@@ -25,31 +25,23 @@ class _Element(XMLElement):
     _xml_document = PresenceContentDocument
 
 
-class MIMEType(XMLStringElement, _Element):
+class MIMEType(XMLStringElement, _Element, tag='mime-type'):
     """The MIME type of the content."""
 
-    _xml_tag = 'mime-type'
 
-
-class Encoding(XMLStringElement, _Element):
+class Encoding(XMLStringElement, _Element, tag='encoding'):
     """How the content is written; base64."""
 
-    _xml_tag = 'encoding'
 
-
-class Description(XMLLocalizedStringElement, _Element):
+class Description(XMLLocalizedStringElement, _Element, tag='description'):
     """What it is, in words."""
 
-    _xml_tag = 'description'
 
-
-class Data(XMLStringElement, _Element):
+class Data(XMLStringElement, _Element, tag='data'):
     """The content, as it is written."""
 
-    _xml_tag = 'data'
 
-
-class PresenceContent(XMLRootElement, _Element):
+class PresenceContent(XMLRootElement, _Element, tag='content'):
     """Content.
 
     Args:
@@ -58,7 +50,6 @@ class PresenceContent(XMLRootElement, _Element):
         description: text, or `Description`.
     """
 
-    _xml_tag = 'content'
     _xml_children_order = {MIMEType.qname: 0, Encoding.qname: 1, Description.qname: 2, Data.qname: 3}
     mime_type = XMLElementChild('mime_type', type=MIMEType)
     encoding = XMLElementChild('encoding', type=Encoding)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sipsimple.payloads import All, XMLAttribute, XMLBooleanElement, XMLElement, XMLEmptyElement, XMLListElement, XMLSimpleElement, XMLStringElement
+from sipsimple.payloads import (
+    All,
+    XMLAttribute,
+    XMLBooleanElement,
+    XMLElement,
+    XMLEmptyElement,
+    XMLKeywordElement,
+    XMLListElement,
+    XMLSimpleElement,
+    XMLStringElement,
+)
 from sipsimple.payloads.commonpolicy import ActionElement, CommonPolicyDocument, RuleSet, TransformationElement
 from sipsimple.payloads.datatypes import Keyword
 
@@ -61,55 +71,44 @@ class SubHandlingValue(Keyword):
         return {'block': 0, 'confirm': 10, 'polite-block': 20, 'allow': 30}[str(self)]
 
 
-class SubHandling(XMLSimpleElement, _Element, ActionElement):
+class SubHandling(XMLSimpleElement, _Element, ActionElement, tag='sub-handling'):
     """What is done with a subscription: a `SubHandlingValue`."""
 
-    _xml_tag = 'sub-handling'
     _xml_value_type = SubHandlingValue
 
 
 # Transformations: which persons, devices and services are shown
 
-class Class(XMLStringElement, _Element):
+class Class(XMLStringElement, _Element, tag='class'):
     """A class, as rich presence (`rpid`) says it."""
 
-    _xml_tag = 'class'
 
-
-class OccurenceID(XMLStringElement, _Element):
+class OccurenceID(XMLStringElement, _Element, tag='occurence-id'):
     """The id of a person, device or service in a document."""
 
-    _xml_tag = 'occurence-id'
 
-
-class DeviceID(XMLStringElement, _Element):
+class DeviceID(XMLStringElement, _Element, tag='deviceID'):
     """The URI of a device."""
 
-    _xml_tag = 'deviceID'
 
-
-class ServiceURI(XMLStringElement, _Element):
+class ServiceURI(XMLStringElement, _Element, tag='service-uri'):
     """The URI of a service."""
 
-    _xml_tag = 'service-uri'
 
-
-class ServiceURIScheme(XMLStringElement, _Element):
+class ServiceURIScheme(XMLStringElement, _Element, tag='service-uri-scheme'):
     """The scheme of the URI of a service."""
 
-    _xml_tag = 'service-uri-scheme'
+
+class _AllDevices(XMLEmptyElement, _Element, tag='all-devices'):
+    pass
 
 
-class _AllDevices(XMLEmptyElement, _Element):
-    _xml_tag = 'all-devices'
+class _AllPersons(XMLEmptyElement, _Element, tag='all-persons'):
+    pass
 
 
-class _AllPersons(XMLEmptyElement, _Element):
-    _xml_tag = 'all-persons'
-
-
-class _AllServices(XMLEmptyElement, _Element):
-    _xml_tag = 'all-services'
+class _AllServices(XMLEmptyElement, _Element, tag='all-services'):
+    pass
 
 
 class _Provide(XMLListElement, _Element, TransformationElement):
@@ -138,38 +137,35 @@ class _Provide(XMLListElement, _Element, TransformationElement):
         self._add_element(element)
 
 
-class ProvideDevices(_Provide):
+class ProvideDevices(_Provide, tag='provide-devices'):
     """Which devices are shown.
 
     Args:
         provides: `All`, or `DeviceID`, `OccurenceID`, `Class`, and elements of the kind `ProvideDeviceElement`.
     """
 
-    _xml_tag = 'provide-devices'
     _xml_item_types = (DeviceID, OccurenceID, Class, _AllDevices, ProvideDeviceElement)
     _xml_all = _AllDevices
 
 
-class ProvidePersons(_Provide):
+class ProvidePersons(_Provide, tag='provide-persons'):
     """Which persons are shown.
 
     Args:
         provides: `All`, or `OccurenceID`, `Class`, and elements of the kind `ProvidePersonElement`.
     """
 
-    _xml_tag = 'provide-persons'
     _xml_item_types = (OccurenceID, Class, _AllPersons, ProvidePersonElement)
     _xml_all = _AllPersons
 
 
-class ProvideServices(_Provide):
+class ProvideServices(_Provide, tag='provide-services'):
     """Which services are shown.
 
     Args:
         provides: `All`, or `ServiceURI`, `ServiceURIScheme`, `OccurenceID`, `Class`, and elements of the kind `ProvideServiceElement`.
     """
 
-    _xml_tag = 'provide-services'
     _xml_item_types = (ServiceURI, ServiceURIScheme, OccurenceID, Class, _AllServices, ProvideServiceElement)
     _xml_all = _AllServices
 
@@ -180,91 +176,61 @@ class _ProvideBoolean(XMLBooleanElement, _Element, TransformationElement):
     _xml_is_base = True
 
 
-class ProvideActivities(_ProvideBoolean):
+class ProvideActivities(_ProvideBoolean, tag='provide-activities'):
     """Whether activities are shown."""
 
-    _xml_tag = 'provide-activities'
 
-
-class ProvideClass(_ProvideBoolean):
+class ProvideClass(_ProvideBoolean, tag='provide-class'):
     """Whether classes are shown."""
 
-    _xml_tag = 'provide-class'
 
-
-class ProvideDeviceID(_ProvideBoolean):
+class ProvideDeviceID(_ProvideBoolean, tag='provide-deviceID'):
     """Whether the ids of devices are shown."""
 
-    _xml_tag = 'provide-deviceID'
 
-
-class ProvideMood(_ProvideBoolean):
+class ProvideMood(_ProvideBoolean, tag='provide-mood'):
     """Whether moods are shown."""
 
-    _xml_tag = 'provide-mood'
 
-
-class ProvidePlaceIs(_ProvideBoolean):
+class ProvidePlaceIs(_ProvideBoolean, tag='provide-place-is'):
     """Whether it is shown what can be done at the place."""
 
-    _xml_tag = 'provide-place-is'
 
-
-class ProvidePlaceType(_ProvideBoolean):
+class ProvidePlaceType(_ProvideBoolean, tag='provide-place-type'):
     """Whether the kind of the place is shown."""
 
-    _xml_tag = 'provide-place-type'
 
-
-class ProvidePrivacy(_ProvideBoolean):
+class ProvidePrivacy(_ProvideBoolean, tag='provide-privacy'):
     """Whether privacy is shown."""
 
-    _xml_tag = 'provide-privacy'
 
-
-class ProvideRelationship(_ProvideBoolean):
+class ProvideRelationship(_ProvideBoolean, tag='provide-relationship'):
     """Whether relationships are shown."""
 
-    _xml_tag = 'provide-relationship'
 
-
-class ProvideStatusIcon(_ProvideBoolean):
+class ProvideStatusIcon(_ProvideBoolean, tag='provide-status-icon'):
     """Whether pictures are shown."""
 
-    _xml_tag = 'provide-status-icon'
 
-
-class ProvideSphere(_ProvideBoolean):
+class ProvideSphere(_ProvideBoolean, tag='provide-sphere'):
     """Whether spheres are shown."""
 
-    _xml_tag = 'provide-sphere'
 
-
-class ProvideTimeOffset(_ProvideBoolean):
+class ProvideTimeOffset(_ProvideBoolean, tag='provide-time-offset'):
     """Whether the zone of time is shown."""
 
-    _xml_tag = 'provide-time-offset'
 
-
-class ProvideNote(_ProvideBoolean):
+class ProvideNote(_ProvideBoolean, tag='provide-note'):
     """Whether notes are shown."""
 
-    _xml_tag = 'provide-note'
 
-
-class _UserInputValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'false', 'bare', 'thresholds', 'full'})
-
-
-class ProvideUserInput(XMLSimpleElement, _Element, TransformationElement):
+class ProvideUserInput(XMLKeywordElement, _Element, TransformationElement, tag='provide-user-input'):
     """How much of user input is shown: `false`, `bare`, `thresholds` or `full`."""
 
-    _xml_tag = 'provide-user-input'
-    _xml_value_type = _UserInputValue
+    _xml_value_words = ('false', 'bare', 'thresholds', 'full')
 
 
-class ProvideUnknownAttribute(XMLBooleanElement, _Element, TransformationElement):
+class ProvideUnknownAttribute(XMLBooleanElement, _Element, TransformationElement, tag='provide-unknown-attribute'):
     """Whether an element of another namespace is shown.
 
     Args:
@@ -273,7 +239,6 @@ class ProvideUnknownAttribute(XMLBooleanElement, _Element, TransformationElement
         value: True or False.
     """
 
-    _xml_tag = 'provide-unknown-attribute'
     ns = XMLAttribute('ns', type=str, required=True)
     name = XMLAttribute('name', type=str, required=True)
 
@@ -283,10 +248,8 @@ class ProvideUnknownAttribute(XMLBooleanElement, _Element, TransformationElement
         self.name = name
 
 
-class ProvideAllAttributes(XMLEmptyElement, _Element, TransformationElement):
+class ProvideAllAttributes(XMLEmptyElement, _Element, TransformationElement, tag='provide-all-attributes'):
     """Everything is shown."""
-
-    _xml_tag = 'provide-all-attributes'
 
 
 class PresRules(RuleSet):

@@ -49,25 +49,19 @@ class FileType(Keyword):
     words = frozenset({'file', 'thumbnail'})
 
 
-class FileSize(XMLNonNegativeIntegerElement, _Element):
+class FileSize(XMLNonNegativeIntegerElement, _Element, tag='file-size'):
     """Bytes."""
 
-    _xml_tag = 'file-size'
 
-
-class FileName(XMLStringElement, _Element):
+class FileName(XMLStringElement, _Element, tag='file-name'):
     """The name of the file."""
 
-    _xml_tag = 'file-name'
 
-
-class ContentType(XMLStringElement, _Element):
+class ContentType(XMLStringElement, _Element, tag='content-type'):
     """The MIME type of the file."""
 
-    _xml_tag = 'content-type'
 
-
-class Data(_Element):
+class Data(_Element, tag='data'):
     """Where the file is.
 
     Args:
@@ -75,7 +69,6 @@ class Data(_Element):
         until: how long it is there: datetime, or ISO 8601 text.
     """
 
-    _xml_tag = 'data'
     url = XMLAttribute('url', type=AnyURI, required=True)
     until = XMLAttribute('until', type=DateTime)
 
@@ -85,21 +78,19 @@ class Data(_Element):
         self.until = until
 
 
-class BrandedURL(XMLAnyURIElement, _Element):
+class BrandedURL(XMLAnyURIElement, _Element, tag='branded-url'):
     """Where people may look at the file."""
 
-    _xml_tag = 'branded-url'
     _xml_namespace = extension_namespace
 
 
-class FileHash(XMLStringElement, _Element):
+class FileHash(XMLStringElement, _Element, tag='file-hash'):
     """A hash of the file."""
 
-    _xml_tag = 'file-hash'
     _xml_namespace = extension_namespace
 
 
-class FileInfo(_Element):
+class FileInfo(_Element, tag='file-info'):
     """A file.
 
     Args:
@@ -113,7 +104,6 @@ class FileInfo(_Element):
         url, until: see `Data`.
     """
 
-    _xml_tag = 'file-info'
     _xml_children_order = {FileSize.qname: 0, FileName.qname: 1, ContentType.qname: 2, Data.qname: 3, BrandedURL.qname: 4, FileHash.qname: 5}
     type = XMLAttribute('type', type=FileType, required=True)
     file_disposition = XMLAttribute('file_disposition', xmlname='file-disposition', type=str)
@@ -144,14 +134,13 @@ class FileInfo(_Element):
             raise ValidationError('a file has a name')
 
 
-class FTHTTPMessage(XMLListRootElement, _Element):
+class FTHTTPMessage(XMLListRootElement, _Element, tag='file'):
     """Files: a file, and maybe its thumbnail.
 
     Args:
         files: what to begin with.
     """
 
-    _xml_tag = 'file'
     _xml_item_types = (FileInfo,)
 
     def __init__(self, files: Iterable[FileInfo] = ()) -> None:

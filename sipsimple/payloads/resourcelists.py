@@ -41,13 +41,11 @@ class _Element(XMLElement):
     _xml_document = ResourceListsDocument
 
 
-class DisplayName(XMLLocalizedStringElement, _Element):
+class DisplayName(XMLLocalizedStringElement, _Element, tag='display-name'):
     """What to show of a list or resource."""
 
-    _xml_tag = 'display-name'
 
-
-class Entry(_Element):
+class Entry(_Element, tag='entry'):
     """A resource.
 
     Args:
@@ -55,7 +53,6 @@ class Entry(_Element):
         display_name: text, or `DisplayName`.
     """
 
-    _xml_tag = 'entry'
     _xml_extension_type = EntryExtension
     _xml_children_order = {DisplayName.qname: 0}
     uri = XMLElementID('uri', type=AnyURI, required=True)
@@ -68,7 +65,7 @@ class Entry(_Element):
             self.display_name = display_name
 
 
-class EntryRef(_Element):
+class EntryRef(_Element, tag='entry-ref'):
     """A resource that is an entry of another document.
 
     Args:
@@ -76,7 +73,6 @@ class EntryRef(_Element):
         display_name: text, or `DisplayName`.
     """
 
-    _xml_tag = 'entry-ref'
     _xml_children_order = {DisplayName.qname: 0}
     ref = XMLElementID('ref', type=AnyURI, required=True)
     display_name = XMLElementChild('display_name', type=DisplayName)
@@ -87,7 +83,7 @@ class EntryRef(_Element):
         self.display_name = display_name
 
 
-class External(_Element):
+class External(_Element, tag='external'):
     """A list that is part of another document.
 
     Args:
@@ -95,7 +91,6 @@ class External(_Element):
         display_name: text, or `DisplayName`.
     """
 
-    _xml_tag = 'external'
     _xml_children_order = {DisplayName.qname: 0}
     anchor = XMLElementID('anchor', type=AnyURI, required=True)
     display_name = XMLElementChild('display_name', type=DisplayName)
@@ -106,7 +101,7 @@ class External(_Element):
         self.display_name = display_name
 
 
-class List(XMLListElement, _Element):
+class List(XMLListElement, _Element, tag='list'):
     """A list of resources: `Entry`, `EntryRef`, `External`, `List`, and elements of the kind `ListElement`.
 
     Args:
@@ -115,7 +110,6 @@ class List(XMLListElement, _Element):
         display_name: text, or `DisplayName`.
     """
 
-    _xml_tag = 'list'
     _xml_children_order = {DisplayName.qname: 0}
     _xml_item_types = (Entry, EntryRef, External, ListElement)
     name = XMLElementID('name', type=str)
@@ -132,14 +126,13 @@ class List(XMLListElement, _Element):
 List._add_item_type(List)
 
 
-class ResourceLists(KeyedList, XMLListRootElement, _Element):
+class ResourceLists(KeyedList, XMLListRootElement, _Element, tag='resource-lists'):
     """Lists of resources, by name.
 
     Args:
         lists: what to begin with.
     """
 
-    _xml_tag = 'resource-lists'
     _xml_item_types = (List,)
     _xml_children_order = {List.qname: 0}
 
@@ -182,18 +175,16 @@ class ResourceLists(KeyedList, XMLListRootElement, _Element):
 
 # Private extension
 
-class EntryAttribute(NamedText):
+class EntryAttribute(NamedText, tag='attribute'):
     """An attribute of a resource."""
 
-    _xml_tag = 'attribute'
     _xml_namespace = agp_rl_namespace
     _xml_document = ResourceListsDocument
 
 
-class EntryAttributes(TextMapping, EntryExtension):
+class EntryAttributes(TextMapping, EntryExtension, tag='attributes'):
     """A mapping of names to texts or None: `Entry.attributes`."""
 
-    _xml_tag = 'attributes'
     _xml_namespace = agp_rl_namespace
     _xml_document = ResourceListsDocument
     _xml_item_types = (EntryAttribute,)

@@ -27,10 +27,8 @@ class _Element(XMLElement):
     _xml_document = RLMIDocument
 
 
-class Name(XMLLocalizedStringElement, _Element):
+class Name(XMLLocalizedStringElement, _Element, tag='name'):
     """What to show of a list or resource."""
-
-    _xml_tag = 'name'
 
 
 class InstanceState(Keyword):
@@ -40,7 +38,7 @@ class InstanceState(Keyword):
     words = frozenset({'active', 'pending', 'terminated'})
 
 
-class Instance(_Element):
+class Instance(_Element, tag='instance'):
     """A subscription to a resource.
 
     Args:
@@ -50,7 +48,6 @@ class Instance(_Element):
         cid: Content-ID of the part with its state, without the brackets.
     """
 
-    _xml_tag = 'instance'
     id = XMLElementID('id', type=str, required=True)
     state = XMLAttribute('state', type=InstanceState, required=True)
     reason = XMLAttribute('reason', type=str)
@@ -64,7 +61,7 @@ class Instance(_Element):
         self.cid = cid
 
 
-class Resource(XMLListElement, _Element):
+class Resource(XMLListElement, _Element, tag='resource'):
     """A resource of the list; items are names and instances.
 
     Args:
@@ -72,7 +69,6 @@ class Resource(XMLListElement, _Element):
         elements: what to begin with.
     """
 
-    _xml_tag = 'resource'
     _xml_item_types = (Name, Instance)
     _xml_children_order = {Name.qname: 0, Instance.qname: 1}
     uri = XMLElementID('uri', type=AnyURI, required=True)
@@ -83,7 +79,7 @@ class Resource(XMLListElement, _Element):
         self.update(elements)
 
 
-class List(XMLListRootElement, _Element):
+class List(XMLListRootElement, _Element, tag='list'):
     """A list of resources; items are names and resources.
 
     Args:
@@ -94,7 +90,6 @@ class List(XMLListRootElement, _Element):
         elements: what to begin with.
     """
 
-    _xml_tag = 'list'
     _xml_item_types = (Name, Resource)
     _xml_children_order = {Name.qname: 0, Resource.qname: 1}
     uri = XMLElementID('uri', type=AnyURI, required=True)

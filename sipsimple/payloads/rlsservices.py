@@ -38,34 +38,28 @@ class _Element(XMLElement):
     _xml_document = RLSServicesDocument
 
 
-class ResourceList(XMLAnyURIElement, _Element):
+class ResourceList(XMLAnyURIElement, _Element, tag='resource-list'):
     """URI of a list in another document."""
 
-    _xml_tag = 'resource-list'
 
-
-class List(ResourceListsList):
+class List(ResourceListsList, tag='list'):
     """A list of resources that is part of a service; what is in it is as in `resourcelists`."""
 
-    _xml_tag = 'list'
     _xml_namespace = namespace
     _xml_document = RLSServicesDocument
 
 
-class Package(XMLStringElement, _Element):
+class Package(XMLStringElement, _Element, tag='package'):
     """An event package; seen as str."""
 
-    _xml_tag = 'package'
 
-
-class Packages(XMLStringListElement, _Element):
+class Packages(XMLStringListElement, _Element, tag='packages'):
     """The event packages of a service, as str.
 
     Args:
         packages: what to begin with.
     """
 
-    _xml_tag = 'packages'
     _xml_item_other_type = Package
 
     def __init__(self, packages: Iterable[str] = ()) -> None:
@@ -79,7 +73,7 @@ class Packages(XMLStringListElement, _Element):
             self._add_element(element)
 
 
-class Service(_Element):
+class Service(_Element, tag='service'):
     """A URI that stands for the resources of a list.
 
     Args:
@@ -88,7 +82,6 @@ class Service(_Element):
         packages: `Packages`, or names of event packages.
     """
 
-    _xml_tag = 'service'
     _xml_children_order = {List.qname: 0, ResourceList.qname: 0, Packages.qname: 1}
     uri = XMLElementID('uri', type=AnyURI, required=True)
     list = XMLElementChoiceChild('list', types=(ResourceList, List), required=True)
@@ -101,14 +94,13 @@ class Service(_Element):
         self.packages = packages
 
 
-class RLSServices(KeyedList, XMLListRootElement, _Element):
+class RLSServices(KeyedList, XMLListRootElement, _Element, tag='rls-services'):
     """Services of a resource list server, by URI.
 
     Args:
         services: what to begin with.
     """
 
-    _xml_tag = 'rls-services'
     _xml_item_types = (Service,)
     _xml_children_order = {Service.qname: 0}
 

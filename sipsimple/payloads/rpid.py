@@ -18,15 +18,15 @@ from sipsimple.payloads import (
     XMLEmptyElement,
     XMLEmptyElementRegistryType,
     XMLIntegerElement,
+    XMLKeywordElement,
     XMLLocalizedStringElement,
-    XMLSimpleElement,
     XMLStringChoiceChild,
     XMLStringElement,
     XMLStringListElement,
 )
 from sipsimple.payloads._notes import Note, WithNotes
 from sipsimple.payloads._xml.elements import text_of
-from sipsimple.payloads.datatypes import ID, DateTime, Keyword, UnsignedLong
+from sipsimple.payloads.datatypes import ID, DateTime, UnsignedLong
 from sipsimple.payloads.pidf import Device, DeviceExtension, Person, PersonExtension, PIDFDocument, Service, ServiceExtension, local_offset
 
 __all__ = [
@@ -87,20 +87,16 @@ class _Timed(_Element):
         self.until = until
 
 
-class RPIDNote(XMLLocalizedStringElement, _Element):
+class RPIDNote(XMLLocalizedStringElement, _Element, tag='note'):
     """A note; seen as `Note`."""
-
-    _xml_tag = 'note'
 
 
 class Other(Note):
     """A text in the place of a keyword."""
 
 
-class RPIDOther(XMLLocalizedStringElement, _Element):
+class RPIDOther(XMLLocalizedStringElement, _Element, tag='other'):
     """The element of a text in the place of a keyword; seen as `Other`."""
-
-    _xml_tag = 'other'
 
 
 class _Words(WithNotes, XMLStringListElement):
@@ -135,15 +131,7 @@ class _Words(WithNotes, XMLStringListElement):
             self._add_element(element)
 
 
-class _ActivityRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('appointment', 'away', 'breakfast', 'busy', 'dinner', 'holiday', 'in-transit', 'looking-for-work', 'meal', 'meeting', 'on-the-phone',
-             'performance', 'permanent-absence', 'playing', 'presentation', 'shopping', 'sleeping', 'spectator', 'steering', 'travel', 'tv', 'vacation',
-             'working', 'worship', 'unknown')
-
-
-class Activities(_Words, _Timed, PersonExtension):
+class Activities(_Words, _Timed, PersonExtension, tag='activities'):
     """What the person does: `Person.activities`, a list of keywords, other texts, and elements of the kind `ActivityElement`.
 
     Args:
@@ -152,8 +140,10 @@ class Activities(_Words, _Timed, PersonExtension):
         notes: texts or `Note`.
     """
 
-    _xml_tag = 'activities'
-    _xml_item_registry = _ActivityRegistry
+    _xml_item_words = (
+        'appointment', 'away', 'breakfast', 'busy', 'dinner', 'holiday', 'in-transit', 'looking-for-work', 'meal', 'meeting', 'on-the-phone',
+        'performance', 'permanent-absence', 'playing', 'presentation', 'shopping', 'sleeping', 'spectator', 'steering', 'travel', 'tv', 'vacation',
+        'working', 'worship', 'unknown')
     _xml_item_extension_type = ActivityElement
 
     def __init__(self, activities: Iterable[Any] = (), id: str | None = None, since: Any = None, until: Any = None, notes: Iterable[str] = ()) -> None:
@@ -172,17 +162,7 @@ class Activities(_Words, _Timed, PersonExtension):
 Person.register_extension('activities', type=Activities)
 
 
-class _MoodRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-    names = ('afraid', 'amazed', 'angry', 'annoyed', 'anxious', 'ashamed', 'bored', 'brave', 'calm', 'cold', 'confused', 'contended', 'cranky', 'curious',
-             'depressed', 'disappointed', 'disgusted', 'distracted', 'embarrassed', 'excited', 'flirtatious', 'frustrated', 'grumpy', 'guilty',
-             'happy', 'hot', 'humbled', 'humiliated', 'hungry', 'hurt', 'impressed', 'in_awe', 'in_love', 'indignant', 'interested', 'invisible',
-             'jealous', 'lonely', 'mean', 'moody', 'nervous', 'neutral', 'offended', 'playful', 'proud', 'relieved', 'remorseful', 'restless', 'sad',
-             'sarcastic', 'serious', 'shocked', 'shy', 'sick', 'sleepy', 'stressed', 'surprised', 'thirsty', 'worried', 'unknown')
-
-
-class Mood(_Words, _Timed, PersonExtension):
+class Mood(_Words, _Timed, PersonExtension, tag='mood'):
     """How the person feels: `Person.mood`, a list of keywords, other texts, and elements of the kind `MoodElement`.
 
     Args:
@@ -191,8 +171,12 @@ class Mood(_Words, _Timed, PersonExtension):
         notes: texts or `Note`.
     """
 
-    _xml_tag = 'mood'
-    _xml_item_registry = _MoodRegistry
+    _xml_item_words = (
+        'afraid', 'amazed', 'angry', 'annoyed', 'anxious', 'ashamed', 'bored', 'brave', 'calm', 'cold', 'confused', 'contended', 'cranky', 'curious',
+        'depressed', 'disappointed', 'disgusted', 'distracted', 'embarrassed', 'excited', 'flirtatious', 'frustrated', 'grumpy', 'guilty', 'happy',
+        'hot', 'humbled', 'humiliated', 'hungry', 'hurt', 'impressed', 'in_awe', 'in_love', 'indignant', 'interested', 'invisible', 'jealous',
+        'lonely', 'mean', 'moody', 'nervous', 'neutral', 'offended', 'playful', 'proud', 'relieved', 'remorseful', 'restless', 'sad', 'sarcastic',
+        'serious', 'shocked', 'shy', 'sick', 'sleepy', 'stressed', 'surprised', 'thirsty', 'worried', 'unknown')
     _xml_item_extension_type = MoodElement
 
     def __init__(self, moods: Iterable[Any] = (), id: str | None = None, since: Any = None, until: Any = None, notes: Iterable[str] = ()) -> None:
@@ -213,21 +197,20 @@ Person.register_extension('mood', type=Mood)
 
 # Where the person is
 
-class _AudioRegistry(metaclass=XMLEmptyElementRegistryType):
+class _Registry(metaclass=XMLEmptyElementRegistryType):
     _xml_namespace = namespace
     _xml_document = PIDFDocument
+
+
+class _AudioRegistry(_Registry):
     names = ('noisy', 'ok', 'quiet', 'unknown')
 
 
-class _VideoRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
+class _VideoRegistry(_Registry):
     names = ('toobright', 'ok', 'dark', 'unknown')
 
 
-class _TextRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
+class _TextRegistry(_Registry):
     names = ('uncomfortable', 'inappropriate', 'ok', 'unknown')
 
 
@@ -249,24 +232,21 @@ class _Word(_Element):
     __hash__ = _Element.__hash__
 
 
-class AudioPlaceInformation(_Word):
+class AudioPlaceInformation(_Word, tag='audio'):
     """`noisy`, `ok`, `quiet` or `unknown`."""
 
-    _xml_tag = 'audio'
     value = XMLStringChoiceChild('value', registry=_AudioRegistry, required=True)
 
 
-class VideoPlaceInformation(_Word):
+class VideoPlaceInformation(_Word, tag='video'):
     """`toobright`, `ok`, `dark` or `unknown`."""
 
-    _xml_tag = 'video'
     value = XMLStringChoiceChild('value', registry=_VideoRegistry, required=True)
 
 
-class TextPlaceInformation(_Word):
+class TextPlaceInformation(_Word, tag='text'):
     """`uncomfortable`, `inappropriate`, `ok` or `unknown`."""
 
-    _xml_tag = 'text'
     value = XMLStringChoiceChild('value', registry=_TextRegistry, required=True)
 
 
@@ -277,7 +257,7 @@ class _Noted(WithNotes, _Element):
     _xml_children_order: ClassVar[Any] = {RPIDNote.qname: 0}
 
 
-class PlaceIs(_Noted, _Timed, PersonExtension):
+class PlaceIs(_Noted, _Timed, PersonExtension, tag='place-is'):
     """What can be done at the place of the person: `Person.place_is`.
 
     Args:
@@ -286,7 +266,6 @@ class PlaceIs(_Noted, _Timed, PersonExtension):
         notes: texts or `Note`.
     """
 
-    _xml_tag = 'place-is'
     _xml_children_order = {RPIDNote.qname: 0, AudioPlaceInformation.qname: 1, VideoPlaceInformation.qname: 2, TextPlaceInformation.qname: 3}
     audio = XMLElementChild('audio', type=AudioPlaceInformation)
     video = XMLElementChild('video', type=VideoPlaceInformation)
@@ -315,7 +294,7 @@ class _Text(XMLStringChoiceChild):
         return Other(child.value, child.lang) if isinstance(child, RPIDOther) else super()._decode(child)
 
 
-class PlaceType(_Noted, _Timed, PersonExtension):
+class PlaceType(_Noted, _Timed, PersonExtension, tag='place-type'):
     """What kind of place the person is at: `Person.place_type`. `value` is None when it is said in a vocabulary that nobody registered.
 
     Args:
@@ -324,7 +303,6 @@ class PlaceType(_Noted, _Timed, PersonExtension):
         notes: texts or `Note`.
     """
 
-    _xml_tag = 'place-type'
     value = _Text('value', other_type=RPIDOther, extension_type=PlaceTypeElement)
 
     def __init__(self, value: Any = None, id: str | None = None, since: Any = None, until: Any = None, notes: Iterable[str] = ()) -> None:
@@ -339,29 +317,23 @@ Person.register_extension('place_type', type=PlaceType)
 
 # Privacy
 
-class PrivateAudio(XMLEmptyElement, _Element):
+class PrivateAudio(XMLEmptyElement, _Element, tag='audio'):
     """Others may not hear."""
 
-    _xml_tag = 'audio'
 
-
-class PrivateText(XMLEmptyElement, _Element):
+class PrivateText(XMLEmptyElement, _Element, tag='text'):
     """Others may not read."""
 
-    _xml_tag = 'text'
 
-
-class PrivateVideo(XMLEmptyElement, _Element):
+class PrivateVideo(XMLEmptyElement, _Element, tag='video'):
     """Others may not see."""
 
-    _xml_tag = 'video'
+
+class _PrivacyUnknown(XMLEmptyElement, _Element, tag='unknown'):
+    pass
 
 
-class _PrivacyUnknown(XMLEmptyElement, _Element):
-    _xml_tag = 'unknown'
-
-
-class Privacy(_Noted, _Timed, PersonExtension):
+class Privacy(_Noted, _Timed, PersonExtension, tag='privacy'):
     """Which media others in the place will not notice: `Person.privacy`. Set them to True or False.
 
     Args:
@@ -370,7 +342,6 @@ class Privacy(_Noted, _Timed, PersonExtension):
         notes: texts or `Note`.
     """
 
-    _xml_tag = 'privacy'
     _xml_extension_type = PrivacyElement
     _xml_children_order = {RPIDNote.qname: 0, _PrivacyUnknown.qname: 1, PrivateAudio.qname: 2, PrivateText.qname: 3, PrivateVideo.qname: 4}
     audio = XMLElementChild('audio', type=PrivateAudio)
@@ -401,9 +372,7 @@ class Privacy(_Noted, _Timed, PersonExtension):
 Person.register_extension('privacy', type=Privacy)
 
 
-class _SphereRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
+class _SphereRegistry(_Registry):
     names = ('home', 'work', 'unknown')
 
 
@@ -420,7 +389,7 @@ class _SphereChild(XMLStringChoiceChild):
         super().put(obj, child)
 
 
-class Sphere(_Timed, PersonExtension):
+class Sphere(_Timed, PersonExtension, tag='sphere'):
     """Which part of life the person is in: `Person.sphere`.
 
     Args:
@@ -428,7 +397,6 @@ class Sphere(_Timed, PersonExtension):
         id, since, until: name and time.
     """
 
-    _xml_tag = 'sphere'
     value = _SphereChild('value', registry=_SphereRegistry, extension_type=SphereElement)
 
     def __init__(self, value: Any = None, id: str | None = None, since: Any = None, until: Any = None) -> None:
@@ -443,7 +411,7 @@ class Sphere(_Timed, PersonExtension):
 Person.register_extension('sphere', type=Sphere)
 
 
-class TimeOffset(XMLIntegerElement, _Timed, PersonExtension):
+class TimeOffset(XMLIntegerElement, _Timed, PersonExtension, tag='time-offset'):
     """Minutes that the person's time is ahead of UTC: `Person.time_offset`.
 
     Args:
@@ -452,7 +420,6 @@ class TimeOffset(XMLIntegerElement, _Timed, PersonExtension):
         id, since, until: name and time.
     """
 
-    _xml_tag = 'time-offset'
     description = XMLAttribute('description', type=str)
 
     def __init__(self, value: int | None = None, description: str | None = None, id: str | None = None, since: Any = None, until: Any = None) -> None:
@@ -469,13 +436,11 @@ Person.register_extension('time_offset', type=TimeOffset)
 
 # Services
 
-class _RelationshipRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
+class _RelationshipRegistry(_Registry):
     names = ('assistant', 'associate', 'family', 'friend', 'self', 'supervisor', 'unknown')
 
 
-class Relationship(_Noted, ServiceExtension):
+class Relationship(_Noted, ServiceExtension, tag='relationship'):
     """Who answers there, seen from the presentity: `Service.relationship`.
 
     Args:
@@ -483,7 +448,6 @@ class Relationship(_Noted, ServiceExtension):
         notes: texts or `Note`.
     """
 
-    _xml_tag = 'relationship'
     value = _Text('value', registry=_RelationshipRegistry, other_type=RPIDOther, extension_type=RelationshipElement)
 
     def __init__(self, value: Any = 'self', notes: Iterable[str] = ()) -> None:
@@ -495,13 +459,11 @@ class Relationship(_Noted, ServiceExtension):
 Service.register_extension('relationship', type=Relationship)
 
 
-class _ServiceClassRegistry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
+class _ServiceClassRegistry(_Registry):
     names = ('courier', 'electronic', 'freight', 'in-person', 'postal', 'unknown')
 
 
-class ServiceClass(_Noted, ServiceExtension):
+class ServiceClass(_Noted, ServiceExtension, tag='service-class'):
     """What kind of service it is: `Service.service_class`.
 
     Args:
@@ -509,7 +471,6 @@ class ServiceClass(_Noted, ServiceExtension):
         notes: texts or `Note`.
     """
 
-    _xml_tag = 'service-class'
     value = XMLStringChoiceChild('value', registry=_ServiceClassRegistry, extension_type=ServiceClassElement)
 
     def __init__(self, value: Any = None, notes: Iterable[str] = ()) -> None:
@@ -523,7 +484,7 @@ Service.register_extension('service_class', type=ServiceClass)
 
 # Several
 
-class StatusIcon(XMLAnyURIElement, _Timed, PersonExtension, ServiceExtension):
+class StatusIcon(XMLAnyURIElement, _Timed, PersonExtension, ServiceExtension, tag='status-icon'):
     """URI of a picture of the state: `Person.status_icon`, `Service.status_icon`.
 
     Args:
@@ -531,19 +492,12 @@ class StatusIcon(XMLAnyURIElement, _Timed, PersonExtension, ServiceExtension):
         id, since, until: name and time.
     """
 
-    _xml_tag = 'status-icon'
-
     def __init__(self, value: str, id: str | None = None, since: Any = None, until: Any = None) -> None:
         super().__init__(value)
         self._set_time(id, since, until)
 
 
-class _InputValue(Keyword):
-    __slots__ = ()
-    words = frozenset({'active', 'idle'})
-
-
-class UserInput(XMLSimpleElement, _Element, PersonExtension, ServiceExtension, DeviceExtension):
+class UserInput(XMLKeywordElement, _Element, PersonExtension, ServiceExtension, DeviceExtension, tag='user-input'):
     """Whether anybody uses it: `user_input` of persons, services and devices.
 
     Args:
@@ -553,8 +507,7 @@ class UserInput(XMLSimpleElement, _Element, PersonExtension, ServiceExtension, D
         idle_threshold: seconds without input after which it is idle.
     """
 
-    _xml_tag = 'user-input'
-    _xml_value_type = _InputValue
+    _xml_value_words = ('active', 'idle')
     id = XMLAttribute('id', type=ID)
     last_input = XMLAttribute('last_input', xmlname='last-input', type=DateTime)
     idle_threshold = XMLAttribute('idle_threshold', xmlname='idle-threshold', type=UnsignedLong)
@@ -566,10 +519,8 @@ class UserInput(XMLSimpleElement, _Element, PersonExtension, ServiceExtension, D
         self.idle_threshold = idle_threshold
 
 
-class Class(XMLStringElement, _Element, PersonExtension, ServiceExtension, DeviceExtension):
+class Class(XMLStringElement, _Element, PersonExtension, ServiceExtension, DeviceExtension, tag='class'):
     """Any word that groups persons, services or devices: their `rpid_class`."""
-
-    _xml_tag = 'class'
 
 
 Person.register_extension('status_icon', type=StatusIcon)

@@ -52,7 +52,7 @@ class WatcherEvent(Keyword):
     words = frozenset({'subscribe', 'approved', 'deactivated', 'probation', 'rejected', 'timeout', 'giveup', 'noresource'})
 
 
-class Watcher(XMLSimpleElement, _Element):
+class Watcher(XMLSimpleElement, _Element, tag='watcher'):
     """Somebody who watches. `str()` is `"name" <uri>`, or the URI when there is no name.
 
     Args:
@@ -64,7 +64,6 @@ class Watcher(XMLSimpleElement, _Element):
         duration: seconds that it has been there.
     """
 
-    _xml_tag = 'watcher'
     _xml_value_type = SIPURI
     id = XMLElementID('id', type=str, required=True)
     status = XMLAttribute('status', type=WatcherStatus, required=True)
@@ -101,7 +100,7 @@ class Watcher(XMLSimpleElement, _Element):
     __hash__ = XMLElement.__hash__
 
 
-class WatcherList(KeyedList, _Element):
+class WatcherList(KeyedList, _Element, tag='watcher-list'):
     """Who watches a resource, by id.
 
     Args:
@@ -110,7 +109,6 @@ class WatcherList(KeyedList, _Element):
         watchers: what to begin with.
     """
 
-    _xml_tag = 'watcher-list'
     _xml_item_types = (Watcher,)
     _xml_children_order = {Watcher.qname: 0}
     resource = XMLElementID('resource', type=SIPURI, required=True)
@@ -146,7 +144,7 @@ class WatcherList(KeyedList, _Element):
         return iter(self._with_status('terminated'))
 
 
-class WatcherInfo(KeyedList, XMLListRootElement, _Element):
+class WatcherInfo(KeyedList, XMLListRootElement, _Element, tag='watcherinfo'):
     """Who watches what: lists by their resource.
 
     Args:
@@ -155,7 +153,6 @@ class WatcherInfo(KeyedList, XMLListRootElement, _Element):
         wlists: what to begin with.
     """
 
-    _xml_tag = 'watcherinfo'
     _xml_item_types = (WatcherList,)
     _xml_children_order = {WatcherList.qname: 0}
     version = XMLAttribute('version', type=NonNegativeInteger, required=True)

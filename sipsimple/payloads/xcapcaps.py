@@ -40,53 +40,43 @@ class _Strings(XMLStringListElement, _Element):
             self._add_element(element)
 
 
-class AUID(XMLStringElement, _Element):
+class AUID(XMLStringElement, _Element, tag='auid'):
     """An application; seen as str."""
 
-    _xml_tag = 'auid'
 
-
-class AUIDS(_Strings):
+class AUIDS(_Strings, tag='auids'):
     """The applications that the server knows."""
 
-    _xml_tag = 'auids'
     _xml_item_other_type = AUID
 
 
-class Extension(XMLStringElement, _Element):
+class Extension(XMLStringElement, _Element, tag='extension'):
     """An extension; seen as str."""
 
-    _xml_tag = 'extension'
 
-
-class Extensions(_Strings):
+class Extensions(_Strings, tag='extensions'):
     """The extensions of XCAP that the server has."""
 
-    _xml_tag = 'extensions'
     _xml_item_other_type = Extension
 
 
-class Namespace(XMLStringElement, _Element):
+class Namespace(XMLStringElement, _Element, tag='namespace'):
     """A namespace of XML; seen as str."""
 
-    _xml_tag = 'namespace'
 
-
-class Namespaces(_Strings):
+class Namespaces(_Strings, tag='namespaces'):
     """The namespaces of XML that the server knows."""
 
-    _xml_tag = 'namespaces'
     _xml_item_other_type = Namespace
 
 
-class XCAPCapabilities(XMLRootElement, _Element):
+class XCAPCapabilities(XMLRootElement, _Element, tag='xcap-caps'):
     """What an XCAP server can do.
 
     Args:
         auids, extensions, namespaces: lists, or the items of them; extensions may be None.
     """
 
-    _xml_tag = 'xcap-caps'
     _xml_children_order = {AUIDS.qname: 0, Extensions.qname: 1, Namespaces.qname: 2}
     auids = XMLElementChild('auids', type=AUIDS, required=True)
     extensions = XMLElementChild('extensions', type=Extensions)

@@ -27,13 +27,11 @@ class _Element(XMLElement):
     _xml_document = XCAPDiffDocument
 
 
-class BodyNotChanged(XMLEmptyElement, _Element):
+class BodyNotChanged(XMLEmptyElement, _Element, tag='body-not-changed'):
     """Only the entity tag of the document changed."""
 
-    _xml_tag = 'body-not-changed'
 
-
-class Document(_Element):
+class Document(_Element, tag='document'):
     """A change of a document.
 
     Args:
@@ -43,7 +41,6 @@ class Document(_Element):
         body_not_changed: whether only the entity tag changed.
     """
 
-    _xml_tag = 'document'
     selector = XMLElementID('selector', xmlname='sel', type=XCAPURI, required=True)
     new_etag = XMLAttribute('new_etag', xmlname='new-etag', type=str)
     previous_etag = XMLAttribute('previous_etag', xmlname='previous-etag', type=str)
@@ -62,7 +59,7 @@ class Document(_Element):
         return len(self.element) == 0
 
 
-class Element(_Element):
+class Element(_Element, tag='element'):
     """An element that was asked for.
 
     Args:
@@ -70,7 +67,6 @@ class Element(_Element):
         exists: whether it is there.
     """
 
-    _xml_tag = 'element'
     selector = XMLElementID('selector', xmlname='sel', type=XCAPURI, required=True)
     exists = XMLAttribute('exists', type=Boolean)
 
@@ -80,7 +76,7 @@ class Element(_Element):
         self.exists = exists
 
 
-class Attribute(XMLStringElement, _Element):
+class Attribute(XMLStringElement, _Element, tag='attribute'):
     """An attribute that was asked for.
 
     Args:
@@ -89,7 +85,6 @@ class Attribute(XMLStringElement, _Element):
         value: its value.
     """
 
-    _xml_tag = 'attribute'
     _xml_value_required = False
     selector = XMLElementID('selector', xmlname='sel', type=XCAPURI, required=True)
     exists = XMLAttribute('exists', type=Boolean)
@@ -104,7 +99,7 @@ class Attribute(XMLStringElement, _Element):
     __hash__ = XMLElement.__hash__
 
 
-class XCAPDiff(XMLListRootElement, _Element):
+class XCAPDiff(XMLListRootElement, _Element, tag='xcap-diff'):
     """Changes: `Document`, `Element` and `Attribute`.
 
     Args:
@@ -112,7 +107,6 @@ class XCAPDiff(XMLListRootElement, _Element):
         children: what to begin with.
     """
 
-    _xml_tag = 'xcap-diff'
     _xml_item_types = (Document, Element, Attribute)
     xcap_root = XMLElementID('xcap_root', xmlname='xcap-root', type=AnyURI, required=True)
 

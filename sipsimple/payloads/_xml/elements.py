@@ -82,7 +82,11 @@ class Child:
 
 
 class XMLElementType(type):
-    """Metaclass of elements: collects the descriptors, and tells the document of the class."""
+    """Metaclass of elements: collects the descriptors, and tells the document of the class.
+
+    Args:
+        tag: of the element; `class Name(XMLStringElement, tag='name')` is short for `_xml_tag = 'name'` in the class.
+    """
 
     _xml_tag: str | None
     _xml_namespace: str | None
@@ -92,7 +96,12 @@ class XMLElementType(type):
     _xml_id: XMLElementID | None
     _xml_nsmap: dict[str | None, str] | None
 
-    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
+    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], tag: str | None = None, **kw: Any) -> XMLElementType:
+        if tag is not None:
+            namespace['_xml_tag'] = tag
+        return super().__new__(mcls, name, bases, namespace, **kw)
+
+    def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kw: Any) -> None:
         super().__init__(name, bases, namespace)
         tag, uri = cls._xml_tag, cls._xml_namespace
         cls.qname: str | None = None if tag is None else tag if uri is None else f'{{{uri}}}{tag}'

@@ -314,7 +314,7 @@ class XMLListRootElement(XMLListElement, XMLRootElement):
 class XMLEmptyElementRegistryType(type):
     """Metaclass: makes an empty element class for each name in `names`.
 
-    The class needs `_xml_namespace` and `_xml_document`, and gets:
+    The class needs `_xml_namespace` and `_xml_document`, if only from one that it derives from, and gets:
         class_map: name -> class.
         classes: the classes.
         names: the names.
@@ -323,11 +323,11 @@ class XMLEmptyElementRegistryType(type):
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
         super().__init__(name, bases, namespace)
         names = tuple(namespace.get('names', ()))
+        place = {'_xml_namespace': getattr(cls, '_xml_namespace', None), '_xml_document': getattr(cls, '_xml_document', None)}
         cls.names = names
         cls.class_map: dict[str, Any] = {
             word: XMLElementType(word.title().replace('-', '').replace('_', ''), (_Keyword,), {
-                '__module__': namespace.get('__module__', __name__), '__doc__': f'The keyword {word}.',
-                '_xml_tag': word, '_xml_namespace': namespace.get('_xml_namespace'), '_xml_document': namespace.get('_xml_document')})
+                '__module__': namespace.get('__module__', __name__), '__doc__': f'The keyword {word}.', '_xml_tag': word, **place})
             for word in names}
         cls.classes: tuple[Any, ...] = tuple(cls.class_map.values())
 
@@ -343,17 +343,22 @@ class XMLStringListElement(XMLListElement):
     """A list of words and texts, read and written as str. `remove` raises KeyError for what is not there.
 
     Class attributes of derived classes:
-        _xml_item_registry: the class with the keywords.
+        _xml_item_words: the keywords; or
+        _xml_item_registry: the class that has them, if others use it too.
         _xml_item_other_type: class of the element with any other text, or None.
         _xml_item_extension_type: marker of further elements, which are shown as they are.
     """
 
     _xml_is_base = True
+    _xml_item_words: ClassVar[tuple[str, ...]] = ()
     _xml_item_registry: ClassVar[Any] = None
     _xml_item_other_type: ClassVar[Any] = None
     _xml_item_extension_type: ClassVar[type | None] = None
 
     def __init_subclass__(cls, **kw: Any) -> None:
+        if '_xml_item_words' in vars(cls):
+            cls._xml_item_registry = XMLEmptyElementRegistryType(f'{cls.__name__}Registry', (), {
+                '__module__': cls.__module__, '_xml_namespace': cls._xml_namespace, '_xml_document': cls._xml_document, 'names': cls._xml_item_words})
         registry, other, extension = cls._xml_item_registry, cls._xml_item_other_type, cls._xml_item_extension_type
         cls._xml_item_types = (*(registry.classes if registry is not None else ()), *((other,) if other is not None else ()),
                                *((extension,) if extension is not None else ()), *cls._xml_more_item_types())

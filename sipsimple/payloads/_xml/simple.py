@@ -12,7 +12,7 @@ from sipsimple.payloads._xml.errors import ValidationError
 
 __all__ = [
     'XMLAnyURIElement', 'XMLBooleanElement', 'XMLByteElement', 'XMLDateTimeElement', 'XMLDecimalElement', 'XMLEmptyElement', 'XMLIntElement',
-    'XMLIntegerElement', 'XMLLocalizedStringElement', 'XMLLongElement', 'XMLNegativeIntegerElement', 'XMLNonNegativeIntegerElement',
+    'XMLIntegerElement', 'XMLKeywordElement', 'XMLLocalizedStringElement', 'XMLLongElement', 'XMLNegativeIntegerElement', 'XMLNonNegativeIntegerElement',
     'XMLNonPositiveIntegerElement', 'XMLPositiveIntegerElement', 'XMLShortElement', 'XMLSimpleElement', 'XMLStringElement', 'XMLUnsignedByteElement',
     'XMLUnsignedIntElement', 'XMLUnsignedLongElement', 'XMLUnsignedShortElement',
 ]
@@ -278,6 +278,25 @@ class XMLAnyURIElement(XMLSimpleElement):
 
     _xml_is_base = True
     _xml_value_type = datatypes.AnyURI
+
+
+class XMLKeywordElement(XMLSimpleElement):
+    """One of some words (`datatypes.Keyword`).
+
+    Class attributes of derived classes:
+        _xml_value_words: the words.
+    """
+
+    _xml_is_base = True
+    _xml_value_words: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kw: Any) -> None:
+        if '_xml_value_words' in vars(cls):
+            # Pickled values find their class by its place.
+            cls._xml_value_type = type(f'{cls.__name__}Value', (datatypes.Keyword,), {
+                '__module__': cls.__module__, '__qualname__': f'{cls.__qualname__}._xml_value_type', '__doc__': cls.__doc__, '__slots__': (),
+                'words': frozenset(cls._xml_value_words)})
+        super().__init_subclass__(**kw)
 
 
 class XMLEmptyElement(XMLElement):

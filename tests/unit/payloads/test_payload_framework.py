@@ -41,6 +41,7 @@ from sipsimple.payloads import (
     XMLEmptyElementRegistryType,
     XMLIntegerElement,
     XMLIntElement,
+    XMLKeywordElement,
     XMLListRootElement,
     XMLLocalizedStringElement,
     XMLLongElement,
@@ -121,6 +122,24 @@ class Spots(XMLStringListElement, Base):
     def __init__(self, spots=()):
         super().__init__()
         self.update(spots)
+
+
+class Mouth(XMLKeywordElement, Base, tag='mouth'):
+    """What is kept of it."""
+
+    _xml_value_words = ('open', 'shut')
+
+
+class Beak(Mouth, tag='beak'):
+    pass
+
+
+class Sounds(XMLStringListElement, Base, tag='sounds'):
+    _xml_item_words = ('roar', 'night-song')
+
+
+class MoreColours(Colours):
+    names = ('pink',)
 
 
 calls = []
@@ -248,6 +267,41 @@ def test_children():
         animal.legs = 256
     with pytest.raises(BuilderError, match='name'):
         Zoo([animal]).toxml()
+
+
+def test_a_tag_may_be_an_argument_of_the_class():
+    assert (Mouth.qname, Beak.qname) == (f'{{{ns}}}mouth', f'{{{ns}}}beak') and vars(Mouth)['_xml_tag'] == 'mouth'
+    assert ZooDocument.get_element(Mouth.qname) is Mouth and ZooDocument.get_element(Beak.qname) is Beak
+
+    class Snout(Mouth):
+        pass
+    assert Snout.qname == Mouth.qname and ZooDocument.get_element(Mouth.qname) is Mouth
+    with pytest.raises(TypeError):
+        type(Base)('Wrong', (Base,), {}, tags='wrong')
+
+
+def test_keyword_elements():
+    mouth = Mouth('open')
+    assert mouth == 'open' and mouth != 'shut' and isinstance(mouth.value, datatypes.Keyword) and repr(mouth) == "Mouth('open')"
+    for text, error in (('ajar', ValueError), ('Open', ValueError)):
+        with pytest.raises(error, match='none of open, shut'):
+            mouth.value = text
+    assert mouth == 'open' and Beak('shut').value.words == {'open', 'shut'}
+    restored = pickle.loads(pickle.dumps(mouth.value))
+    assert restored == 'open' and type(restored) is type(mouth.value) is type(Beak('shut').value)
+    assert Mouth.from_element(etree.fromstring(f'<mouth xmlns="{ns}"> shut </mouth>')) == 'shut'
+    with pytest.raises(ValidationError):
+        Mouth.from_element(etree.fromstring(f'<mouth xmlns="{ns}">ajar</mouth>'))
+
+
+def test_lists_may_name_their_words():
+    sounds = Sounds()
+    sounds.update(['roar', 'night-song'])
+    assert list(sounds) == ['roar', 'night-song'] and [node.tag for node in sounds.element] == [f'{{{ns}}}roar', f'{{{ns}}}night-song']
+    with pytest.raises(ValueError):
+        sounds.add('red')
+    assert MoreColours.names == ('pink',) and MoreColours.class_map['pink'].qname == f'{{{ns}}}pink' and list(MoreColours.class_map) == ['pink']
+    assert ZooDocument.get_element(f'{{{ns}}}pink') is MoreColours.class_map['pink']
 
 
 def test_choices_may_be_extended():
