@@ -13,6 +13,7 @@ from copy import deepcopy
 from typing import Any
 
 from sipsimple.payloads import conference as c
+from sipsimple.payloads._conference_parts import URI
 
 __all__ = ['apply']
 
@@ -34,7 +35,7 @@ class _Part:
 
 
 def _uris(kind: Any) -> _Part:
-    return _Part(kind, entry=_Part(kind._xml_item_types[0], c.URI))
+    return _Part(kind, entry=_Part(kind._xml_item_types[0], URI))
 
 
 _MEDIA = _Part(c.Media, 'id')
