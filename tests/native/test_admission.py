@@ -5,30 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sipsimple.core import SDPSession
-from tests.support.engine import Seen, running_engine
 from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
-from tests.support.sip_peer import UDPPeer, audio_sdp
+from tests.support.sip_peer import audio_sdp
 
 TWO_PARTS = ('--x\r\nContent-Type: text/plain\r\n\r\nhi\r\n--x\r\nContent-Type: application/sdp\r\n\r\n' + audio_sdp() + '\r\n--x--\r\n')
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 def values(message, name):

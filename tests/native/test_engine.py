@@ -16,27 +16,9 @@ from sipsimple.core import FromHeader, Header, PJSIPError, PJSIPTLSError, Reques
 from sipsimple.core._handles import counters
 from sipsimple.core._timers import call_later
 from sipsimple.core.engine_options import check_options
-from tests.support.engine import Seen, nothing_left, running_engine
-from tests.support.sip_peer import UDPPeer
+from tests.support.engine import nothing_left
 
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine(tcp_port=0, incoming_requests={'PING'}) as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
+ENGINE_OPTIONS = {'tcp_port': 0, 'incoming_requests': {'PING'}}
 
 
 def test_options_are_checked_before_the_start():

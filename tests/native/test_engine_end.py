@@ -25,9 +25,8 @@ from sipsimple.core import (
     SIPURI,
     ToHeader,
 )
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import nothing_left, running_engine
 from tests.support.sip_calls import Incoming, Outgoing
-from tests.support.sip_peer import UDPPeer
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPPED = 'the Engine has stopped'
@@ -57,22 +56,9 @@ class Stopped:
 
 
 @pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
 def engine(seen):
     with running_engine(incoming_requests={'PING'}) as engine:
         yield engine
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 def bound():

@@ -5,17 +5,9 @@ import re
 import pytest
 
 from sipsimple.core import ContactHeader, FromHeader, Invitation, RouteHeader, SDPSession, SIPURI, ToHeader
-from tests.support.engine import Seen, running_engine
+from tests.support.engine import running_engine
 from tests.support.sip_calls import SDP_HEADERS
 from tests.support.sip_peer import StreamPeer, UDPPeer, audio_sdp, has_ipv6
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
 
 six = pytest.mark.skipif(not has_ipv6(), reason='this machine has no IPv6')
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from sipsimple.core import ContactHeader, FromHeader, Invitation, Message, PJSIPError, Request, Route, RouteHeader, SDPSession, SIPURI, ToHeader
 from tests.support.certificates import Authority
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import nothing_left, running_engine
 from tests.support.sip_calls import SDP_HEADERS
 from tests.support.sip_peer import StreamPeer, UDPPeer, audio_sdp, tag_of
 
@@ -46,13 +46,6 @@ def engine(authority):
     with running_engine(tcp_port=0, tls_port=0, tls_verify_server=True, tls_ca_file=str(authority.file), tls_cert_file=str(path.with_suffix('.pem')),
                         tls_privkey_file=str(path.with_suffix('.key'))) as engine:
         yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
 
 
 def route(peer, tls_name=None):

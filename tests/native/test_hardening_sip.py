@@ -3,30 +3,10 @@
 import pytest
 
 from sipsimple.core import Invitation, SDPSession, SIPCoreError  # noqa: F401  (Invitation: it registers for INVITEs)
-from tests.support.engine import Seen, running_engine
-from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
+from tests.support.sip_peer import audio_sdp, tag_of
 
 SDP = 'Content-Type: application/sdp\r\n'
 HEAD = 'v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=test\r\n'
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 def alive(peer):

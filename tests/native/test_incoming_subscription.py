@@ -9,29 +9,11 @@ import pytest
 from sipsimple.core import ContactHeader, ContentType, Engine, FromHeader, RouteHeader, SIPCoreError, SIPCoreInvalidStateError, SIPURI, Subscription, ToHeader
 from sipsimple.core.incoming_subscription import IncomingSubscription
 from sipsimple.core.notifier import TRANSITIONS
-from tests.support.engine import Forgetful, Seen, nothing_left, running_engine
-from tests.support.sip_peer import UDPPeer, tag_of
+from tests.support.engine import Forgetful, nothing_left
+from tests.support.sip_peer import tag_of
 
+ENGINE_OPTIONS = {'detect_sip_loops': False, 'incoming_events': {'presence', 'conference'}}
 PIDF = 'application/pidf+xml'
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine(detect_sip_loops=False, incoming_events={'presence', 'conference'}) as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 class Subscriber:

@@ -21,28 +21,11 @@ from sipsimple.core import (
     SIPURI,
     ToHeader,
 )
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import nothing_left
 from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
-from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
+from tests.support.sip_peer import audio_sdp, tag_of
 
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine(tcp_port=0) as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
+ENGINE_OPTIONS = {'tcp_port': 0}
 
 
 # ---- outgoing ------------------------------------------------------------------------------------------------------

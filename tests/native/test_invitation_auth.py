@@ -8,31 +8,11 @@ import re
 import pytest
 
 from sipsimple.core import Credentials
-from tests.support.engine import Seen, running_engine
 from tests.support.sip_calls import SDP_HEADERS, Outgoing
-from tests.support.sip_peer import UDPPeer, audio_sdp
+from tests.support.sip_peer import audio_sdp
 
 PROXY, SERVER = 'proxy-authorization', 'authorization'
 HASHES = {'MD5': hashlib.md5, 'SHA-256': hashlib.sha256}
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 def fields(header):

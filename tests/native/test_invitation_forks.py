@@ -3,30 +3,11 @@
 import pytest
 
 from sipsimple.core import Credentials, Header, SDPSession, SIPCoreError, SIPCoreInvalidStateError
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import nothing_left
 from tests.support.sip_calls import Outgoing
 from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
 
 SDP_HEADERS = 'Content-Type: application/sdp\r\n'
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 @pytest.fixture

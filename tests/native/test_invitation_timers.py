@@ -3,9 +3,9 @@
 import pytest
 
 from sipsimple.core import SDPSession, _endpoint, _invitation
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import nothing_left, running_engine
 from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
-from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
+from tests.support.sip_peer import audio_sdp, tag_of
 
 
 @pytest.fixture(scope='module')
@@ -24,19 +24,6 @@ def short_session():
     _invitation.set_session_timer(expires=2, minimum=1)
     yield
     _invitation.set_session_timer()
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 # ---- silence -------------------------------------------------------------------------------------------------------

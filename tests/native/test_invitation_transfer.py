@@ -3,29 +3,8 @@
 import pytest
 
 from sipsimple.core import DialogID, Header, SIPCoreError, SIPURI
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import nothing_left
 from tests.support.sip_calls import Outgoing
-from tests.support.sip_peer import UDPPeer
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
-
 
 FRAG = 'Content-Type: message/sipfrag;version=2.0\r\n'
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.engine import Seen, running_engine
+from tests.support.engine import running_engine
 from tests.support.sip_peer import StreamPeer
 
 LIMIT = 1 << 20                 # bytes; PJSIP_MAX_RX_LEN
@@ -25,13 +25,6 @@ def engine(authority):
     server = authority.issue('server', '127.0.0.1')
     with running_engine(tcp_port=0, tls_port=0, tls_cert_file=f'{server}.pem', tls_privkey_file=f'{server}.key', tls_ca_file=str(authority.file)) as engine:
         yield engine
-
-
-@pytest.fixture
-def seen(engine):
-    seen = Seen()
-    yield seen
-    seen.stop()
 
 
 @pytest.fixture(params=['tcp', 'tls'])

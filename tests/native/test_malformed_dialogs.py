@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import re
-from collections.abc import Iterator
 from typing import Any, Self
 
 import pytest
@@ -18,20 +17,15 @@ from sipsimple.core import ContactHeader, Credentials, FromHeader, Invitation, R
 from sipsimple.core.engine import Engine
 from sipsimple.notification import Notification, NotificationCenter
 from tests.support.counts import Counts
-from tests.support.engine import nothing_left, running_engine
+from tests.support.engine import nothing_left
 from tests.support.mutation import Mutator
 from tests.support.sip_peer import SIPText, UDPPeer, audio_sdp
 
+ENGINE_OPTIONS = {'incoming_requests': {'PING'}}
 SEED = int(os.environ.get('SIPSIMPLE_SEED') or random.SystemRandom().randrange(2**32))
 ROUNDS = 1000 if os.environ.get('SIPSIMPLE_FULL_LOAD') else 40
 SDP = 'Content-Type: application/sdp\r\n'
 OURS = SDPSession.parse(audio_sdp(4000, formats='0 101', extra='a=rtpmap:101 telephone-event/8000\r\n'))
-
-
-@pytest.fixture(scope='module')
-def engine() -> Iterator[Engine]:
-    with running_engine(incoming_requests={'PING'}) as engine:
-        yield engine
 
 
 class Application:

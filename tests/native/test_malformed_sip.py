@@ -4,36 +4,17 @@ from __future__ import annotations
 
 import itertools
 import socket
-from collections.abc import Iterator
 
 import pytest
 
 from sipsimple.core import ContactHeader, FromHeader, Invitation, RouteHeader, SDPSession, SIPURI, ToHeader
 from sipsimple.core.engine import Engine
 from tests.support.counts import Counts
-from tests.support.engine import Seen, running_engine, wait_until
+from tests.support.engine import Seen, wait_until
 from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
 
+ENGINE_OPTIONS = {'tcp_port': 0}
 SDP = 'Content-Type: application/sdp\r\n'
-
-
-@pytest.fixture(scope='module')
-def engine() -> Iterator[Engine]:
-    with running_engine(tcp_port=0) as engine:
-        yield engine
-
-
-@pytest.fixture
-def peer(engine: Engine) -> Iterator[UDPPeer]:
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
-
-
-@pytest.fixture
-def seen() -> Iterator[Seen]:
-    seen = Seen()
-    yield seen
-    seen.stop()
 
 
 def alive(peer: UDPPeer) -> None:

@@ -3,27 +3,7 @@
 import pytest
 
 from sipsimple.core import Credentials, Engine, FromHeader, Header, Publication, PublicationError, PublicationETagError, RouteHeader, SIPCoreError, SIPURI
-from tests.support.engine import Seen, nothing_left, running_engine, wait_until
-from tests.support.sip_peer import UDPPeer
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
+from tests.support.engine import nothing_left, wait_until
 
 
 def make_publication(**kwargs):

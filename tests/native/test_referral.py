@@ -20,29 +20,11 @@ from sipsimple.core import (
     ToHeader,
 )
 from sipsimple.core.incoming_referral import IncomingReferral
-from tests.support.engine import Forgetful, Seen, nothing_left, running_engine
-from tests.support.sip_peer import UDPPeer, tag_of
+from tests.support.engine import Forgetful, nothing_left
+from tests.support.sip_peer import tag_of
 
+ENGINE_OPTIONS = {'detect_sip_loops': False}
 SIPFRAG = 'message/sipfrag;version=2.0'
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine(detect_sip_loops=False) as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 def referral_to(engine, port, **kwargs):

@@ -8,35 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from sipsimple.core import Credentials, Engine, FromHeader, PJSIPError, Request, RouteHeader, SIPURI, ToHeader
-from tests.support.engine import Seen, nothing_left, running_engine
+from tests.support.engine import Seen, nothing_left
 from tests.support.sip_calls import Outgoing
 from tests.support.sip_peer import UDPPeer
 
 FULL = bool(os.environ.get('SIPSIMPLE_FULL_LOAD'))
 CHALLENGE = 'WWW-Authenticate: Digest realm="example.com", nonce="one", qop="auth"\r\n'
 FRAGMENT = 'Content-Type: message/sipfrag;version=2.0\r\n'
-
-
-@pytest.fixture(scope='module')
-def engine() -> Iterator[Engine]:
-    with running_engine() as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen() -> Iterator[Seen]:
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine: Engine) -> Iterator[UDPPeer]:
-    with UDPPeer(engine.udp_port or 0) as peer:
-        yield peer
 
 
 @contextmanager

@@ -6,27 +6,9 @@ import re
 import pytest
 
 from sipsimple.core import ContactHeader, Credentials, FromHeader, Header, Message, Registration, Request, RouteHeader, SIPCoreError, SIPURI, ToHeader
-from tests.support.engine import Seen, nothing_left, running_engine
-from tests.support.sip_peer import UDPPeer
+from tests.support.engine import nothing_left
 
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine(tcp_port=0) as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
+ENGINE_OPTIONS = {'tcp_port': 0}
 
 
 def make_request(peer, method='OPTIONS', **kwargs):

@@ -23,29 +23,11 @@ from sipsimple.core import (
     _endpoint,
 )
 from sipsimple.notification import NotificationCenter
-from tests.support.engine import Forgetful, Seen, nothing_left, running_engine
+from tests.support.engine import Forgetful, nothing_left
 from tests.support.sip_peer import StreamPeer, UDPPeer, tag_of
 
+ENGINE_OPTIONS = {'tcp_port': 0}
 PIDF = '<presence/>'
-
-
-@pytest.fixture(scope='module')
-def engine():
-    with running_engine(tcp_port=0) as engine:
-        yield engine
-
-
-@pytest.fixture
-def seen():
-    seen = Seen()
-    yield seen
-    seen.stop()
-
-
-@pytest.fixture
-def peer(engine):
-    with UDPPeer(engine.udp_port) as peer:
-        yield peer
 
 
 def subscription_to(peer, event='presence', transport='udp', **kwargs):
