@@ -32,6 +32,7 @@ PREFIX = 'AudioStream'                              # what `self.prefix` of stre
 SERVICES = ('MWISubscriber', 'PresenceWinfoSubscriber', 'DialogWinfoSubscriber', 'PresenceSubscriber', 'DialogSubscriber', 'SelfPresenceSubscriber',
             'PresencePublisher', 'DialogPublisher')
 PREFIXES = {                                        # what `self._prefix` and the like are in a module of base classes
+    ('refreshed_request', '_prefix'): ('SIPPublication', 'SIPRegistration'),
     ('subscriber', '_prefix'): ('SIPReferral', 'SIPSubscription'),
     ('notifier', '_prefix'): ('SIPIncomingReferral', 'SIPIncomingSubscription'),
     ('event_dialog', '_prefix'): ('SIPIncomingReferral', 'SIPIncomingSubscription', 'SIPReferral', 'SIPSubscription'),
