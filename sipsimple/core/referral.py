@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sipsimple.core import _endpoint, _event_dialog
+from sipsimple.core import _event_dialog
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.event_dialog import Reply, check_extra_headers
 from sipsimple.core.headers import (
     ContactHeader,
     FromHeader,
     FrozenContactHeader,
-    FrozenFromHeader,
     FrozenReferToHeader,
-    FrozenRouteHeader,
-    FrozenToHeader,
     Header,
     ReferToHeader,
     RouteHeader,
     ToHeader,
 )
 from sipsimple.core.messages import Request, parse_sipfrag
-from sipsimple.core.request import check_timeout, check_type, route_body
+from sipsimple.core.request import check_timeout, check_type
 from sipsimple.core.subscriber import OWN_HEADERS, Subscriber
-from sipsimple.core.values import Credentials, FrozenCredentials, FrozenSIPURI, SIPURI
+from sipsimple.core.values import Credentials, SIPURI
 
 __all__ = ['Referral']
 
@@ -50,44 +47,14 @@ class Referral(Subscriber):
 
     def __init__(self, request_uri: SIPURI, from_header: FromHeader, to_header: ToHeader, refer_to_header: ReferToHeader, contact_header: ContactHeader,
                  route_header: RouteHeader, credentials: Credentials | None = None) -> None:
-        if '_state' in self.__dict__:
-            raise SIPCoreError('the Referral is initialised already')
-        _endpoint.check_running()
-        check_type(request_uri, SIPURI, 'request_uri')
-        check_type(from_header, FromHeader, 'from_header')
-        check_type(to_header, ToHeader, 'to_header')
+        self._setup_subscriber('refer', request_uri, from_header, to_header, contact_header, route_header, credentials)
         check_type(refer_to_header, ReferToHeader, 'refer_to_header')
-        check_type(contact_header, ContactHeader, 'contact_header')
-        check_type(route_header, RouteHeader, 'route_header')
-        check_type(credentials, Credentials, 'credentials', optional=True)
-        self._setup_subscriber('refer')
-        self._from_header = FrozenFromHeader.new(from_header)
-        self._to_header = FrozenToHeader.new(to_header)
         self._refer_to_header = FrozenReferToHeader.new(refer_to_header)
-        self._local_contact_header = FrozenContactHeader.new(contact_header)
-        self._route_header = FrozenRouteHeader.new(route_header)
-        self._credentials = None if credentials is None else FrozenCredentials.new(credentials)
-        self._extra_headers: list[Any] = []
         self._refresh_headers: list[Any] = []
-        self._timeout: float | None = None
         self._silent = False            # no subscription: nothing is told after the 2xx
         self._result: tuple[int, str] | None = None
-        self._target = FrozenSIPURI.new(request_uri)
-        self._local, self._remote = self._from_header, self._to_header
-        self._contact = self._local_contact_header.body
-        self._first_route = route_body(self._route_header)
 
     # ---- attributes --------------------------------------------------------------------------------------------
-
-    @property
-    def from_header(self) -> FrozenFromHeader:
-        """From; its tag is made by the core."""
-        return self._from_header
-
-    @property
-    def to_header(self) -> FrozenToHeader:
-        """To, as given."""
-        return self._to_header
 
     @property
     def refer_to_header(self) -> FrozenReferToHeader:
@@ -97,23 +64,12 @@ class Referral(Subscriber):
     @property
     def local_contact_header(self) -> FrozenContactHeader:
         """Where the NOTIFYs are to be sent."""
-        return self._local_contact_header
+        return self._contact_header
 
     @property
     def remote_contact_header(self) -> FrozenContactHeader | None:
         """The peer's contact, None while it is not known."""
         value: FrozenContactHeader | None = self._remote_contact
-        return value
-
-    @property
-    def route_header(self) -> FrozenRouteHeader:
-        """The next hop of the REFER."""
-        return self._route_header
-
-    @property
-    def credentials(self) -> FrozenCredentials | None:
-        """What a challenge is answered with; None: it is the final answer."""
-        value: FrozenCredentials | None = self._credentials
         return value
 
     @property
@@ -163,8 +119,8 @@ class Referral(Subscriber):
             self._refresh_headers = headers
             self._timeout = timeout
             if contact_header is not None:
-                self._local_contact_header = FrozenContactHeader.new(contact_header)
-                self._contact = self._local_contact_header.body
+                self._contact_header = FrozenContactHeader.new(contact_header)
+                self._contact = self._contact_header.body
         self._defer(self._refresh_now)
 
     def end(self, timeout: float | None = None) -> None:

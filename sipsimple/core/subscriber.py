@@ -6,11 +6,23 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from sipsimple.core import _event_dialog, event_packages
+from sipsimple.core import _endpoint, _event_dialog, event_packages
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.event_dialog import EventDialog, Reply, due, notify_data, now
-from sipsimple.core.headers import Header
+from sipsimple.core.headers import (
+    ContactHeader,
+    FromHeader,
+    FrozenContactHeader,
+    FrozenFromHeader,
+    FrozenRouteHeader,
+    FrozenToHeader,
+    Header,
+    RouteHeader,
+    ToHeader,
+)
 from sipsimple.core.messages import Request
+from sipsimple.core.request import check_type, route_body
+from sipsimple.core.values import Credentials, FrozenCredentials, FrozenSIPURI, SIPURI
 
 __all__ = ['Subscriber', 'TRANSITIONS']
 
@@ -40,7 +52,18 @@ class Subscriber(EventDialog):
     expire_warning_time: ClassVar[int] = 30
     _transitions: ClassVar[Mapping[str, frozenset[str]]] = TRANSITIONS
 
-    def _setup_subscriber(self, event: str) -> None:
+    def _setup_subscriber(self, event: str, request_uri: SIPURI, from_header: FromHeader, to_header: ToHeader, contact_header: ContactHeader,
+                          route_header: RouteHeader, credentials: Credentials | None) -> None:
+        """What the constructors do; they raise the same."""
+        if '_state' in self.__dict__:
+            raise SIPCoreError(f'the {type(self).__name__} is initialised already')
+        _endpoint.check_running()
+        check_type(request_uri, SIPURI, 'request_uri')
+        check_type(from_header, FromHeader, 'from_header')
+        check_type(to_header, ToHeader, 'to_header')
+        check_type(contact_header, ContactHeader, 'contact_header')
+        check_type(route_header, RouteHeader, 'route_header')
+        check_type(credentials, Credentials, 'credentials', optional=True)
         self._setup('NULL', uuid.uuid4().hex, uuid.uuid4().hex)
         self._event = event
         self._event_text = event        # of our Event header; a REFER's gets its id from the notifier
@@ -49,6 +72,40 @@ class Subscriber(EventDialog):
         self._over_early = False        # the notifier said so before it answered the first request
         self._notified = False
         self._expires_at = 0.0
+        self._from_header = FrozenFromHeader.new(from_header)
+        self._to_header = FrozenToHeader.new(to_header)
+        self._contact_header = FrozenContactHeader.new(contact_header)
+        self._route_header = FrozenRouteHeader.new(route_header)
+        self._credentials = None if credentials is None else FrozenCredentials.new(credentials)
+        self._extra_headers: list[Any] = []
+        self._timeout: float | None = None
+        self._target = FrozenSIPURI.new(request_uri)
+        self._local, self._remote = self._from_header, self._to_header
+        self._contact = self._contact_header.body
+        self._first_route = route_body(self._route_header)
+
+    # ---- attributes --------------------------------------------------------------------------------------------
+
+    @property
+    def from_header(self) -> FrozenFromHeader:
+        """From; its tag is made by the core."""
+        return self._from_header
+
+    @property
+    def to_header(self) -> FrozenToHeader:
+        """To, as given."""
+        return self._to_header
+
+    @property
+    def route_header(self) -> FrozenRouteHeader:
+        """The next hop of the first request."""
+        return self._route_header
+
+    @property
+    def credentials(self) -> FrozenCredentials | None:
+        """What a challenge is answered with; None: it is the final answer."""
+        value: FrozenCredentials | None = self._credentials
+        return value
 
     # ---- first request -----------------------------------------------------------------------------------------
 

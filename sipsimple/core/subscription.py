@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sipsimple.core import _endpoint, _event_dialog, event_packages
+from sipsimple.core import _event_dialog, event_packages
 from sipsimple.core.errors import SIPCoreError
 from sipsimple.core.event_dialog import check_extra_headers
 from sipsimple.core.headers import (
     ContactHeader,
     FromHeader,
     FrozenContactHeader,
-    FrozenFromHeader,
-    FrozenRouteHeader,
-    FrozenToHeader,
     Header,
     RouteHeader,
     ToHeader,
 )
-from sipsimple.core.request import check_timeout, check_type, route_body
+from sipsimple.core.request import check_timeout
 from sipsimple.core.subscriber import OWN_HEADERS, Subscriber
-from sipsimple.core.values import Credentials, FrozenCredentials, FrozenSIPURI, SIPURI
+from sipsimple.core.values import Credentials, SIPURI
 
 __all__ = ['Subscription']
 
@@ -47,46 +44,16 @@ class Subscription(Subscriber):
 
     def __init__(self, request_uri: SIPURI, from_header: FromHeader, to_header: ToHeader, contact_header: ContactHeader, event: str,
                  route_header: RouteHeader, credentials: Credentials | None = None, refresh: int = 300) -> None:
-        if '_state' in self.__dict__:
-            raise SIPCoreError('the Subscription is initialised already')
-        _endpoint.check_running()
-        check_type(request_uri, SIPURI, 'request_uri')
-        check_type(from_header, FromHeader, 'from_header')
-        check_type(to_header, ToHeader, 'to_header')
-        check_type(contact_header, ContactHeader, 'contact_header')
-        check_type(route_header, RouteHeader, 'route_header')
-        check_type(credentials, Credentials, 'credentials', optional=True)
+        self._setup_subscriber(event, request_uri, from_header, to_header, contact_header, route_header, credentials)
         if not event_packages.is_known(event):
             raise ValueError(f'unknown event package: {event!r}')
         if refresh <= 0:
             raise ValueError(f'refresh must be positive: {refresh!r}')
-        self._setup_subscriber(event)
-        self._from_header = FrozenFromHeader.new(from_header)
-        self._to_header = FrozenToHeader.new(to_header)
-        self._contact_header = FrozenContactHeader.new(contact_header)
-        self._route_header = FrozenRouteHeader.new(route_header)
-        self._credentials = None if credentials is None else FrozenCredentials.new(credentials)
         self._refresh = refresh
-        self._extra_headers: list[Any] = []
         self._content_type: str | None = None
         self._body: bytes | None = None
-        self._timeout: float | None = None
-        self._target = FrozenSIPURI.new(request_uri)
-        self._local, self._remote = self._from_header, self._to_header
-        self._contact = self._contact_header.body
-        self._first_route = route_body(self._route_header)
 
     # ---- attributes --------------------------------------------------------------------------------------------
-
-    @property
-    def from_header(self) -> FrozenFromHeader:
-        """From; its tag is made by the core."""
-        return self._from_header
-
-    @property
-    def to_header(self) -> FrozenToHeader:
-        """To, as given."""
-        return self._to_header
 
     @property
     def contact_header(self) -> FrozenContactHeader:
@@ -97,17 +64,6 @@ class Subscription(Subscriber):
     def event(self) -> str:
         """Name of the event package."""
         return self._event
-
-    @property
-    def route_header(self) -> FrozenRouteHeader:
-        """The next hop of the first SUBSCRIBE."""
-        return self._route_header
-
-    @property
-    def credentials(self) -> FrozenCredentials | None:
-        """What a challenge is answered with; None: it is the final answer."""
-        value: FrozenCredentials | None = self._credentials
-        return value
 
     @property
     def refresh(self) -> int:
