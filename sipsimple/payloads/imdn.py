@@ -8,11 +8,10 @@ from sipsimple.payloads import (
     XMLElement,
     XMLElementChild,
     XMLElementChoiceChild,
-    XMLEmptyElementRegistryType,
     XMLRootElement,
-    XMLStringChoiceChild,
     XMLStringElement,
 )
+from sipsimple.payloads._words import WordElement
 
 __all__ = [
     'DateTime', 'DeliveryNotification', 'DeliveryStatus', 'DisplayNotification', 'DisplayStatus', 'IMDNDocument', 'IMDNMessage', 'MessageID',
@@ -57,55 +56,22 @@ class Subject(XMLStringElement, _Element, tag='subject'):
     """The subject of the message."""
 
 
-class _Words(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = IMDNDocument
-
-
-class _DeliveryWords(_Words):
-    names = ('delivered', 'failed', 'forbidden', 'error')
-
-
-class _DisplayWords(_Words):
-    names = ('displayed', 'forbidden', 'error')
-
-
-class _ProcessingWords(_Words):
-    names = ('processed', 'stored', 'forbidden', 'error')
-
-
-class _Status(_Element):
-    value: XMLStringChoiceChild
-
-    def __init__(self, value: str) -> None:
-        super().__init__()
-        self.value = value
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self.value == other) if isinstance(other, str) else super().__eq__(other)
-
-    __hash__ = _Element.__hash__
-
-
-class DeliveryStatus(_Status, tag='status'):
+class DeliveryStatus(WordElement, _Element, tag='status'):
     """`delivered`, `failed`, `forbidden` or `error`."""
 
-    value = XMLStringChoiceChild('value', registry=_DeliveryWords, required=True)
+    _xml_value_words = ('delivered', 'failed', 'forbidden', 'error')
 
 
-class DisplayStatus(_Status, tag='status'):
+class DisplayStatus(WordElement, _Element, tag='status'):
     """`displayed`, `forbidden` or `error`."""
 
-    value = XMLStringChoiceChild('value', registry=_DisplayWords, required=True)
+    _xml_value_words = ('displayed', 'forbidden', 'error')
 
 
-class ProcessingStatus(_Status, tag='status'):
+class ProcessingStatus(WordElement, _Element, tag='status'):
     """`processed`, `stored`, `forbidden` or `error`."""
 
-    value = XMLStringChoiceChild('value', registry=_ProcessingWords, required=True)
+    _xml_value_words = ('processed', 'stored', 'forbidden', 'error')
 
 
 class DeliveryNotification(_Element, tag='delivery-notification'):

@@ -25,6 +25,7 @@ from sipsimple.payloads import (
     XMLStringListElement,
 )
 from sipsimple.payloads._notes import Note, WithNotes
+from sipsimple.payloads._words import WordElement
 from sipsimple.payloads._xml.elements import text_of
 from sipsimple.payloads.datatypes import ID, DateTime, UnsignedLong
 from sipsimple.payloads.pidf import Device, DeviceExtension, Person, PersonExtension, PIDFDocument, Service, ServiceExtension, local_offset
@@ -197,57 +198,22 @@ Person.register_extension('mood', type=Mood)
 
 # Where the person is
 
-class _Registry(metaclass=XMLEmptyElementRegistryType):
-    _xml_namespace = namespace
-    _xml_document = PIDFDocument
-
-
-class _AudioRegistry(_Registry):
-    names = ('noisy', 'ok', 'quiet', 'unknown')
-
-
-class _VideoRegistry(_Registry):
-    names = ('toobright', 'ok', 'dark', 'unknown')
-
-
-class _TextRegistry(_Registry):
-    names = ('uncomfortable', 'inappropriate', 'ok', 'unknown')
-
-
-class _Word(_Element):
-    """An element with one keyword in it: `value`, `str()`, and equal to it."""
-
-    value: Any
-
-    def __init__(self, value: str) -> None:
-        super().__init__()
-        self.value = value
-
-    def __str__(self) -> str:
-        return str(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return bool(self.value == other) if isinstance(other, str) else super().__eq__(other)
-
-    __hash__ = _Element.__hash__
-
-
-class AudioPlaceInformation(_Word, tag='audio'):
+class AudioPlaceInformation(WordElement, _Element, tag='audio'):
     """`noisy`, `ok`, `quiet` or `unknown`."""
 
-    value = XMLStringChoiceChild('value', registry=_AudioRegistry, required=True)
+    _xml_value_words = ('noisy', 'ok', 'quiet', 'unknown')
 
 
-class VideoPlaceInformation(_Word, tag='video'):
+class VideoPlaceInformation(WordElement, _Element, tag='video'):
     """`toobright`, `ok`, `dark` or `unknown`."""
 
-    value = XMLStringChoiceChild('value', registry=_VideoRegistry, required=True)
+    _xml_value_words = ('toobright', 'ok', 'dark', 'unknown')
 
 
-class TextPlaceInformation(_Word, tag='text'):
+class TextPlaceInformation(WordElement, _Element, tag='text'):
     """`uncomfortable`, `inappropriate`, `ok` or `unknown`."""
 
-    value = XMLStringChoiceChild('value', registry=_TextRegistry, required=True)
+    _xml_value_words = ('uncomfortable', 'inappropriate', 'ok', 'unknown')
 
 
 class _Noted(WithNotes, _Element):
@@ -370,6 +336,11 @@ class Privacy(_Noted, _Timed, PersonExtension, tag='privacy'):
 
 
 Person.register_extension('privacy', type=Privacy)
+
+
+class _Registry(metaclass=XMLEmptyElementRegistryType):
+    _xml_namespace = namespace
+    _xml_document = PIDFDocument
 
 
 class _SphereRegistry(_Registry):

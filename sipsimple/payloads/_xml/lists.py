@@ -11,7 +11,7 @@ from sipsimple.util import All, MarkerType
 
 __all__ = [
     'IterateIDs', 'IterateItems', 'IterateTypes', 'KeyedList', 'XMLEmptyElementRegistryType', 'XMLListElement', 'XMLListRootElement',
-    'XMLStringListElement',
+    'XMLStringListElement', 'registry_of',
 ]
 
 
@@ -332,6 +332,12 @@ class XMLEmptyElementRegistryType(type):
         cls.classes: tuple[Any, ...] = tuple(cls.class_map.values())
 
 
+def registry_of(kind: type[XMLElement], words: tuple[str, ...]) -> XMLEmptyElementRegistryType:
+    """The registry of words that only this class uses, and those derived from it."""
+    return XMLEmptyElementRegistryType(f'{kind.__name__}Registry', (), {
+        '__module__': kind.__module__, '_xml_namespace': kind._xml_namespace, '_xml_document': kind._xml_document, 'names': words})
+
+
 class _Keyword(XMLElement):
     """An element that is a word."""
 
@@ -357,8 +363,7 @@ class XMLStringListElement(XMLListElement):
 
     def __init_subclass__(cls, **kw: Any) -> None:
         if '_xml_item_words' in vars(cls):
-            cls._xml_item_registry = XMLEmptyElementRegistryType(f'{cls.__name__}Registry', (), {
-                '__module__': cls.__module__, '_xml_namespace': cls._xml_namespace, '_xml_document': cls._xml_document, 'names': cls._xml_item_words})
+            cls._xml_item_registry = registry_of(cls, cls._xml_item_words)
         registry, other, extension = cls._xml_item_registry, cls._xml_item_other_type, cls._xml_item_extension_type
         cls._xml_item_types = (*(registry.classes if registry is not None else ()), *((other,) if other is not None else ()),
                                *((extension,) if extension is not None else ()), *cls._xml_more_item_types())
