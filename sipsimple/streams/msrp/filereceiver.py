@@ -48,9 +48,7 @@ class FileReceiver(FileTransferHandler):
         self.save_directory: str | None = None
         self.asking = False                     # it was our idea: what we do not know of the file will be in the answer
         self._partial: PartialFile | None = None
-        self._hashes: dict[str, Any] = {}       # of the first bytes, `_hashed` of them
-        self._hashed = 0
-        self._hashing = True                    # they are hashed as they come, as long as they come in order
+        self._hashes: dict[str, Any] = {}       # of all that is there
         self._session: MSRPSession | None = None
         self.message: IncomingMessage | None = None
         self._base = 0                          # where in the file the message begins
@@ -61,8 +59,6 @@ class FileReceiver(FileTransferHandler):
         self._complete = False                  # all of the message has come
         self._checking = False
         self._written: Any = None               # which bytes of the message are on the disk, a `Ranges`
-        self._on_disk: Any = None               # the same, as the thread knows it
-        self._ahead = False                     # and something is missing before some of them
         self._reported = 0                      # how many of them the sender was told of
         self._report_time = 0.0
 
@@ -102,12 +98,11 @@ class FileReceiver(FileTransferHandler):
         self._partial.truncate(size)
         name = self.selector.strongest
         self._hashes = self._hash(self._partial.fd, size, [] if name is None else [name], size)
-        self._hashed = size
 
     def _begin(self, session: MSRPSession) -> None:
         from msrplib.ranges import Ranges
         self._session = session
-        self._written, self._on_disk = Ranges(), Ranges()
+        self._written = Ranges()
         self._report_time = time.monotonic()
         if self._partial is None:
             self._in_thread(self._guarded, self._open_late)
@@ -182,18 +177,12 @@ class FileReceiver(FileTransferHandler):
         partial = self._partial
         assert partial is not None
         for offset, piece in pieces:
-            position = self._base + offset
-            # Known before it is done: whatever is left half done must not count.
-            self._ahead = self._ahead or offset > self._on_disk.prefix
-            partial.write(position, piece)
-            self._on_disk.add(offset, offset + len(piece))
-            if position == self._hashed:
-                for value in self._hashes.values():
-                    value.update(piece)
-                self._hashed += len(piece)
-            else:
-                self._hashing = False
+            partial.write(self._base + offset, piece, self._hash_more)
         call_in_twisted_thread(self._wrote, pieces)
+
+    def _hash_more(self, data: Piece) -> None:
+        for value in self._hashes.values():
+            value.update(data)
 
     def _wrote(self, pieces: list[tuple[int, Piece]]) -> None:
         self._scheduled = False
@@ -261,7 +250,7 @@ class FileReceiver(FileTransferHandler):
             raise FileTransferError(f'{size} bytes have come instead of {selector.size}')
         name = selector.strongest
         if name is not None:
-            if name not in self._hashes or not self._hashing or self._hashed != size:
+            if name not in self._hashes:
                 self._hashes = self._hash(partial.fd, None, [name], size)
             if self._hashes[name].digest() != selector.hashes[name]:
                 partial.discard()
@@ -305,10 +294,5 @@ class FileReceiver(FileTransferHandler):
         reactor.call_later(END_LIMIT, self.stream.transfer_failed, reason)
 
     def _close(self) -> None:
-        partial = self._partial
-        if partial is None:
-            return
-        if partial.fd >= 0 and self._ahead:
-            # What came after something that is missing is of no use: the next attempt goes on where this is.
-            partial.truncate(self._base + self._on_disk.prefix)
-        partial.close()
+        if self._partial is not None:
+            self._partial.close()

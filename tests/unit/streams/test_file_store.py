@@ -11,7 +11,8 @@ import time
 import pytest
 
 from sipsimple.streams.msrp import filestore
-from sipsimple.streams.msrp.filestore import STALE, PartialFile, partial_key, remove_stale
+from sipsimple.streams.msrp.filestore import LOST, STALE, PartialFile, partial_key, remove_stale
+from tests.support.child import run_script
 
 KEY = partial_key(b'\xab' * 32, 10)
 
@@ -64,6 +65,63 @@ def test_the_next_attempt_finds_it(tmp_path):
     assert again.present == 2
     again.discard()
     assert not parts(tmp_path)
+
+
+def test_the_file_has_no_gap_at_any_moment(tmp_path):
+    """What comes ahead of its turn waits elsewhere; what is there already stays as it is."""
+    grown = []
+    partial = PartialFile.open(str(tmp_path), KEY, 10)
+    partial.write(0, b'ab', grown.append)
+    for offset, data in ((8, b'ij'), (4, b'ef'), (3, b'de'), (5, b'fg')):
+        partial.write(offset, data, grown.append)
+        assert os.stat(partial.path).st_size == partial.end == 2 and os.listdir(tmp_path) == [f'.sipsimple-{KEY}.part']
+    partial.write(1, memoryview(b'XcXX'), grown.append)
+    assert partial.end == 7 and b''.join(grown) == b'abcXXfg'
+    partial.write(0, b'zz', grown.append)
+    partial.write(7, b'h', grown.append)
+    assert partial.end == 10 and b''.join(grown) == b'abcXXfghij' and partial._aside is None
+    with open(partial.publish('x'), 'rb') as file:
+        assert file.read() == b'abcXXfghij'
+    # What waits when it ends is given up.
+    partial = PartialFile.open(str(tmp_path), KEY, 10)
+    partial.write(0, b'abc')
+    partial.write(5, b'f')
+    partial.close()
+    assert partial._aside is None and PartialFile.open(str(tmp_path), KEY, 10).present == 3
+
+
+def test_much_that_waits_is_moved_in_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(filestore, 'BLOCK', 1000)
+    data = os.urandom(10_500)
+    grown = []
+    partial = PartialFile.open(str(tmp_path), None)
+    partial.write(500, data[500:])
+    partial.write(0, data[:500], grown.append)
+    assert [len(block) for block in grown] == [500, *[1000] * 10] and b''.join(grown) == data
+    partial.close()
+
+
+def test_killed_with_something_missing(tmp_path):
+    """The next attempt goes on where it was, and not behind what is missing."""
+    code = ('import os, signal, sys; from sipsimple.streams.msrp.filestore import PartialFile; file = PartialFile.open(sys.argv[1], sys.argv[2]); '
+            'file.write(0, b"abc"); file.write(5, b"fgh"); os.kill(os.getpid(), signal.SIGKILL)')
+    assert run_script(code, str(tmp_path), KEY).returncode == -9
+    after = PartialFile.open(str(tmp_path), KEY)
+    assert after.keyed and after.present == 3 and len(os.listdir(tmp_path)) == 1
+    after.close()
+
+
+@pytest.mark.parametrize('locked', [False, True])
+def test_beside_an_attempt_that_came_to_nothing(tmp_path, locked):
+    """When the file is there, nobody needs what the other one had; but who still works with it keeps it."""
+    one, other = PartialFile.open(str(tmp_path), KEY), PartialFile.open(str(tmp_path), KEY)
+    one.write(0, b'x')
+    other.write(0, b'xyz')
+    if not locked:
+        one.close()
+    assert os.path.basename(other.publish('file')) == 'file'
+    assert os.listdir(tmp_path) == ['file'] if not locked else len(os.listdir(tmp_path)) == 2
+    one.close()
 
 
 def test_what_nobody_could_find_is_not_kept(tmp_path):
@@ -150,6 +208,16 @@ def test_old_ones_are_removed(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted(['.other.part', 'sipsimple-1.part', '.sipsimple-22dd-5.part', os.path.basename(busy.path)])
     busy.close()
     assert remove_stale(str(tmp_path / 'missing')) == []
+
+
+def test_what_no_attempt_will_find_is_removed_sooner(tmp_path):
+    busy = PartialFile.open(str(tmp_path), None)
+    for name in (os.path.basename(busy.path), '.sipsimple-0123abcd.part', f'.sipsimple-{KEY}.part', '.sipsimple-a_b.part'):
+        (tmp_path / name).write_text('x')
+    now = time.time()
+    assert remove_stale(str(tmp_path), now + LOST - 60) == []
+    assert sorted(remove_stale(str(tmp_path), now + LOST + 60)) == ['.sipsimple-0123abcd.part', '.sipsimple-a_b.part']
+    busy.close()
 
 
 def test_there_must_be_room(tmp_path):

@@ -376,7 +376,7 @@ def test_a_disk_that_fails(told, monkeypatch):
     side.do_work()
     take = side.handler.accept(side.message(6))
 
-    def full(offset, data):
+    def full(offset, data, grown):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     monkeypatch.setattr(side.handler._partial, 'write', full)
     take(0, b'abc')
