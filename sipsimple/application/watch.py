@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
-import fcntl
 import logging
 import os
 import socket
@@ -205,6 +204,7 @@ IFREQ = struct.Struct('16sH22x')        # struct ifreq with the flags of an inte
 
 def running_links() -> frozenset[int]:
     """The interfaces that others can be reached by, loopback not among them: they are up and connected."""
+    import fcntl
     found = set()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for index, name in socket.if_nameindex():
@@ -258,7 +258,7 @@ class LinkWatch(Watch):
 
 # ---- sleep ---------------------------------------------------------------------------------------------------------
 
-TFD_FLAGS = os.O_NONBLOCK | getattr(os, 'O_CLOEXEC', 0)
+TFD_FLAGS = getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_CLOEXEC', 0)
 TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET = 1, 2
 NEVER = 1 << 33                         # seconds since 1970
 

@@ -3,7 +3,7 @@
     .sipsimple-<key>.part       what has come, in the folder of the file
 
 The key comes from hash and size of the file, so that the next attempt finds what has come, also after the process was killed; without a hash it is
-random, and nothing can be gone on with. A lock on it belongs to the process and goes with it. Complete,
+random, and nothing can be gone on with. A lock on it belongs to the process and goes with it; on a system without such locks, all keys are random. Complete,
 it is written to the disk, and gets its name by a link: that takes a name only if nobody has it. At any moment there is either the whole file under the final
 name, or nothing of ours.
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -31,6 +30,11 @@ from typing import IO, TYPE_CHECKING
 
 from sipsimple.streams.msrp.filenames import numbered
 
+try:
+    import fcntl
+except ImportError:         # Windows
+    fcntl = None            # type: ignore[assignment]
+
 # Loaded with the first byte that comes ahead of its turn.
 if TYPE_CHECKING:
     from msrplib.ranges import Ranges
@@ -41,7 +45,7 @@ STALE = 7 * 86400           # seconds after which what has come is thrown away, 
 LOST = 3600                 # the same for what no attempt will find, as its key is random, if no process has a lock on it
 BLOCK = 1 << 20             # bytes that are moved at once
 _NAME = re.compile(r'\.sipsimple-(?P<key>[0-9a-z_-]{1,80})\.part')
-_SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC
+_SAFELY = getattr(os, 'O_NOFOLLOW', 0) | getattr(os, 'O_CLOEXEC', 0)
 _NO_LINKS = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 
 
@@ -63,7 +67,7 @@ def remove_stale(folder: str, now: float | None = None) -> list[str]:
             found = _NAME.fullmatch(entry.name)
             if found is None:
                 continue
-            limit = STALE if '-' in found['key'] else LOST
+            limit = STALE if fcntl is None or '-' in found['key'] else LOST
             with contextlib.suppress(OSError):
                 if entry.is_file(follow_symlinks=False) and now - entry.stat(follow_symlinks=False).st_mtime > limit:
                     with _locked(entry.path):
@@ -74,7 +78,8 @@ def remove_stale(folder: str, now: float | None = None) -> list[str]:
 
 def _lock(fd: int) -> None:
     """Lock a file; OSError if somebody works with it."""
-    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if fcntl is not None:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager
@@ -121,7 +126,7 @@ class PartialFile:
         """
         os.makedirs(folder, exist_ok=True)
         remove_stale(folder)
-        keyed = None if key is None else os.path.join(folder, f'.sipsimple-{key}.part')
+        keyed = None if key is None or fcntl is None else os.path.join(folder, f'.sipsimple-{key}.part')
         opened = None if keyed is None else cls._open_keyed(folder, keyed)
         if opened is None:
             path = os.path.join(folder, f'.sipsimple-{secrets.token_hex(12)}.part')

@@ -124,6 +124,16 @@ def test_beside_an_attempt_that_came_to_nothing(tmp_path, locked):
     one.close()
 
 
+def test_without_locks(tmp_path):
+    """As on Windows: files are received, and begun anew when they are broken off."""
+    code = ('import sys; sys.modules["fcntl"] = None; from sipsimple.streams.msrp.filestore import *; from sipsimple.application import watch\n'
+            'first, second = PartialFile.open(*sys.argv[1:], 3), PartialFile.open(*sys.argv[1:], 3)\n'
+            'first.write(0, b"a"); first.close(); second.write(0, b"abc"); second.publish("name"); remove_stale(sys.argv[1])')
+    done = run_script(code, str(tmp_path), KEY)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(tmp_path) == ['name'] and (tmp_path / 'name').read_bytes() == b'abc'
+
+
 def test_what_nobody_could_find_is_not_kept(tmp_path):
     unknown = PartialFile.open(str(tmp_path), None)
     unknown.write(0, b'x')
