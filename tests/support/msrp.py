@@ -14,7 +14,7 @@ from msrplib.uri import URI
 from sipsimple.threading import call_in_twisted_thread, reactor
 from tests.support.waiting import LIMIT
 
-__all__ = ['Side', 'in_reactor', 'local']
+__all__ = ['Side', 'in_reactor', 'in_turn', 'local']
 
 
 def local(use_tls: bool = False, **options: Any) -> URI:
@@ -44,6 +44,15 @@ def in_reactor(function: Callable[[], Any], limit: float = LIMIT) -> Any:
         maybeDeferred(run).addCallbacks(future.set_result, fail)
     call_in_twisted_thread(call)
     return future.result(limit)
+
+
+def in_turn(count: int) -> Any:
+    """A Deferred that fires when the reactor has gone round some times."""
+    from twisted.internet import reactor
+    from twisted.internet.defer import DeferredList
+    from twisted.internet.task import deferLater
+    clock: Any = reactor
+    return DeferredList([deferLater(clock, number / 100, lambda: None) for number in range(count)])
 
 
 class Side:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from msrplib.chunking import OutgoingMessage
     from msrplib.events import Event, MessageReceived, RequestAnswered
     from msrplib.message import MSRPData
-    from msrplib.reassembly import IncomingMessage
+    from msrplib.reassembly import IncomingMessage, Sink
     from sipsimple.payloads.cpim import ChatIdentity, ChatMessage, CPIMHeader
 
 __all__ = ['ChatStream', 'ChatStreamError']
@@ -61,7 +61,8 @@ class ChatStream(MSRPStreamBase):
     Attributes:
         chatroom_capabilities: what the peer's chat room can do, if it is one: 'nickname', 'private-messages' ...; empty until started.
     Notifications:
-        ChatStreamGotMessage(message, private): `message` is a `ChatMessage`, or a `CPIMMessage` if it came in an envelope.
+        ChatStreamGotMessage(message, private): `message` is a `ChatMessage`, or a `CPIMMessage` if it came in an envelope. The peer is told that it was
+            delivered when all observers have returned. None comes before MediaStreamDidStart.
         ChatStreamDidSendMessage(message): `message` is an `MSRPData`; it was written.
         ChatStreamDidDeliverMessage(message_id, code, reason, chunk): the peer has it all; `chunk` is its report. Also as `message`.
         ChatStreamDidNotDeliverMessage(message_id, code, reason, chunk): `chunk` is the report or the answer; `code` is 0 and `chunk` None if it was not sent,
@@ -83,6 +84,7 @@ class ChatStream(MSRPStreamBase):
         super().__init__(account, direction)
         self.chatroom_capabilities: frozenset[str] = frozenset()
         self._queue: deque[_Outgoing] = deque()
+        self._early: deque[MessageReceived] | None = deque()       # what came before the start; None after it
         self._composing: dict[Any, Any] = {}            # timers by sender
 
     @classmethod
@@ -135,7 +137,14 @@ class ChatStream(MSRPStreamBase):
         if self.cpim_enabled and getattr(self.session, 'remote_focus', False):
             self.chatroom_capabilities = remote.chatroom
         # After MediaStreamDidStart, as an application expects.
-        reactor.call_later(0, self._send_queue)
+        reactor.call_later(0, self._begin)
+
+    def _begin(self) -> None:
+        early, self._early = self._early or (), None
+        for event in early:
+            if self.msrp is not None:
+                self._message_received(event)
+        self._send_queue()
 
     # Sending
 
@@ -326,7 +335,14 @@ class ChatStream(MSRPStreamBase):
 
     # Receiving
 
+    def _accept_message(self, message: IncomingMessage) -> Sink | None:
+        message.report = 'manual'       # when the application has it; also for what comes with the binding, before there is a session
+        return None
+
     def _message_received(self, event: MessageReceived) -> None:
+        if self._early is not None:
+            self._early.append(event)
+            return
         code = self._take(event.message)
         assert self.msrp is not None
         self.msrp.endpoint.report(event.message, code)

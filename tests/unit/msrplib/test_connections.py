@@ -28,7 +28,7 @@ from msrplib.trafficlog import Logger, NullLogger, Tracer
 from msrplib.transport import MSRPTransport
 from msrplib.uri import URI
 from tests.support.certificates import Authority
-from tests.support.msrp import Side, in_reactor, local
+from tests.support.msrp import Side, in_reactor, in_turn, local
 from tests.unit.msrplib.rfc_examples import EXAMPLES
 
 
@@ -266,13 +266,6 @@ def test_the_peer_may_be_faster_than_the_signalling():
         early.close()
         yield from close(*sides)
     in_reactor(run)
-
-
-def in_turn(count):
-    """Let the reactor go round some times."""
-    from twisted.internet import reactor
-    from twisted.internet.task import deferLater
-    return DeferredList([deferLater(reactor, number / 100, lambda: None) for number in range(count)])
 
 
 def test_one_port_for_many_sessions():

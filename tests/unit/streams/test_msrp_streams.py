@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import socket
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +18,7 @@ from sipsimple.streams.msrp.chat import ChatStreamError
 from sipsimple.streams.msrp.connecting import make_plan, relay_settings, remote_setup
 from sipsimple.streams.msrp.description import MSRPMedia, make_media
 
+PLAIN = 'msrp://192.0.2.1:2855/s3cr3t;tcp'
 PATH = 'msrps://192.0.2.1:2855/s3cr3t;tcp'
 FINGERPRINT = 'sha-256 ' + ':'.join(['AB'] * 32)
 
@@ -185,3 +189,57 @@ def test_a_relay_that_does_not_keep_us_fails_the_stream(monkeypatch):
     made.on_failed(MSRPRelayAuthError('again', 500))
     assert failed == [('MediaStreamDidFail', 'relay', '200 The Relay Has Given Other URIs')]
     stream.end()
+
+
+def test_delivered_is_what_the_application_has(monkeypatch):
+    """A message is reported when all who observe it have returned; also one that comes with the binding of the session, which waits for the start."""
+    from msrplib.connect import DirectAcceptor
+    from tests.support.msrp import in_reactor, in_turn, local
+    from tests.support.waiting import LIMIT
+
+    def chunk(to, number):
+        return (f'MSRP abcd{number} SEND\r\nTo-Path: {to}\r\nFrom-Path: {PLAIN}\r\nMessage-ID: 1234567{number}\r\nByte-Range: 1-1/1\r\nSuccess-Report: yes\r\n'
+                f'Content-Type: text/plain\r\n\r\n{number}\r\n-------abcd{number}$\r\n').encode()
+
+    def run():
+        stream, told, got = ChatStream(account(transport='tcp')), [], b''
+        stream.session = SimpleNamespace(local_identity=None, remote_identity=None)
+        stream.remote_media = MSRPMedia.of(offer(transport='TCP/MSRP', path=PLAIN), 0)
+        stream._machine._state = MSRPStreamState.STARTING
+
+        def reports():
+            nonlocal got
+            with contextlib.suppress(BlockingIOError):
+                while data := peer.recv(65536):
+                    got += data
+            return got.count(b' REPORT\r\n')
+
+        def reported(count):
+            until = time.monotonic() + LIMIT / 2
+            while reports() < count:
+                assert time.monotonic() < until, got
+                yield in_turn(2)
+
+        def post(name, **fields):
+            told.append((name, fields['message'].content if 'message' in fields else None, reports()))
+        monkeypatch.setattr(stream, 'post', post)
+        stream.msrp_connector = acceptor = DirectAcceptor()
+        acceptor.accept = stream._accept_message
+        path, = yield acceptor.prepare(local())
+        completed = acceptor.complete([URI.parse(PLAIN)])
+        peer = socket.create_connection(('127.0.0.1', path.port))
+        peer.setblocking(False)
+        peer.sendall(chunk(path, 1) + chunk(path, 2))
+        transport = yield completed
+        yield in_turn(5)
+        stream._connected(transport)
+        yield from reported(2)
+        peer.sendall(chunk(path, 3))
+        yield from reported(3)
+        assert told == [('MediaStreamDidStart', None, 0), ('ChatStreamGotMessage', '1', 0), ('ChatStreamGotMessage', '2', told[2][2]), ('ChatStreamGotMessage', '3', 2)]
+        assert told[2][2] <= 1
+        stream.deactivate()
+        yield transport.loseConnection(wait=False)
+        assert reports() == 3
+        peer.close()
+    in_reactor(run)
