@@ -46,7 +46,7 @@ __all__ = ['Endpoint', 'Input', 'MAX_PENDING', 'State', 'TRANSITIONS', 'type_mat
 
 MAX_PENDING = 1024          # chunks of ours without an answer before we wait for some
 MAX_LENIENT = 4096          # chunks of ours that are answered only if they fail, and that are remembered for that
-MAX_UNREPORTED = 16384      # messages of ours whose reports are awaited; there is no time limit for reports
+MAX_UNREPORTED = 16384      # messages of ours whose reports are awaited; there is no time limit for reports, so the oldest one fails if there are more
 MAX_BODY = 65536            # bytes of the body of a request that is not SEND
 
 
@@ -186,7 +186,7 @@ class Endpoint:
         if len(self._messages) > MAX_UNREPORTED:
             oldest = next(iter(self._messages.values()))
             if oldest.finished:
-                del self._messages[oldest.message_id]
+                self._fail(oldest, 0, 'Too many messages wait for a report', None)
         self.sender.add(message)
 
     def cancel(self, message: OutgoingMessage, code: int = 0, comment: str = 'Cancelled') -> None:

@@ -385,6 +385,23 @@ def test_what_was_not_confirmed_fails_with_the_connection():
     assert [event.context for event in told if isinstance(event, RequestAnswered)] == ['nick'] and [event.message.message_id for event in told if isinstance(event, MessageAborted)] == ['12345678']
     assert made.state is State.DONE and made.quiet and made.closed() == []
 
+
+
+def test_too_many_without_a_report_is_told(monkeypatch):
+    monkeypatch.setattr('msrplib.endpoint.MAX_UNREPORTED', 2)
+    made = endpoint()
+    messages = [OutgoingMessage('a/b', b'hello', success_report='yes', failure_report='partial') for _ in range(4)]
+    for message in messages[:3]:
+        made.send(message)
+    assert made.events() == []          # they are not even written
+    made.take(10_000, 0)
+    assert {type(event) for event in made.events()} == {MessageSent}
+    made.send(messages[3])
+    event, = made.events()
+    assert isinstance(event, MessageFailed) and (event.message, event.code, event.chunk) == (messages[0], 0, None) and event.comment
+    told = made.receive(b''.join(report(message.message_id, 200) for message in messages[:3]), 0)
+    assert [event.message for event in told if isinstance(event, MessageDelivered)] == messages[1:3]
+
 # What the peer sends
 
 
