@@ -34,7 +34,8 @@ class Process:
 
     def _read(self):
         for line in self._process.stdout:
-            self._lines.put(json.loads(line))
+            if line.endswith('\n'):        # else it was killed while it wrote
+                self._lines.put(json.loads(line))
         self._lines.put(None)
 
     def _next(self, until):
@@ -45,8 +46,14 @@ class Process:
         return message
 
     def do(self, command, **arguments):
+        self.ask(command, **arguments)
+        return self.answer(command)
+
+    def ask(self, command, **arguments):
         self._process.stdin.write(json.dumps({'do': command, **arguments}) + '\n')
         self._process.stdin.flush()
+
+    def answer(self, command):
         until = time.monotonic() + 150
         while True:
             message = self._next(until)

@@ -31,7 +31,7 @@ class FileAgent(ChatAgent):
     def __init__(self):
         super().__init__()
         self.folder = None
-        self.found = None               # what to send to those who ask for a file
+        self.found = None               # what to send to those who ask for a file: a file, or a folder with some
         self.quiet_chunks = False
         self.last = None                # the last stream for a file
         self.rename = None              # what to call files
@@ -80,7 +80,8 @@ class FileAgent(ChatAgent):
                 if stream.direction == 'recvonly':
                     stream.handler.save_directory = self.folder
                 elif self.found is not None:
-                    stream.file_selector.fd = open(self.found, 'rb')      # noqa: SIM115 - the stream closes it
+                    path = os.path.join(self.found, stream.file_selector.name) if os.path.isdir(self.found) else self.found
+                    stream.file_selector.fd = open(path, 'rb')      # noqa: SIM115 - the stream closes it
 
     def make_file(self, path=None, direction='sendonly', **selector):
         if path is not None:
@@ -95,7 +96,7 @@ class FileAgent(ChatAgent):
         return stream
 
     def do_folder(self, folder=None, found=None):
-        """Where files come, and the one to send to those who ask."""
+        """Where files come, and the one to send to those who ask, or a folder with some."""
         self.folder, self.found = folder, found
 
     def do_transfer_file(self, session, port, audio=False, **options):
