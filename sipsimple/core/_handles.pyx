@@ -62,7 +62,7 @@ def end_all(on_exception):
 
 
 TYPES = ('invitation', 'request', 'incoming_request', 'subscription', 'incoming_subscription', 'referral',
-         'incoming_referral', 'audio_stream', 'video_stream', 'rtp_transport', 'wave_player', 'wave_recorder', 'tone',
+         'incoming_referral', 'flow', 'audio_stream', 'video_stream', 'rtp_transport', 'wave_player', 'wave_recorder', 'tone',
          'mixer_port', 'mixer', 'negotiator')
 
 

@@ -11,5 +11,7 @@ def send(handle: Handle, method: str, target: str, from_: str, to: str, from_par
     """Send a request by a new client transaction; the tags are those of a dialog. Raises PJSIPError; nothing follows then."""
 def cancel(handle: Handle) -> None:
     """Stop waiting: a final 408 is reported."""
+def keep_alive(handle: Handle, least_ms: int, most_ms: int, limit_ms: int) -> Handle:
+    """Ping by the way that the 2xx of a request has come, and watch for the answers; a Handle of that."""
 def answer(handle: Handle, code: int, reason: str | None, headers: Iterable[Any] | None) -> None:
     """Answer an incoming request. Raises PJSIPError."""

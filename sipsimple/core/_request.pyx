@@ -6,7 +6,7 @@ from sipsimple.core._core cimport pj_status_t, pj_str_t, ss_ensure_thread, ss_ha
 from sipsimple.core._fields cimport Fields, set_credentials, to_bytes
 from sipsimple.core._handles cimport Handle
 from sipsimple.core._sip cimport (
-    ss_incoming_request_answer, ss_request_cancel, ss_request_new, ss_request_params, ss_request_send)
+    ss_flow_new, ss_incoming_request_answer, ss_request_cancel, ss_request_new, ss_request_params, ss_request_send)
 
 
 def create():
@@ -64,6 +64,17 @@ def cancel(Handle handle):
     with nogil:
         ss_ensure_thread()
         ss_request_cancel(number)
+
+
+def keep_alive(Handle handle, unsigned int least_ms, unsigned int most_ms, unsigned int limit_ms):
+    """Ping by the way that the 2xx of a request has come, and watch for the answers; a Handle of that."""
+    cdef ss_handle number = handle.number
+    with nogil:
+        ss_ensure_thread()
+        number = ss_flow_new(number, least_ms, most_ms, limit_ms)
+    if not number:
+        no_handle()
+    return Handle(number)
 
 
 def answer(Handle handle, int code, reason, headers):

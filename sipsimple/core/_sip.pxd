@@ -58,6 +58,7 @@ cdef extern from "native/engine.h" nogil:
     ss_handle ss_request_new()
     pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params)
     void ss_request_cancel(ss_handle handle)
+    ss_handle ss_flow_new(ss_handle registration, unsigned least_ms, unsigned most_ms, unsigned limit_ms)
     pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reason, const ss_field *fields, unsigned count)
 
 cdef extern from "native/event_dialog.h" nogil:

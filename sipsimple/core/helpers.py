@@ -228,7 +228,8 @@ TemporaryGRUUIfAvailable = ContactURIType('TemporaryGRUUIfAvailable', 'temporary
 class ContactURIFactory:
     """Makes contact URIs: `factory[key]` or `factory[uri_type, key]`, `key` a transport name or a Route.
 
-    `public_gruu` and `temporary_gruu` are a URI or None; they are kept here by whoever registers the account.
+    `public_gruu` and `temporary_gruu` are a URI or None; `outbound` adds the parameter `ob` to the others, so that requests in dialogs come by the way that
+    the dialog began (RFC 5626 section 4.3). They are kept here by whoever registers the account.
 
     Args:
         username: user part of the contacts; None for 8 random lower-case letters.
@@ -238,6 +239,7 @@ class ContactURIFactory:
         self.username = username or ''.join(random.choices(ascii_lowercase, k=8))
         self.public_gruu: BaseSIPURI | None = None
         self.temporary_gruu: BaseSIPURI | None = None
+        self.outbound = False
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(username={self.username})'
@@ -276,4 +278,6 @@ class ContactURIFactory:
         if address is None:
             raise KeyError('no usable local IP address' + (f' for {target}' if isinstance(target, Route) else ''))
         parameters: dict[str, str | None] = {} if transport == 'udp' else {'transport': transport}
+        if self.outbound:
+            parameters['ob'] = None
         return SIPURI(address, user=self.username, port=port, parameters=parameters)

@@ -126,6 +126,7 @@ class Request:
         self._body = body.encode() if isinstance(body, str) else body
         self._state = 'INIT'
         self._handle: _handles.Handle | None = None
+        self._flow: _handles.Handle | None = None
         self._timer: _timers.Timer | None = None
         self._expires_at = 0.0
         self._peer_address: EndpointAddress | None = None
@@ -247,6 +248,25 @@ class Request:
             self._terminate()
             _timers.call_later(0, self._post, 'SIPRequestDidEnd', NotificationData())
 
+    def keep_alive(self, interval: tuple[float, float], limit: float) -> None:
+        """Keep the way open that the request has gone, as long as it is EXPIRING, and watch it (RFC 5626 section 4.4).
+
+        A server that has answered one ping has to answer the others. A connection on which it does not is closed. That, and a way over UDP that is
+        lost, is told by SIPEngineTransportDidDisconnect; so is another address of ours that the server sees over UDP.
+
+        Args:
+            interval: between how many and how many seconds a ping follows the one before; random.
+            limit: seconds for the answer.
+        Raises:
+            SIPCoreError: no time was granted, or it is over.
+        """
+        if self._state != 'EXPIRING' or self._handle is None:
+            raise SIPCoreError('the way of a Request can be kept open while it is EXPIRING')
+        least, most, limit_ms = (max(1, int(1000 * seconds)) for seconds in (*interval, limit))
+        flow, self._flow = self._flow, _request.keep_alive(self._handle, least, most, limit_ms)
+        if flow is not None:
+            flow.close()
+
     # ---- events ------------------------------------------------------------------------------------------------
 
     def _post(self, name: str, data: NotificationData) -> None:
@@ -254,9 +274,11 @@ class Request:
 
     def _terminate(self) -> None:
         self._state = 'TERMINATED'
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            handle.close()
+        handles = self._flow, self._handle
+        self._flow = self._handle = None
+        for handle in handles:
+            if handle is not None:
+                handle.close()
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -299,26 +321,24 @@ class Request:
             return
         if cseq:
             self._cseq = cseq
-        handle, self._handle = self._handle, None
         if 200 <= code < 300 and message is not None:
             expires = self._expiry(message.headers)
-            self._state = 'EXPIRING' if expires else 'TERMINATED'
-            if expires:
+            if expires:                 # the handle stays: it holds the connection, by which we can be reached as long as this lasts
+                self._state = 'EXPIRING'
                 self._start_expiry(expires)
+            else:
+                self._terminate()
             self._post('SIPRequestDidSucceed', NotificationData(
                 code=code, reason=text, headers=message.headers, body=message.body, expires=expires))
+            if expires:
+                return
         else:
-            self._state = 'TERMINATED'
+            self._terminate()
             data = NotificationData(code=code, reason=text)
             if message is not None:
                 data = NotificationData(code=code, reason=text, headers=message.headers, body=message.body)
             self._post('SIPRequestDidFail', data)
-        if self._state == 'EXPIRING':
-            self._handle = handle       # it holds the connection, by which we can be reached as long as this lasts
-        elif handle is not None:
-            handle.close()
-        if self._state == 'TERMINATED':
-            self._post('SIPRequestDidEnd', NotificationData())
+        self._post('SIPRequestDidEnd', NotificationData())
 
     def _start_expiry(self, expires: int) -> None:
         import time

@@ -35,6 +35,10 @@ void ss_tls_stop(void);
 /* Tell in Via and contacts the address that this host has now; not at the same time as the functions above. */
 void ss_udp_publish(void);
 void ss_transports_init(void);          /* state callback; called by ss_engine_start */
+/* Close a connection whose other end is not there any more, and tell everybody. The caller has a reference. Worker only. */
+void ss_connection_dead(pjsip_transport *transport);
+/* Tell that what is sent by UDP to that address, or comes from there, is lost. */
+void ss_datagrams_lost(const pj_sockaddr *remote, const char *reason);
 void ss_transports_closed(void);        /* forget what the endpoint destroyed */
 
 /* ---- network.c ------------------------------------------------------------------------------------------------ */
@@ -146,8 +150,18 @@ pj_status_t ss_request_send(ss_handle handle, const ss_request_params *params);
 void ss_request_cancel(ss_handle handle);
 /* Of a request that has left (or that the transport has at least taken): report it, if that was asked for. */
 void ss_request_was_sent(pjsip_tx_data *tdata);
+/* The way that a request with a 2xx has gone: its connection with a reference to it, NULL over UDP; and where to. 0: there was no 2xx. */
+int ss_request_way(ss_handle handle, pjsip_transport **connection, pjsip_transport_type_e *type, pj_sockaddr *remote);
 void ss_request_received(pjsip_rx_data *rdata);     /* an incoming request of ss_ua_set_incoming_requests */
 pj_status_t ss_incoming_request_answer(ss_handle handle, int code, pj_str_t reason, const ss_field *fields, unsigned count);
+
+/* ---- flow.c: the way of a registration, kept open and watched -------------------------------------------------------- */
+
+/* Ping by the way of that request, which has a 2xx, until the handle is closed; 0: it has none, or out of memory. */
+ss_handle ss_flow_new(ss_handle registration, unsigned least_ms, unsigned most_ms, unsigned limit_ms);
+/* Worker only: a datagram that is no SIP. True: it is an answer of STUN. */
+int ss_flow_heard(const void *data, size_t size, const pj_sockaddr *source);
+void ss_flow_ponged(const pjsip_transport *transport);      /* worker only: the answer to a ping over a connection */
 
 /* ---- invitation.c ---------------------------------------------------------------------------------------------- */
 pj_status_t ss_invitation_init(pjsip_endpoint *endpoint);

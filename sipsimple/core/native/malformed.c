@@ -24,8 +24,13 @@ static void on_dropped(pjsip_tp_dropped_data *dropped)
 {
     pjsip_rx_data *rdata = dropped->rdata;
 
-    if (dropped->status == PJ_EIGNORED)         /* line breaks that keep a connection alive */
+    if (rdata && (rdata->tp_info.transport->flag & PJSIP_TRANSPORT_DATAGRAM) && ss_flow_heard(dropped->data, dropped->len, &rdata->pkt_info.src_addr))
         return;
+    if (dropped->status == PJ_EIGNORED) {       /* line breaks that keep a connection alive: a ping has four bytes, its answer two */
+        if (dropped->len == 2 && !(dropped->tp->flag & PJSIP_TRANSPORT_DATAGRAM))
+            ss_flow_ponged(dropped->tp);
+        return;
+    }
     SS_COUNT(malformed);
     if (!rdata || dropped->status == PJSIP_ERXOVERFLOW || dropped->status == PJSIP_EINVALIDSTATUS)
         return;

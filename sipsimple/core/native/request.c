@@ -2,9 +2,10 @@
  * Requests outside dialogs: client transactions with digest authentication, and incoming requests that Python answers.
  *
  * A client request lives until its final response was posted; Python closes it then, or when the time that a 2xx granted
- * is over: so long it holds the connection that the 2xx came over. The transaction holds the handle in its module data. Each answer to a challenge starts a new transaction under the same handle; responses of the one
- * before are over by then (a UAC transaction gives its user one final response). There may be several challenges: of a
- * proxy and of the server behind it, and again when a nonce has become stale.
+ * is over: so long it holds the connection that the 2xx came over, see flow.c. The transaction holds the handle in its module
+ * data. Each answer to a challenge starts a new transaction under the same handle; responses of the one before are over by
+ * then (a UAC transaction gives its user one final response). There may be several challenges: of a proxy and of the server
+ * behind it, and again when a nonce has become stale.
  */
 #include "engine.h"
 
@@ -24,6 +25,8 @@ typedef struct request {
     int has_auth, challenges, done;     /* done: a final answer was posted */
     pjsip_transaction *tsx;             /* the one under way; a group lock reference is held */
     pjsip_transport *transport;         /* of a 2xx; a reference is held */
+    pjsip_transport_type_e type;        /* of that transport, also over UDP; and where the request went */
+    pj_sockaddr remote;
     pj_timer_entry timer;
 } request;
 
@@ -72,13 +75,18 @@ static void stop_timer(request *self)
  * A connection without a reference is closed after half a minute. Who registered over it would be out of reach from then
  * on, as the server can connect to nobody behind a NAT.
  */
-static void hold_transport(request *self, pjsip_transport *transport)
+static void hold_transport(request *self, pjsip_transport *transport, const pjsip_tx_data *sent)
 {
-    if (!(transport->flag & PJSIP_TRANSPORT_RELIABLE))
-        return;
-    pjsip_transport_add_ref(transport);
+    int is_connection = (transport->flag & PJSIP_TRANSPORT_RELIABLE) != 0;
+
+    if (is_connection)
+        pjsip_transport_add_ref(transport);
     pj_mutex_lock(self->lock);
-    self->transport = transport;
+    self->type = (pjsip_transport_type_e)transport->key.type;
+    if (is_connection)
+        self->transport = transport;
+    else if (sent->tp_info.transport)
+        pj_sockaddr_cp(&self->remote, &sent->tp_info.dst_addr);
     pj_mutex_unlock(self->lock);
 }
 
@@ -268,7 +276,7 @@ void ss_request_on_tsx_state(pjsip_transaction *tsx, pjsip_event *event)
     if (!self->done && !answer_challenge(self, tsx, rdata) && claim_end(self)) {
         stop_timer(self);
         if (rdata && tsx->status_code / 100 == 2)
-            hold_transport(self, rdata->tp_info.transport);
+            hold_transport(self, rdata->tp_info.transport, tsx->last_tx);
         post_response(handle, tsx->status_code, cseq, rdata, &tsx->status_text);
     }
     ss_object_release(self);
@@ -393,6 +401,25 @@ void ss_request_cancel(ss_handle handle)
         post_response(handle, PJSIP_SC_REQUEST_TIMEOUT, 0, NULL, NULL);
     }
     ss_object_release(self);
+}
+
+int ss_request_way(ss_handle handle, pjsip_transport **connection, pjsip_transport_type_e *type, pj_sockaddr *remote)
+{
+    request *self = ss_object_acquire(handle, SS_T_REQUEST);
+    int found;
+
+    if (!self)
+        return 0;
+    pj_mutex_lock(self->lock);
+    found = self->transport || self->remote.addr.sa_family;
+    *connection = self->transport;
+    if (self->transport)
+        pjsip_transport_add_ref(self->transport);       /* not the first reference: this takes no lock */
+    *type = self->type;
+    *remote = self->remote;
+    pj_mutex_unlock(self->lock);
+    ss_object_release(self);
+    return found;
 }
 
 /* ---- server -------------------------------------------------------------------------------------------------- */

@@ -70,6 +70,33 @@ static void on_transport_state(pjsip_transport *transport, pjsip_transport_state
         tell_users(transport, state, info);
 }
 
+void ss_connection_dead(pjsip_transport *transport)
+{
+    pjsip_transport_state_info info;
+
+    if (transport->is_shutdown)
+        return;                         /* another one who watches it was first */
+    pj_bzero(&info, sizeof info);
+    info.status = PJ_ETIMEDOUT;
+    on_transport_state(transport, PJSIP_TP_STATE_DISCONNECTED, &info);
+}
+
+void ss_datagrams_lost(const pj_sockaddr *remote, const char *reason)
+{
+    const pjsip_transport *own = open_transports.udp[remote->addr.sa_family == pj_AF_INET6() ? V6 : V4];
+    char local_text[PJ_INET6_ADDRSTRLEN + 10] = "", remote_text[PJ_INET6_ADDRSTRLEN + 10];
+    const int64_t status = PJ_ETIMEDOUT;
+    ss_blob blobs[4] = { { "udp", 3 } };
+
+    if (own)
+        pj_sockaddr_print(&own->local_addr, local_text, sizeof local_text, 3);
+    pj_sockaddr_print(remote, remote_text, sizeof remote_text, 3);
+    blobs[1] = (ss_blob){ local_text, strlen(local_text) };
+    blobs[2] = (ss_blob){ remote_text, strlen(remote_text) };
+    blobs[3] = (ss_blob){ reason, strlen(reason) };
+    ss_post(SS_EV_TRANSPORT_DISCONNECTED, 0, &status, 1, blobs, 4);
+}
+
 void ss_transports_init(void)
 {
     pjsip_tpmgr *manager = pjsip_endpt_get_tpmgr(ss_endpoint());
