@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.kamailio import Kamailio
 from tests.support.namespaces import Host, Network, require_namespaces
-from tests.support.require import SEARCH_PATH, require
+from tests.support.require import require
 from tests.support.sdk import SDK
 
 
@@ -57,57 +53,13 @@ def until(condition: Any, what: str, limit: float = LIMIT) -> Any:
     return found
 
 
-class Kamailio:
+class Server(Kamailio):
     """The registrar and proxy, in a host of its own."""
 
     def __init__(self, host: Host, folder: Path, addresses: Addresses = IPV4) -> None:
-        self.host = host
-        self.folder = folder
-        self.addresses = addresses
-        self._process: subprocess.Popen[Any] | None = None
         Authority(folder).issue('server', 'lab.test', addresses.server)
-        text = (Path(__file__).parent / 'kamailio.cfg').read_text().replace('@ADDRESS@', addresses.host).replace('@RUN@', str(folder))
-        (folder / 'kamailio.cfg').write_text(text)
-
-    def start(self) -> Self:
-        """Start it and return when it answers."""
-        with open(self.folder / 'kamailio.log', 'ab') as log:
-            program = shutil.which('kamailio', path=SEARCH_PATH)
-            assert program is not None
-            self._process = self.host.popen(program, '-DD', '-E', '-m', '32', '-M', '8', '-Y', str(self.folder), '-w', str(self.folder),
-                                            '-f', str(self.folder / 'kamailio.cfg'), stdout=log, stderr=log, start_new_session=True)
-        self.host.call(self._wait)
-        return self
-
-    def _wait(self) -> None:
-        server, host = self.addresses.server, self.addresses.host
-        request = (f'OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/UDP {host};rport;branch=z9hG4bKtest{{}}\r\nFrom: <sip:test@{host}>;tag=1\r\n'
-                   f'To: <sip:{host}>\r\nCall-ID: test{{}}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n')
-        with socket.socket(socket.AF_INET6 if ':' in server else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((server, 0))
-            probe.settimeout(0.1)
-            end = time.monotonic() + LIMIT
-            for number in range(100000):
-                assert time.monotonic() < end, self.log()
-                assert self._process is not None and self._process.poll() is None, self.log()
-                try:
-                    probe.sendto(request.format(number, number).encode(), (server, 5060))
-                    if probe.recv(4096).startswith(b'SIP/2.0'):
-                        return
-                except OSError:
-                    pass
-
-    def kill(self) -> None:
-        """End it without giving it a chance to say so to anybody."""
-        process, self._process = self._process, None
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-    def log(self) -> str:
-        """What it wrote."""
-        return (self.folder / 'kamailio.log').read_text(errors='replace')[-4000:]
+        super().__init__(Path(__file__).parent / 'kamailio.cfg', {'ADDRESS': addresses.host}, folder, (addresses.server, 5060),
+                         popen=lambda command, **options: host.popen(*command, **options), call=host.call)
 
 
 class Rig:
@@ -120,7 +72,7 @@ class Rig:
         self.link: Any = network.spoiled_link('client', 'server', **spoiling) if spoiling else network.link('client', 'server')
         self.server.add_address(addresses.of(addresses.server))
         self.client.add_address(addresses.of(addresses.client), gateway=addresses.server)
-        self.kamailio = Kamailio(self.server, folder, addresses)
+        self.kamailio = Server(self.server, folder, addresses)
         self.stack = contextlib.ExitStack()
         self.stack.callback(self.kamailio.kill)
 
