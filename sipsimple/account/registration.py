@@ -1,4 +1,4 @@
-"""The registrar client of an account: registers, refreshes, retries, fails over, unregisters (RFC 3261 section 10).
+"""The registrar client of an account: registers, refreshes, retries, fails over, unregisters (RFC 3261 section 10), with one flow (RFC 5626).
 
 One green procedure per active account does everything; what happens outside comes to it as inputs through a queue.
 TRANSITIONS says what it does with each input in each state; anything else is ignored there.
@@ -14,6 +14,7 @@ that it can be removed in order.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import random
 from enum import Enum, StrEnum
@@ -54,9 +55,11 @@ BACKOFFS = {
     'dns': (1.0, 30.0),
     'routes': (1.0, 30.0),
     'connection': (1.0, 30.0),
+    'flow': (30.0, 900.0),              # RFC 5626 section 4.5: of a registrar that reaches its clients by flows, they all come at once after a failure
     'authentication': (60.0, 1800.0),   # a wrong password does not get better, and servers lock out who insists
 }
 MAX_RETRY_AFTER = 3600.0                # what a server may ask for
+REG_ID = '1'                            # of the one flow there is (RFC 5626 section 4.2)
 STABLE = 60.0                           # seconds that a connection lasts when it is not lost again and again
 
 
@@ -112,6 +115,18 @@ def _retry_after(what: str) -> float:
     return random.uniform(*RETRY_AFTER[what])
 
 
+def _is_translated(registration: Registration, transport: str) -> bool:
+    """Whether there is a NAT between us and who has answered: it sees another address than the contact has."""
+    seen, contact = registration.seen_address, registration.contact_uri
+    if seen is None or contact is None:
+        return False
+    try:
+        same = ipaddress.ip_address(seen.ip) == ipaddress.ip_address(contact.host.strip('[]'))
+    except ValueError:
+        return False
+    return not same or (transport == 'udp' and seen.port != contact.port)      # connections come from a port of their own
+
+
 @implementer(IObserver)
 class Registrar:
     """Keeps one account registered between start() and stop(). Thread: the SDK thread, reregister() any."""
@@ -129,6 +144,8 @@ class Registrar:
         self._route: Route | None = None                    # the one that works
         self._registered_at = 0.0                           # of the loop's clock
         self._min_expires = 0                               # seconds; what the registrar says is the least
+        self._is_outbound = False                           # the last success was one of RFC 5626
+        self._outbound_refused = False                      # it does not work over the first hop
         self._retry_at: float | None = None
         self._certificate_errors: dict[int, str] = {}       # of the present attempt: port -> text
         self._backoffs = {name: Backoff(*times) for name, times in BACKOFFS.items()}
@@ -150,6 +167,7 @@ class Registrar:
             self._interrupted = False
             self._parameters = None
             self._min_expires = 0
+            self._is_outbound = self._outbound_refused = False
             self._backoffs = {name: Backoff(*times) for name, times in BACKOFFS.items()}
             for name in self.OBSERVED:
                 NotificationCenter().add_observer(self, name=name)
@@ -262,6 +280,7 @@ class Registrar:
         """What is changed may be what stood in the way: nothing is left of earlier failures."""
         self._unregister()
         self._min_expires = 0
+        self._is_outbound = self._outbound_refused = False
         for backoff in self._backoffs.values():
             backoff.reset()
         self._attempt()
@@ -300,20 +319,28 @@ class Registrar:
     def _make_registration(self) -> Registration:
         account = self.account
         if self._registration is None:
-            registration = Registration(
-                FromHeader(SIPURI.new(account.uri), account.display_name), credentials=account.credentials,
-                extra_headers=[Header('Supported', 'gruu')])
+            registration = Registration(FromHeader(SIPURI.new(account.uri), account.display_name), credentials=account.credentials)
             NotificationCenter().add_observer(self, sender=registration)
             self._registration = registration
         self._registration.credentials = account.credentials
         return self._registration
 
     def _contact_header(self, route: Route) -> ContactHeader:
-        header = ContactHeader(self.account.contact[NoGRUU, route])
+        uri = self.account.contact[NoGRUU, route]
+        uri.parameters.pop('ob', None)          # that is for dialogs
+        header = ContactHeader(uri)
         instance_id = SIPSimpleSettings().instance_id
         if instance_id:
             header.parameters['+sip.instance'] = f'"<{instance_id}>"'
+            header.parameters['reg-id'] = REG_ID
         return header
+
+    def _negotiate_outbound(self, registration: Registration, contact: ContactHeader) -> None:
+        """Offer the registrar to reach us by flows, unless it cannot; without an instance id it could not tell whose they are."""
+        if self._outbound_refused:
+            contact.parameters.pop('reg-id', None)
+        wants_outbound = 'reg-id' in contact.parameters
+        registration.extra_headers = [Header('Supported', 'gruu, outbound, path' if wants_outbound else 'gruu')]
 
     def _register(self) -> None:
         deadline = reactor.get_loop().time() + ATTEMPT_LIMIT
@@ -326,7 +353,7 @@ class Registrar:
             registration = self._make_registration()
         except (SIPCoreError, ValueError, TypeError) as error:
             raise RegistrationError(f'Cannot create registration: {error}', _retry_after('not made')) from None
-        failure: tuple[str, float] | None = None
+        failure: tuple[Any, Route] | None = None
         for route in routes:
             left = deadline - reactor.get_loop().time()
             if left <= 0:
@@ -338,12 +365,12 @@ class Registrar:
             data = self._try(registration, route, contact, left)
             if data is None:
                 return
-            failure = self._reason(data, route), self._delay(data)
+            failure = data, route
         if failure is None:
             raise RegistrationError('No IP address', _retry_after('no address'))
         if deadline > reactor.get_loop().time():
-            raise RegistrationError(*failure)
-        raise RegistrationError('No more routes to try', self._backoffs['routes'].next())
+            raise RegistrationError(self._reason(*failure), self._delay(failure[0]))
+        raise RegistrationError('No more routes to try', self._backoffs['flow' if self._is_outbound else 'routes'].next())
 
     def _try(self, registration: Registration, route: Route, contact: ContactHeader, limit: float) -> Any:
         """Register by one route.
@@ -356,6 +383,7 @@ class Registrar:
         while not self._interrupted:
             registration.duration = max(1, self.account.sip.register_interval, self._min_expires)
             self._answers = Queue()
+            self._negotiate_outbound(registration, contact)
             registration.register(contact, RouteHeader(route.uri), timeout=min(max(limit, ROUTE_LIMITS[0]), ROUTE_LIMITS[1]))
             name, data = self._answers.get()
             while name == 'interrupt':
@@ -370,6 +398,9 @@ class Registrar:
             min_expires = getattr(data, 'min_expires', None) or 0
             if data.code == 423 and min_expires > registration.duration:
                 self._min_expires = min_expires         # RFC 3261 section 10.2.8
+                continue
+            if data.code == 439 and not self._outbound_refused:
+                self._outbound_refused = True           # RFC 5626 section 4.2.1: the registrar would, but the proxy before it does not know of flows
                 continue
             self._check_final(data)
             return data
@@ -390,12 +421,12 @@ class Registrar:
             return f'Certificate refused: {self._certificate_errors[route.port]}'
         return str(data.reason)
 
-    @staticmethod
-    def _delay(data: Any) -> float:
+    def _delay(self, data: Any) -> float:
         """How long to wait after a failure."""
         if data.code == 0:
             return _retry_after('not sent')
-        return max(_retry_after('refused'), min(data.retry_after or 0, MAX_RETRY_AFTER))
+        delay = self._backoffs['flow'].next() if self._is_outbound else _retry_after('refused')
+        return max(delay, min(data.retry_after or 0, MAX_RETRY_AFTER))
 
     def _succeeded(self, data: Any, registration: Registration, route: Route) -> None:
         for name, backoff in self._backoffs.items():
@@ -404,6 +435,9 @@ class Registrar:
         self.registered = True
         self._route = route
         self._registered_at = reactor.get_loop().time()
+        self._is_outbound = registration.is_outbound
+        # Requests in dialogs come by the flow as well if the contact says so. Where we are reached at the contact itself that is better: it can change.
+        self.account.contact.outbound = registration.is_outbound and _is_translated(registration, route.transport)
         self._learn_gruu(data.contact_header_list)
         self._post_answer(data.code, data.reason, registration, route)
         self._post('SIPAccountRegistrationDidSucceed', contact_header=data.contact_header,
@@ -450,6 +484,7 @@ class Registrar:
             NotificationCenter().discard_observer(self, sender=registration)
             registration.drop()
         self.account.contact.public_gruu = self.account.contact.temporary_gruu = None
+        self.account.contact.outbound = False
 
     # ---- notifications -----------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sipsimple.core import ContactHeader, FromHeader, NoGRUU, PublicGRUUIfAvailable, Route, RouteHeader, SIPURI
 from sipsimple.lookup import DNSLookup
 
-__all__ = ['OwnHeaders', 'find_routes', 'next_hop', 'own_headers', 'remote_end', 'uses_gruu']
+__all__ = ['OwnHeaders', 'find_routes', 'next_hop', 'own_headers', 'remote_end', 'route_header', 'uses_gruu']
 
 
 class OwnHeaders(NamedTuple):
@@ -52,11 +52,19 @@ def remote_end(route: Route) -> str:
     return f'[{route.address}]:{route.port}' if ':' in route.address else f'{route.address}:{route.port}'
 
 
+def route_header(route: Route, contact: ContactHeader) -> RouteHeader:
+    """Return the first hop of a request that begins a dialog. The proxy there looks for `ob` before it looks at the contact (RFC 5626 section 5.3.2)."""
+    uri = route.uri
+    if contact.uri is not None and 'ob' in contact.uri.parameters:
+        uri.parameters['ob'] = None
+    return RouteHeader(uri)
+
+
 def own_headers(account: Any, route: Route) -> OwnHeaders:
     """Return the headers of a request that takes a route and begins a dialog.
 
     Raises:
         KeyError: there is no address of ours on that route, or its transport is off.
     """
-    contact = account.contact[PublicGRUUIfAvailable if uses_gruu(account) else NoGRUU, route]
-    return OwnHeaders(FromHeader(SIPURI.new(account.uri), account.display_name), ContactHeader(contact), RouteHeader(route.uri))
+    contact = ContactHeader(account.contact[PublicGRUUIfAvailable if uses_gruu(account) else NoGRUU, route])
+    return OwnHeaders(FromHeader(SIPURI.new(account.uri), account.display_name), contact, route_header(route, contact))

@@ -6,7 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sipsimple.core import ContactHeader, Engine, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, RouteHeader, SIPCoreError, SIPURI, ToHeader
+from sipsimple.account.routes import route_header
+from sipsimple.core import ContactHeader, Engine, FromHeader, Invitation, NoGRUU, PublicGRUUIfAvailable, SIPCoreError, SIPURI, ToHeader
 from sipsimple.lookup import DNSLookupError
 from sipsimple.session import active, description, ending, place, redirect, reinvite, streamset
 from sipsimple.session.establish import established, got_provisional, settings, uses_gruu
@@ -194,7 +195,7 @@ async def _attempt(session: Session, request: ConnectRequest, route: Route, stre
     session._attach(invitation)
     try:
         invitation.send_invite(SIPURI.new(request.target or request.to_header.uri), FromHeader(account.uri, account.display_name), request.to_header,
-                               RouteHeader(route.uri), contact, sdp, account.credentials, request.extra_headers)
+                               route_header(route, contact), contact, sdp, account.credentials, request.extra_headers)
     except SIPCoreError as error:
         raise _RouteFailed(Failure(f'SIP core error: {error}', response=480)) from error
     invite_timeout = settings().sip.invite_timeout

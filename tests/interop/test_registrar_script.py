@@ -8,12 +8,20 @@ from tests.support.certificates import Authority
 from tests.support.dns_server import ScriptedServer
 from tests.support.registrar import ScriptedRegistrar, answer, challenge, granted, silence
 from tests.support.sdk import SDK
+from tests.support.waiting import wait_until
 
 NAME = 'alice@registrar.test'
 SOON = (0.2, 0.3)
 RETRY_AFTER = {'no address': SOON, 'not made': SOON, 'not sent': SOON, 'too short': (60, 61), 'refused': SOON, 'expired': SOON}
-RETRY_NOW = f'''__import__('sipsimple.threading', fromlist=['_']).call_in_twisted_thread(
-    AccountManager().get_account({NAME!r})._registrar._inputs.put, __import__('sipsimple.account.registration', fromlist=['_']).Input.RETRY)'''
+
+
+def tell_registrar(what):
+    """Expression that gives the registrar of the account an input."""
+    return f'''__import__('sipsimple.threading', fromlist=['_']).call_in_twisted_thread(
+        AccountManager().get_account({NAME!r})._registrar._inputs.put, __import__('sipsimple.account.registration', fromlist=['_']).Input.{what})'''
+
+
+RETRY_NOW, REFRESH_NOW = tell_registrar('RETRY'), tell_registrar('REFRESH')
 
 
 @pytest.fixture(scope='module')
@@ -229,6 +237,101 @@ def test_connection_that_breaks(sdk, authority):
             waits.append(failed.retry_after)
         assert 1 <= waits[0] <= 2 <= waits[1] <= 4
         success(sdk)
+
+
+# ---- flows (RFC 5626) ----------------------------------------------------------------------------------------------
+
+OUTBOUND = granted(60, 'Require: outbound')
+CONTACT = f'str(AccountManager().get_account({NAME!r}).contact["udp"])'
+
+
+@pytest.fixture
+def fast_pings(sdk):
+    """Keep-alives follow each other fast, and silence is noticed soon."""
+    names = ('STREAM_INTERVAL', 'DATAGRAM_INTERVAL', 'PING_LIMIT')
+    before = sdk.do('evaluate', expression=f'[getattr(importlib.import_module("sipsimple.core.registration"), name) for name in {names!r}]')
+    sdk.do('patch', module='sipsimple.core.registration', values={'STREAM_INTERVAL': [0.1, 0.2], 'DATAGRAM_INTERVAL': [0.1, 0.2], 'PING_LIMIT': 1.5})
+    yield
+    sdk.do('patch', module='sipsimple.core.registration', values=dict(zip(names, before, strict=True)))
+
+
+def test_outbound_is_offered(sdk, registrar):
+    """One that does not know of it leaves all as it was."""
+    add(sdk, registrar)
+    success(sdk)
+    request = registrar.requests[0]
+    instance = sdk.get('settings', 'instance_id')
+    assert request.get('supported') == 'gruu, outbound, path'
+    assert f';+sip.instance="<{instance}>"' in request.get('contact') and ';reg-id=1' in request.get('contact')
+    assert registrar.pings == 0 and ';ob' not in sdk.do('evaluate', expression=CONTACT)
+
+
+def test_first_hop_that_does_not_know_of_flows(sdk, registrar):
+    """RFC 5626 section 4.2.1: without it then, at once and from then on, until something changes."""
+    registrar.script = [answer(439, 'First Hop Lacks Outbound Support'), granted(2), granted(2)]
+    add(sdk, registrar)
+    success(sdk)
+    registrar.wait(3)
+    assert [('reg-id' in request.get('contact'), request.get('supported')) for request in registrar.requests[:3]] == [
+        (True, 'gruu, outbound, path'), (False, 'gruu'), (False, 'gruu')]
+    assert sdk.events('SIPAccountRegistrationDidFail', NAME) == []
+    registrar.script = [granted(60)]
+    sdk.call(NAME, 'reregister')
+    assert wait_until(lambda: 'reg-id=1' in registrar.requests[-1].get('contact'))
+
+
+@pytest.mark.parametrize('transport', ['udp', 'tcp'])
+def test_flow_that_fails(sdk, fast_pings, transport):
+    """A server that does not answer keep-alives any more: told within seconds, and registered anew, as the same flow of the same instance."""
+    with ScriptedRegistrar(transport) as registrar:
+        registrar.script = [OUTBOUND]
+        add(sdk, registrar)
+        success(sdk)
+        assert wait_until(lambda: registrar.pings > 5)
+        registrar.answers_pings = False
+        failed = failure(sdk)
+        assert failed.error == 'Connection lost' and 1 <= failed.retry_after <= 2 and sdk.get(NAME, 'registered') is False
+        registrar.answers_pings = True
+        success(sdk)
+        first, last = registrar.requests[0], registrar.requests[-1]
+        assert first.get('call-id') != last.get('call-id')
+        assert [request.get('contact').partition('>')[2] for request in (first, last)] == [first.get('contact').partition('>')[2]] * 2
+        sdk.call(NAME, 'delete')
+        sdk.wait('SIPAccountManagerDidRemoveAccount')
+
+
+def test_flow_of_another_address(sdk, fast_pings, registrar):
+    """Behind a NAT: dialogs come by the flow. When the NAT forgets the way, the account registers anew."""
+    registrar.script = [OUTBOUND]
+    registrar.seen = '192.0.2.1', 4000
+    add(sdk, registrar)
+    success(sdk)
+    assert sdk.do('evaluate', expression=CONTACT).endswith(';ob')
+    sdk.do('evaluate', expression=REFRESH_NOW)
+    success(sdk)
+    assert len(registrar.requests) == 2 and all(';ob' not in request.get('contact') for request in registrar.requests)
+    pings = registrar.pings
+    assert wait_until(lambda: registrar.pings > pings + 2)
+    registrar.seen = '192.0.2.1', 4001
+    assert failure(sdk).error == 'Connection lost'
+    assert ';ob' not in sdk.do('evaluate', expression=CONTACT)
+    success(sdk)
+
+
+def test_flow_that_cannot_be_made_again(sdk, registrar):
+    """RFC 5626 section 4.5: all clients of such a server are there at once, so each waits ever longer."""
+    registrar.script = [OUTBOUND, answer(500, 'Trouble')]
+    add(sdk, registrar)
+    success(sdk)
+    sdk.do('evaluate', expression=REFRESH_NOW)
+    waits = [failure(sdk).retry_after]
+    for _ in range(2):
+        sdk.do('evaluate', expression=RETRY_NOW)
+        waits.append(failure(sdk).retry_after)
+    assert 30 <= waits[0] <= 60 <= waits[1] <= 120 <= waits[2] <= 240
+
+
+# ---- certificates --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize('name, names, options, reason', [

@@ -35,6 +35,7 @@ def sdk(lab):
     with SDK() as sdk:
         sdk.start(nameservers=lab.nameservers, settings={**SETTINGS, 'tls.ca_list': str(lab.certs / 'ca.pem')})
         sdk.do('patch', module='sipsimple.account.registration', values={'RETRY_AFTER': SOON})
+        sdk.do('evaluate', expression="importlib.import_module('sipsimple.account.registration').BACKOFFS.update(flow=(0.2, 0.2))")
         yield sdk
 
 

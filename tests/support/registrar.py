@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.sip_peer import SIPText
+from tests.support.stun import binding_answer, binding_id
 
 __all__ = ['ScriptedRegistrar', 'answer', 'challenge', 'granted', 'silence']
 
@@ -65,6 +66,8 @@ class ScriptedRegistrar:
         requests: what has come, in order; repeated requests of UDP once.
         times: when, of the monotonic clock.
         server_names: host names that TLS clients have asked for.
+        seen: the address in the answers to binding requests of STUN, and in Via; None: where it came from.
+        pings: how many keep-alives (RFC 5626) have come; answers_pings: whether they are answered.
     """
 
     def __init__(self, transport: str = 'udp', certificate: Path | None = None, port: int = 0) -> None:
@@ -73,6 +76,9 @@ class ScriptedRegistrar:
         self.requests: list[SIPText] = []
         self.times: list[float] = []
         self.server_names: list[str | None] = []
+        self.seen: tuple[str, int] | None = None
+        self.pings = 0
+        self.answers_pings = True
         self._addresses: dict[int, Any] = {}            # of UDP: id of request -> where it came from
         self._changed = threading.Condition()
         self._answered: dict[str | None, bytes | None] = {}
@@ -131,12 +137,13 @@ class ScriptedRegistrar:
         assert text is not None
         self._socket.sendto(text, self._addresses[id(request)])
 
-    @staticmethod
-    def _text(request: SIPText, result: tuple[int, str, str] | None) -> bytes | None:
+    def _text(self, request: SIPText, result: tuple[int, str, str] | None) -> bytes | None:
         if result is None:
             return None
         code, reason, headers = result
         via = ''.join(f'Via: {value}\r\n' for value in request.headers['via'])
+        if self.seen is not None:
+            via = via.replace(';rport', f';received={self.seen[0]};rport={self.seen[1]}', 1)
         return (f'SIP/2.0 {code} {reason}\r\n{via}From: {request.get("from")}\r\nTo: {request.get("to")};tag=registrar\r\n'
                 f'Call-ID: {request.get("call-id")}\r\nCSeq: {request.get("cseq")}\r\n{headers}Content-Length: 0\r\n\r\n').encode()
 
@@ -191,6 +198,9 @@ class ScriptedRegistrar:
             head, _, rest = buffers[connection].partition(b'\r\n\r\n')
             if not head.strip():
                 buffers[connection] = rest
+                self.pings += 1
+                if self.answers_pings:
+                    connection.sendall(b'\r\n')
                 continue
             length = int(SIPText(head).get('content-length') or 0)
             if len(rest) < length:
@@ -200,6 +210,11 @@ class ScriptedRegistrar:
 
     def _take(self, data: bytes, origin: Any) -> None:
         """A message has come from an address, or by a connection."""
+        if data.startswith(b'\0\1'):
+            self.pings += 1
+            if self.answers_pings:
+                self._transmit(binding_answer(binding_id(data), self.seen or origin), origin)
+            return
         reply = self._reply(data, origin)
         if reply is not None:
             self._transmit(reply, origin)
