@@ -8,8 +8,8 @@ from sipsimple.core._handles cimport Handle, bind
 from sipsimple.core._media_stats cimport statistics_dict
 from sipsimple.core._mixer cimport AudioMixer, check_volume
 from sipsimple.core._rtp cimport (
-    SS_EV_AUDIO_DTMF, SS_EV_AUDIO_TIMEOUT, ss_audio_create, ss_audio_get_info, ss_audio_get_stat, ss_audio_info, ss_audio_local_media,
-    ss_audio_send_dtmf, ss_audio_set_direction, ss_audio_set_volume, ss_audio_start, ss_audio_stat, ss_audio_stop, ss_audio_update)
+    SS_EV_AUDIO_DTMF, SS_EV_AUDIO_TIMEOUT, ss_audio_create, ss_audio_get_info, ss_audio_get_stat, ss_audio_info, ss_audio_is_over,
+    ss_audio_local_media, ss_audio_send_dtmf, ss_audio_set_direction, ss_audio_set_volume, ss_audio_start, ss_audio_stat, ss_audio_stop, ss_audio_update)
 from sipsimple.core._rtp_transport cimport RTPTransport, check_index, check_operation, parse_stream, sdp_text
 
 from sipsimple.core._events import register
@@ -333,7 +333,12 @@ cdef int _check_ports(local_sdp, remote_sdp, int index) except -1:
 
 
 def _on_dtmf(AudioTransport obj, event):
-    if obj.is_active:
+    cdef ss_handle number = 0 if obj.handle is None else obj.handle.number
+    cdef bint over
+    with nogil:
+        ss_ensure_thread()
+        over = ss_audio_is_over(number)
+    if not over:                        # it may be starting, or being built anew, in another thread
         NotificationCenter().post_notification('RTPAudioStreamGotDTMF', sender=obj, data=NotificationData(digit=chr(event.num[0])))
 
 

@@ -70,6 +70,7 @@ cdef extern from "native/audio_stream.h" nogil:
     pj_status_t ss_audio_start(ss_handle handle, const char *local, size_t local_length, const char *remote,
                                size_t remote_length, unsigned index, unsigned timeout_ms)
     void ss_audio_stop(ss_handle handle)
+    int ss_audio_is_over(ss_handle handle)
     pj_status_t ss_audio_update(ss_handle handle, const char *local, size_t local_length, const char *remote,
                                 size_t remote_length, unsigned index, int *rebuilt)
     pj_status_t ss_audio_set_direction(ss_handle handle, int direction)

@@ -15,6 +15,7 @@
 #include "mixer.h"
 
 #define NAME_SIZE 32
+#define MAX_DIGITS 32                   /* as many as PJMEDIA queues */
 
 /* What makes a stream that must be built anew when it changes. */
 typedef struct format {
@@ -40,6 +41,9 @@ typedef struct ss_audio {
     pj_timer_entry timer;               /* holds a reference while it runs */
     int timer_runs, watched;
     unsigned last_packets;
+    int renewed;                        /* the leg is being replaced */
+    char digits[MAX_DIGITS];            /* those that the leg was given, or the next one gets, and may not have begun to send */
+    unsigned digit_count, digits_begun; /* how many; and how many the leg has begun, by what we know */
 } ss_audio;
 
 /* ---- stream parameters ------------------------------------------------------------------------------------------------ */
@@ -164,6 +168,7 @@ static void stop(ss_audio *self)
     pthread_mutex_lock(&self->lock);
     first = !self->ended;
     self->ended = 1;
+    self->renewed = 0;
     leg = self->leg;
     self->leg = NULL;
     held = stop_timer(self);
@@ -282,6 +287,30 @@ static void apply_direction(ss_audio *self)
         self->watched = 0;
 }
 
+/* ---- digits --------------------------------------------------------------------------------------------------------- */
+
+/* Locked. */
+static void forget_begun_digits(ss_audio *self, const ss_leg *leg)
+{
+    unsigned total = __atomic_load_n(&leg->digits_begun, __ATOMIC_ACQUIRE), begun = total - self->digits_begun;
+
+    if (begun > self->digit_count)
+        begun = self->digit_count;
+    self->digit_count -= begun;
+    memmove(self->digits, self->digits + begun, self->digit_count);
+    self->digits_begun = total;
+}
+
+/* Locked, with a new leg: what the one before has not begun to send is sent by this one. */
+static void send_waiting_digits(ss_audio *self)
+{
+    pj_str_t text = { self->digits, self->digit_count };
+
+    self->digits_begun = 0;
+    if (self->digit_count && pjmedia_stream_dial_dtmf(self->leg->stream, &text) != PJ_SUCCESS)
+        self->digit_count = 0;
+}
+
 /* The new leg is in the bridge: make it the audio's, unless that was stopped in the meantime. */
 static pj_status_t publish(ss_audio *self, ss_leg *leg, const format *format, pjmedia_dir direction, int initial, unsigned timeout_ms)
 {
@@ -294,7 +323,9 @@ static pj_status_t publish(ss_audio *self, ss_leg *leg, const format *format, pj
         self->format = *format;
         self->direction = direction;
         self->last_packets = 0;
+        self->renewed = 0;
         apply_direction(self);
+        send_waiting_digits(self);
         if (initial) {
             self->timeout_ms = timeout_ms;
             start_timer(self);
@@ -398,7 +429,12 @@ static pj_status_t rebuild(ss_audio *self, ss_leg *leg, pj_pool_t *pool, pjmedia
     status = ss_rtp_media_start(self->rtp, pool, local, remote, index, 0);
     if (status == PJ_SUCCESS)
         status = ss_leg_start(self->rtp, self->mixer, info, self->object.handle, &fresh);
+    if (status == PJ_SUCCESS)
+        ss_leg_succeed(leg, fresh);
     pthread_mutex_unlock(&self->rtp->ops);
+    pthread_mutex_lock(&self->lock);
+    forget_begun_digits(self, leg);
+    pthread_mutex_unlock(&self->lock);
     if (status == PJ_SUCCESS)
         status = ss_leg_enter_bridge(fresh, self->volume);
     if (status == PJ_SUCCESS) {
@@ -436,6 +472,7 @@ pj_status_t ss_audio_update(ss_handle handle, const char *local_text, size_t loc
         } else if (memcmp(&format, &self->format, sizeof format) != 0) {
             leg = self->leg;
             self->leg = NULL;
+            self->renewed = 1;
         }
         pthread_mutex_unlock(&self->lock);
     }
@@ -492,6 +529,20 @@ void ss_audio_stop(ss_handle handle)
     }
 }
 
+int ss_audio_is_over(ss_handle handle)
+{
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
+    int over;
+
+    if (!self)
+        return 1;
+    pthread_mutex_lock(&self->lock);
+    over = self->ended;
+    pthread_mutex_unlock(&self->lock);
+    ss_object_release(self);
+    return over;
+}
+
 pj_status_t ss_audio_set_direction(ss_handle handle, pjmedia_dir direction)
 {
     ss_audio *self = running(handle);
@@ -506,14 +557,23 @@ pj_status_t ss_audio_set_direction(ss_handle handle, pjmedia_dir direction)
 
 pj_status_t ss_audio_send_dtmf(ss_handle handle, char digit)
 {
-    ss_audio *self = running(handle);
+    ss_audio *self = ss_object_acquire(handle, SS_T_AUDIO_STREAM);
     pj_str_t text = { &digit, 1 };
-    pj_status_t status;
+    pj_status_t status = PJ_EINVALIDOP;
 
     if (!self)
         return PJ_EINVALIDOP;
-    status = pjmedia_stream_dial_dtmf(self->leg->stream, &text);
-    leave(self);
+    pthread_mutex_lock(&self->lock);
+    if (self->leg) {
+        forget_begun_digits(self, self->leg);
+        status = pjmedia_stream_dial_dtmf(self->leg->stream, &text);
+    } else if (self->renewed) {
+        status = PJ_SUCCESS;
+    }
+    if (status == PJ_SUCCESS && self->digit_count < MAX_DIGITS)
+        self->digits[self->digit_count++] = digit;
+    pthread_mutex_unlock(&self->lock);
+    ss_object_release(self);
     /* A peer without telephone-event, or too many digits in the queue: as if it had been lost on the way. */
     return status == PJMEDIA_RTP_EREMNORFC2833 || status == PJ_ETOOMANY ? PJ_SUCCESS : status;
 }

@@ -56,6 +56,14 @@ static pj_status_t leg_get_info(pjmedia_transport *transport, pjmedia_transport_
     return status;
 }
 
+/* The marker stands at the beginning of each (RFC 4733 section 2.5.1.1). */
+static int begins_digit(const ss_leg *leg, const void *packet)
+{
+    uint8_t second = ((const uint8_t *)packet)[1];
+
+    return (second & 0x7f) == leg->sent_event_pt && (second & 0x80);
+}
+
 static pj_status_t leg_send_rtp(pjmedia_transport *transport, const void *packet, pj_size_t size)
 {
     ss_leg *leg = (ss_leg *)transport;
@@ -64,6 +72,8 @@ static pj_status_t leg_send_rtp(pjmedia_transport *transport, const void *packet
     if (begin_send(leg)) {
         if (has_remote(leg))
             status = pjmedia_transport_send_rtp(leg->top, packet, size);
+        if (status == PJ_SUCCESS && begins_digit(leg, packet))
+            __atomic_add_fetch(&leg->digits_begun, 1, __ATOMIC_RELEASE);
         __atomic_add_fetch(&leg->sent, 1, __ATOMIC_RELAXED);
         end_send(leg);
     }
@@ -211,6 +221,35 @@ static int is_peers_rtcp(ss_leg *leg)
     return 1;
 }
 
+/*
+ * Each source numbers its packets on its own (RFC 3550 section 5.1). PJMEDIA goes on with the numbers of the one before: if those of a new source begin
+ * a little below them, its packets seem to be late, and until they have caught up, which takes two seconds or, while the other still sends, never ends,
+ * it drops digits.
+ */
+static void begin_source(ss_leg *leg, uint32_t ssrc)
+{
+    if (leg->has_ssrc && ssrc != leg->ssrc)
+        ((pjmedia_stream_common *)leg->attached.user_data)->dec->rtp.received = 0;
+    leg->ssrc = ssrc;
+    leg->has_ssrc = 1;
+}
+
+/* Whether the stream is to have the packet. */
+static int look_at(ss_leg *leg, const uint8_t *packet)
+{
+    ss_pressed pressed = { .known = 1 };
+
+    memcpy(&pressed.timestamp, packet + 4, sizeof pressed.timestamp);
+    memcpy(&pressed.ssrc, packet + 8, sizeof pressed.ssrc);
+    if ((packet[1] & 0x7f) == leg->event_pt) {
+        if (leg->told.known && leg->told.ssrc == pressed.ssrc && leg->told.timestamp == pressed.timestamp)
+            return 0;
+        leg->pressed = pressed;
+    }
+    begin_source(leg, pressed.ssrc);
+    return 1;
+}
+
 /* callback: pjmedia_transport rtp | thread: media worker or worker (ICE) | gil: no | locks: none | lifetime: see above */
 static void on_rtp(pjmedia_tp_cb_param *param)
 {
@@ -242,6 +281,8 @@ static void on_rtp(pjmedia_tp_cb_param *param)
         if (!is_peers(leg, source, &rem_switch))
             return;
         __atomic_add_fetch(&leg->packets, 1, __ATOMIC_RELAXED);
+        if (!ss_is_rtcp(param->pkt, size) && !look_at(leg, param->pkt))
+            return;
         if (source && pj_sockaddr_cmp(source, &leg->source) != 0) {
             leg->source = *source;
             ss_rtp_set_source(leg->rtp, source);
@@ -450,6 +491,11 @@ void ss_leg_cut(ss_leg *leg)
     ss_leg_detach(leg);
 }
 
+void ss_leg_succeed(const ss_leg *old, ss_leg *fresh)
+{
+    fresh->told = old->pressed.known ? old->pressed : old->told;
+}
+
 void ss_leg_leave_bridge(ss_leg *leg)
 {
     ss_mixer_remove_port(leg->mixer, leg->slot, on_removed, leg);
@@ -483,6 +529,8 @@ pj_status_t ss_leg_start(ss_rtp *rtp, ss_handle mixer, const pjmedia_stream_info
     leg->pool = pool;
     pthread_mutex_init(&leg->lock, NULL);
     leg->mixer = mixer;
+    leg->event_pt = info->rx_event_pt;
+    leg->sent_event_pt = info->tx_event_pt;
     leg->base.op = &leg_op;
     leg->base.type = PJMEDIA_TRANSPORT_TYPE_USER;
     pj_ansi_strxcpy(leg->base.name, "leg", sizeof leg->base.name);

@@ -13,6 +13,12 @@
 #include "rtp_guard.h"
 #include "rtp_transport.h"
 
+/* A telephone-event: what all its packets have in common. As they come. */
+typedef struct ss_pressed {
+    int known;
+    uint32_t ssrc, timestamp;
+} ss_pressed;
+
 struct ss_leg {
     pjmedia_transport base;             /* first */
     pj_pool_t *pool;
@@ -30,9 +36,14 @@ struct ss_leg {
     pjmedia_transport_attach_param attached;    /* callbacks and signalled addresses */
     pj_sockaddr source;                 /* receiving thread only, as what follows */
     ss_rtp_guard guard, rtcp_guard;
+    uint32_t ssrc;                      /* of the last packet, as it comes, when ... */
+    int has_ssrc;                       /* ... there was one */
+    ss_pressed pressed, told;           /* the last digit that came, and the last that came to the stream before this one */
     pj_sockaddr sent_to;                /* where the transport sends to, by the last change of source */
     int authenticated;                  /* atomic; SRTP: who has the key is the peer, wherever it is */
     int rebound;                        /* atomic: what the receiving thread must begin anew, for another remote address */
+    int event_pt, sent_event_pt;        /* payload types of telephone-events, -1 without: those that come, and ours */
+    unsigned digits_begun;              /* atomic: those of ours that the peer has at least a packet of */
     pthread_mutex_t lock;               /* the next one; nothing is called under it */
     pj_sockaddr rtcp_to;                /* where RTCP goes, when that is not the signalled address; family 0 = that one */
 };
@@ -45,6 +56,8 @@ pj_status_t ss_leg_start(ss_rtp *rtp, ss_handle mixer, const pjmedia_stream_info
 pj_status_t ss_leg_enter_bridge(ss_leg *leg, unsigned volume_percent);
 /* Tell the peer, cut off. ops held. */
 void ss_leg_cut(ss_leg *leg);
+/* A leg that was cut off gives way to another of the same stream: a digit that is under way is not told once more. */
+void ss_leg_succeed(const ss_leg *old, ss_leg *fresh);
 /* A leg that was cut off leaves the bridge, and then ends. ops not held; does not wait. */
 void ss_leg_leave_bridge(ss_leg *leg);
 /* New SDPs hold: they may have brought encryption, or taken it away. ops held. */
