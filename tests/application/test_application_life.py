@@ -121,6 +121,55 @@ assert seen() == ['WillStart', 'DidStart', 'WillEnd', 'DidEnd']
     assert (tmp_path / 'storage' / 'config').read_bytes() == damaged
 
 
+def test_values_that_cannot_be_read_or_written_are_told(run, tmp_path):
+    """A stored value that is none of its setting, and a folder that is gone when the next one is saved."""
+    (tmp_path / 'storage').mkdir()
+    (tmp_path / 'storage' / 'config').write_bytes(b'SIPSimpleSettings:\n    sip:\n        udp_port = nowhere\n')
+    run('''
+from sipsimple.configuration.backend import ConfigurationBackendError
+app.start(FileStorage('storage'))
+failed = wait('CFGManagerLoadFailed')
+assert failed.sender is ConfigurationManager() and isinstance(failed.data.error, ValueError)
+assert (failed.data.attribute, failed.data.container) == ('udp_port', SIPSimpleSettings().sip)
+wait('SIPApplicationDidStart')
+settings = SIPSimpleSettings()
+settings.user_agent = before = 'kept'
+saved()
+os.rename('storage', 'elsewhere')
+open('storage', 'w').close()
+settings.user_agent = 'lost'
+settings.save()
+failed = wait('CFGManagerSaveFailed')
+assert failed.sender is ConfigurationManager() and isinstance(failed.data.exception, ConfigurationBackendError)
+assert (failed.data.object, failed.data.operation) == (settings, 'save')
+assert [(change.old, change.new) for name, change in failed.data.modified.items()] == [(before, 'lost')] and settings.user_agent == 'lost'
+os.remove('storage')
+os.rename('elsewhere', 'storage')
+stop()
+''')
+
+
+def test_the_default_account_changes(run):
+    run('''
+start()
+manager, bonjour = AccountManager(), BonjourAccount()
+assert manager.default_account is bonjour
+alice = Account('alice@example.com')
+alice.enabled = True
+alice.sip.register.enabled = False
+alice.save()
+wait('SIPAccountDidActivate')
+manager.default_account = alice
+changed = wait('SIPAccountManagerDidChangeDefaultAccount').data
+assert (changed.old_account, changed.account) == (bonjour, alice)
+alice.enabled = False
+alice.save()
+changed = wait('SIPAccountManagerDidChangeDefaultAccount').data
+assert (changed.old_account, changed.account) == (alice, bonjour) and manager.default_account is bonjour
+stop()
+''')
+
+
 def test_what_is_no_storage_is_refused(run):
     run('''
 for storage in (None, 'folder', object()):

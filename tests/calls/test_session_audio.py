@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import time
 import wave
 
@@ -199,6 +201,24 @@ def test_srtp_is_mandatory_for_one_side_only(audio_pair):
     assert audio_pair.callee.wait('SIPSessionNewIncoming')['streams'] == []
     audio_pair.callee.call('reject', 'in1', 488)
     assert audio_pair.caller.wait('SIPSessionDidFail')['code'] == 488
+
+
+def test_no_port_is_left(audio_pair):
+    """A stream without sockets fails before anything is sent, and the call with it."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            taken = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            taken.bind(('127.0.0.1', 0))
+            port = taken.getsockname()[1]
+            if port % 2 == 0:
+                break
+        audio_pair.start(rtp_port_range=[port, port + 2])
+        audio_pair.connect()
+        failed = audio_pair.caller.wait('MediaStreamDidFail')
+        assert failed['context'] == 'initialize' and failed['reason']
+        failure = audio_pair.caller.wait('SIPSessionDidFail')
+        assert failure['originator'] == 'local' and failure['failure_reason'] == f'media stream failed: {failed["reason"]}'
+        assert 'GotProvisionalResponse' not in audio_pair.caller.names() and audio_pair.callee.names() == []
 
 
 def test_ice(audio_pair):

@@ -113,6 +113,16 @@ def test_messages_that_were_never_sent(chat):
     assert (failed['message_id'], failed['code'], failed['chunk']) == (identity, 0, None)
 
 
+def test_what_the_peer_cannot_read(chat):
+    """Its report says so."""
+    chat.connected()
+    identity = chat.caller.do('send', session='s', content='no XML', content_type='application/im-iscomposing+xml')['id']
+    failed = chat.caller.wait('ChatStreamDidNotDeliverMessage')
+    assert (failed['message_id'], failed['code'], failed['chunk']) == (identity, 400, failed['message'])
+    assert failed['chunk']['headers']['Status'].startswith('000 400') and failed['reason'] in failed['chunk']['headers']['Status']
+    assert not [name for name, _, _ in chat.callee.events if name.startswith('ChatStreamGot')]
+
+
 def test_a_long_text(chat):
     """In many chunks, of several megabytes."""
     chat.connected()
