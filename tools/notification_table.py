@@ -3,11 +3,11 @@
     pytest --notification-report report.json
     python tools/notification_table.py report.json [--missing] [--section NAME ...] [--files]
 
-The table is docs/notifications.toml. Each line says whether a notification was seen with all its fields, with some, or not at all; those of parts that are still
-planned are not asked for. Seen is what the product posted outside of tests/unit, whose surroundings are played; a field has been seen when it was something other
-than None, unless the table says that it may always be None; where the table names senders, each of them has to have posted it so. With --missing only what lacks
-something is printed, with --section only what a section of the API document lists, "Session" for example; --files tells which of the files that ran would do.
-Exit status: 0 when all others were seen with all fields, else 1.
+The table is docs/notifications.toml. Each line says whether a notification was seen with all its fields, with some, or not at all; those of parts that are
+still planned are not asked for. Seen is what the product posted outside of tests/unit, whose surroundings are played; a field has been seen when it was
+something other than None, unless the table says that it may always be None; where the table names senders, each of them has to have posted it so. With
+--missing only what lacks something is printed, with --section only what a section of the API document lists, "Session" for example; --files tells which of
+the files that ran would do. Exit status: 0 when all others were seen with all fields, else 1.
 """
 
 from __future__ import annotations
