@@ -1,7 +1,7 @@
 """A process with a SIPApplication and one account that uses ICE, steered like the agents of the demo: see `sipsimple.demo.agent`.
 
 Further configuration: `account` (its id), `nat`: settings of `account.nat_traversal`, by name. Further events: "ice_state", "ice_done", "ice_failed";
-further commands: `facts`, `hold`, `play_tone`. `keys`: its key negotiation. With `nameservers`, a list of [address, port], these are asked for names.
+further commands: `facts`, `hold`, `restart`, `play_tone`. `keys`: its key negotiation. With `nameservers`, a list of [address, port], these are asked for names.
 """
 
 from __future__ import annotations
@@ -74,6 +74,12 @@ class ICEAgent(Agent):
     def do_hold(self, wish: bool) -> None:
         """Put the peer on hold, or not any more; "held" follows, here and there."""
         (self.session.hold if wish else self.session.unhold)()
+
+    def do_restart(self) -> None:
+        """Begin ICE anew, as after a change of our address, which there cannot be here."""
+        from sipsimple.session import network
+        from sipsimple.session.inputs import Kind
+        self.session._send(Kind.NETWORK, network.RESTARTED)
 
     def do_facts(self) -> None:
         """Tell the attributes of the stream."""

@@ -1,8 +1,8 @@
 """A SIP peer whose ICE is aioice's, steered like `ice_agent.py`: plain RTP over an aioice connection, SIP as text over UDP.
 
 Configuration: `name`; `nat`: `stun` [host, port], `turn` {arguments of aioice.Connection}, `environment` to have from the moment the SIP socket is there;
-`codec`; `controlling`: the role, when not by offer and answer. Commands: call(port), answer, play_tone, record, stop_recording, facts, hang_up. Events as the agent's: ready, incoming, connected, ended, ...;
-media_over: RTCP said BYE.
+`codec`; `controlling`: the role, when not by offer and answer. Commands: call(port), answer, restart (for who has called), play_tone, record, stop_recording, facts, hang_up. Events as the agent's: ready,
+incoming, connected, ended, ...; restarted; media_over: RTCP said BYE.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import queue
 import socket
 import sys
 import threading
@@ -50,6 +51,10 @@ class Phone(UDPPeer):
         return SIPText(data)
 
 
+def ufrag_of(sdp: str) -> str:
+    return sdp.partition('a=ice-ufrag:')[2].split()[0]
+
+
 class Peer:
     def __init__(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration
@@ -59,11 +64,15 @@ class Peer:
         self.codec = codec()
         self.talker = rtp.Talker(self.codec, self.payload_type)
         self.connection: Any = None
+        self.left: list[Any] = []               # those before a restart
         self.invite: SIPText | None = None
         self.dialog: dict[str, Any] = {}
         self.heard: list[int] | None = None
         self.packets = 0
         self.tasks: list[asyncio.Task[None]] = []
+        self.cseq = 1
+        self.answers: queue.Queue[SIPText] = queue.Queue()
+        self.remote_ufrag: str | None = None
 
     def tell(self, event: str, **fields: Any) -> None:
         print(json.dumps({'event': event, **fields}), flush=True)
@@ -87,10 +96,25 @@ class Peer:
                 f'a=ice-ufrag:{self.connection.local_username}\r\na=ice-pwd:{self.connection.local_password}\r\n{candidates}a=sendrecv\r\n')
 
     async def renegotiate(self, sdp: str) -> str:
-        """The answer to a later offer. The result of ICE is offered anew: what we have told is still true."""
+        """The answer to a later offer. If the result of ICE is offered anew, what we have told is still true."""
+        if ufrag_of(sdp) != self.remote_ufrag:
+            self.leave()
+            await self.gather(controlling=False)
+            self.tasks = [asyncio.create_task(self.connect_anew(sdp))]
         return self.description()
 
+    def leave(self) -> None:
+        """Stop the media, and let the connection go."""
+        for task in self.tasks:
+            task.cancel()
+        self.left.append(self.connection)
+
+    async def connect_anew(self, sdp: str) -> None:
+        await self.connect(sdp)
+        self.tell('restarted')
+
     async def connect(self, sdp: str) -> None:
+        self.remote_ufrag = ufrag_of(sdp)
         for line in sdp.splitlines():
             name, _, value = line.removeprefix('a=').partition(':')
             if name == 'ice-ufrag':
@@ -156,6 +180,18 @@ class Peer:
         await self.connect(answer.body)
         self.tell('connected')
 
+    async def do_restart(self) -> None:
+        """Begin anew: another connection, told by a re-INVITE."""
+        self.leave()
+        await self.gather(controlling=True)
+        self.cseq += 1
+        self.phone.send(self.phone.request('INVITE', **self.dialog, cseq=self.cseq, headers='Content-Type: application/sdp\r\n', body=self.description()))
+        while ((answer := await asyncio.to_thread(self.answers.get, timeout=60)).code or 0) < 200:
+            pass
+        self.phone.send(self.phone.request('ACK', **self.dialog, cseq=self.cseq))
+        assert answer.code == 200, str(answer)
+        await self.connect_anew(answer.body)
+
     async def do_answer(self) -> None:
         assert self.invite is not None
         await self.gather(controlling=False, offer=self.invite.body)
@@ -182,7 +218,9 @@ class Peer:
                 case 'BYE':
                     self.phone.answer(request, 200)
                     self.tell('ended')
-                case method if method not in (None, 'ACK'):
+                case None:
+                    self.answers.put(request)
+                case method if method != 'ACK':
                     self.phone.answer(request, 200)
 
     async def do_play_tone(self, frequency: int, milliseconds: int) -> None:
@@ -210,7 +248,7 @@ class Peer:
             for side in ('local', 'remote')})
 
     async def do_hang_up(self) -> None:
-        self.phone.send(self.phone.request('BYE', **self.dialog, cseq=2))
+        self.phone.send(self.phone.request('BYE', **self.dialog, cseq=self.cseq + 1))
         self.tell('ended')
 
     async def run(self) -> None:
@@ -229,8 +267,9 @@ class Peer:
                 self.tell('error', text=f'{name}: {error.__class__.__name__}: {error}')
         for task in self.tasks:
             task.cancel()
-        if self.connection is not None:
-            await self.connection.close()
+        for connection in (*self.left, self.connection):
+            if connection is not None:
+                await connection.close()
         self.phone.socket.close()
 
 

@@ -96,3 +96,25 @@ def test_relayed(tmp_path: Path, turn_lab: Lab, nat_library: Path, caller: str, 
                behind(nat_library, SDK_PORTS, block=port)) as alice,
           peer(calls=caller != 'alice', environment=behind(nat_library, ANY_PORT, block=port), turn=relay) as other):
         check(alice, other, caller, tmp_path, ('RELAY', 'RELAY'))
+
+
+@pytest.mark.parametrize('beginner', ['alice', 'aioice'])
+def test_ice_begins_anew(tmp_path: Path, beginner: str) -> None:
+    """By a re-INVITE with other credentials and candidates: whoever answers has others as well, and there is sound in both directions again."""
+    with ours() as alice, peer(calls=beginner != 'alice') as other, a_call(alice, other, beginner):
+        assert says(other, alice, tmp_path / 'first.wav', 1200) > 0.9
+        before = []
+        for process in (alice, other):
+            process.do('facts')
+            before.append(process.wait('facts'))
+        (alice if beginner == 'alice' else other).do('restart')
+        other.seen('restarted')
+        assert says(alice, other, tmp_path / 'peer-heard.wav', 800) > 0.9
+        assert says(other, alice, tmp_path / 'alice-heard.wav', 1200) > 0.9
+        alice.do('facts')
+        other.do('facts')
+        fact, theirs = alice.wait('facts'), other.wait('facts')
+        assert fact['ice_active'] and theirs['controlling'] is (beginner != 'alice')
+        assert theirs['remote']['1'][1:] == [fact['local_rtp_address'], fact['local_rtp_port']]
+        assert theirs['local']['1'][1:] == [fact['remote_rtp_address'], fact['remote_rtp_port']]
+        assert fact['local_rtp_port'] != before[0]['local_rtp_port'] and theirs['local'] != before[1]['local']
