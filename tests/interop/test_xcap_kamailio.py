@@ -11,7 +11,7 @@ import random
 
 import pytest
 
-from sipsimple.account.xcap import Contact, ContactURI, EventHandling, Group, Icon, OfflineStatus, Policy, manager as manager_module
+from sipsimple.account.xcap import Contact, ContactURI, EventHandling, Group, Icon, OfflineStatus, Policy, manager as manager_module, patience
 from sipsimple.account.xcap.client import XCAPClient
 from sipsimple.account.xcap.errors import AuthenticationError, HTTPError, NotFoundError, PreconditionError, TransportError
 from sipsimple.account.xcap.uri import document_url, list_selector, node_url
@@ -47,8 +47,8 @@ def configuration():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    for name in ('RETRY', 'RETRY_LOST', 'POLL'):
-        monkeypatch.setattr(manager_module, name, 0.2)
+    for module, name in ((patience, 'RETRY'), (patience, 'RETRY_LOST'), (manager_module, 'POLL')):
+        monkeypatch.setattr(module, name, 0.2)
 
 
 def root(lab, scheme='http'):

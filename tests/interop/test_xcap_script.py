@@ -23,7 +23,7 @@ BOB = ('<contact xmlns="urn:ag-projects:xml:ns:addressbook" id="c1"><name>Bob</n
 def sdk():
     with SDK() as sdk:
         sdk.start(settings={'sip.transport_list': ['tcp']})
-        sdk.do('patch', module='sipsimple.account.xcap.manager', values={'RETRY': 0.2, 'RETRY_LOST': 0.1})
+        sdk.do('patch', module='sipsimple.account.xcap.patience', values={'RETRY': 0.2, 'RETRY_LOST': 0.1})
         sdk.do('patch', module='sipsimple.account.subscriber', values={'RETRY_AFTER': dict.fromkeys(
             ('no address', 'dns', 'not sent', 'too short', 'unusable answer', 'later'), SOON)})
         yield sdk

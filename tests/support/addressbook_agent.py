@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from sipsimple.account import Account, AccountManager
-from sipsimple.account.xcap import manager as xcap_manager
+from sipsimple.account.xcap import patience
 from sipsimple.addressbook import AddressbookManager, Contact, ContactURI, Group, Policy
 from sipsimple.application import SIPApplication
 from sipsimple.configuration.settings import SIPSimpleSettings
@@ -158,7 +158,7 @@ def settled() -> None:
 
 def main() -> None:
     folder, name, password, *rest = sys.argv[1:]
-    xcap_manager.RETRY, xcap_manager.RETRY_LOST = 0.3, 0.1              # seconds; who has to wait for a minute in a test
+    patience.RETRY, patience.RETRY_LOST = 0.3, 0.1              # seconds; who has to wait for a minute in a test
     dns = DNSManager()
     dns.probe_domain, dns.public_nameservers, dns.nameservers = None, [], []        # asks nobody
     with NotificationQueue() as events:

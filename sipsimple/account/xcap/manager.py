@@ -8,8 +8,7 @@ Whether a write arrived is not known when the connection breaks or the program i
 `merge`). Of the other documents, which hold one value each, the journal remembers the digest of what was sent: if that is what the
 server has, the operation is done.
 
-There are servers that take two writes at once for the same document, whatever their conditions say, and keep the second one. So what was written to the
-addressbook is kept in mind until it was seen there, and written again if it is not.
+What was written to the addressbook may be lost by a server that takes two writes at once, and is written again then (see `unconfirmed`).
 
 The documents are read, merged and written by one green thread in the SDK thread; parsing and merging run in a worker.
 """
@@ -18,13 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
-import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
+from sipsimple.account.xcap import patience
 from sipsimple.account.xcap.client import Answer, XCAPClient
 from sipsimple.account.xcap.documents import DOCUMENTS, Document
 from sipsimple.account.xcap.editing import Editor
@@ -36,17 +34,18 @@ from sipsimple.account.xcap.errors import (
     HTTPError,
     NotFoundError,
     PreconditionError,
-    RootNotFound,
-    TransportError,
     XCAPError,
 )
+from sipsimple.account.xcap.finding import find_root, make_client
 from sipsimple.account.xcap.journal import Journal
 from sipsimple.account.xcap.merge import Facts, Merged, merge
 from sipsimple.account.xcap.operations import Operation
+from sipsimple.account.xcap.patience import Patience
 from sipsimple.account.xcap.seen import Seen
 from sipsimple.account.xcap.states import TRANSITIONS, ManagerInput, ManagerState
 from sipsimple.account.xcap.storage import XCAPStorageError
 from sipsimple.account.xcap.telling import Teller
+from sipsimple.account.xcap.unconfirmed import Unconfirmed
 from sipsimple.account.xcap.waiting import Interrupted, Waiting
 from sipsimple.configuration.settings import SIPSimpleSettings
 from sipsimple.notification import IObserver, NotificationCenter, TimestampedNotificationData
@@ -67,13 +66,7 @@ __all__ = ['XCAPManager']
 log = logging.getLogger('sipsimple.account.xcap')
 
 FILES, WORK = 'file-io', 'xcap'         # the workers that write files, and that parse and merge
-RETRY = 60.0                # seconds after a failure
-RETRY_LOST = 2.0            # after the first time that a connection broke, which may be one that was idle for too long
-RETRY_CAPABILITIES = 3600.0     # when the server lacks what we need
-MAX_RETRY_AFTER = 3600.0    # a server may ask for more time, up to this
-POLL = 600.0                # between looks at the server when it does not tell of changes
-CREATED_LIMIT = 10.0         # in which another client that had found no document may still write its own over ours: servers need not heed If-None-Match
-MAX_CONFLICTS = 50          # in a row, before somebody who writes all the time is left alone for RETRY
+POLL = 600.0                # seconds between looks at the server when it does not tell of changes
 STOP_LIMIT = 5.0            # for the end of what is under way
 UNSUBSCRIBE_LIMIT = 4.0     # for the end of the subscription; it has limits of its own, which are shorter
 # Of the account; the manager begins anew when they change.
@@ -128,13 +121,10 @@ class XCAPManager(Editor, Teller):
         self._ended: Event[None] | None = None      # of the green thread, if there is one
         self._stopping = self._restarting = False
         self._to_fetch: set[str] = set()
-        self._conflicts = 0
-        self._lost = False                          # the last request found its connection broken
+        self._patience = Patience()
         self._knows_oma = False                     # the server says that it knows the conditions of OMA's rules
         self._is_told = False                       # whether the application knows what is there
-        self._unconfirmed: list[Operation] = []     # written, and not seen on the server since
-        self._created_until = 0.0                   # seen there, they are confirmed from this (monotonic) time on
-        self._is_fresh = False                      # the addressbook was read since it was written
+        self._unconfirmed = Unconfirmed()
         self._merged: Any = None                    # the documents that `data` was made of
         self._diff: XCAPSubscriber | None = None    # the subscription to changes
 
@@ -216,7 +206,7 @@ class XCAPManager(Editor, Teller):
             self._post('XCAPManagerWillStart')
             self._stopping = self._restarting = False
             self._waiting = Waiting()
-            self._conflicts, self._lost = 0, False
+            self._patience = Patience()
             self._machine.fire(ManagerInput.START)
             self._post('XCAPManagerDidStart')
             self._ended = Event()
@@ -289,7 +279,7 @@ class XCAPManager(Editor, Teller):
                     self._pause(later.seconds)
                 except Exception:           # whatever it is, it must not end synchronisation for good
                     log.exception('%r failed', self)
-                    self._pause(RETRY)
+                    self._pause(patience.RETRY)
                 if self._restarting and not self._stopping:
                     self._restarting = False
                     self._machine.fire(ManagerInput.RESTART)
@@ -328,13 +318,7 @@ class XCAPManager(Editor, Teller):
         """Tell of a failure; when to try again."""
         log.warning('%r: %s: %s', self, context, error)
         self._post('XCAPManagerClientError', client=self.client, context=context, error=error)
-        if isinstance(error, CapabilityError):
-            return _Later(RETRY_CAPABILITIES)
-        lost, self._lost = self._lost, isinstance(error, TransportError)
-        if self._lost and not lost:
-            return _Later(random.uniform(RETRY_LOST / 2, RETRY_LOST))
-        asked = error.retry_after if isinstance(error, HTTPError) and error.retry_after is not None else 0
-        return _Later(max(RETRY, min(asked, MAX_RETRY_AFTER)))
+        return _Later(self._patience.after(error))
 
     # ---- initializing ------------------------------------------------------------------------------------------
 
@@ -343,17 +327,17 @@ class XCAPManager(Editor, Teller):
         old, self.client = self.client, None
         if old is not None:
             old.close()
-        self._lost = False
+        self._patience.answered()
         try:
-            root = self._find_root()
+            root = self._waiting.green(find_root, self.account)
             self._post('XCAPManagerClientWillInitialize', root=root)
-            client = self._make_client(root)
+            client = make_client(self.account, root)
         except Exception as error:
             if isinstance(error, Interrupted):
                 raise
             log.warning('%r: %s', self, error)
             self._post('XCAPManagerClientDidNotInitialize', error=error)
-            raise _Later(RETRY) from None
+            raise _Later(patience.RETRY) from None
         self.client = client
         self._post('XCAPManagerClientDidInitialize', client=client, root=root)
         self._locate(root)
@@ -366,33 +350,12 @@ class XCAPManager(Editor, Teller):
         self._machine.fire(ManagerInput.CAPABLE)
         self._begin_diff()
 
-    def _find_root(self) -> str:
-        account = self.account
-        if account.xcap.xcap_root:
-            return str(account.xcap.xcap_root)
-        from sipsimple.core import SIPURI
-        from sipsimple.lookup import DNSLookup, DNSLookupError
-        try:
-            found: list[str] = self._waiting.green(DNSLookup().lookup_xcap_server(SIPURI(host=account.id.domain)).wait)
-        except DNSLookupError as error:
-            raise RootNotFound(f'no XCAP root for {account.id.domain}: {error}') from None
-        return random.choice(found)
-
-    def _make_client(self, root: str) -> XCAPClient:
-        account = self.account
-        credentials = None
-        if root.lower().startswith('https:'):
-            from sipsimple.account.tls import tls_credentials
-            credentials = tls_credentials()
-        return XCAPClient(root, account.auth.username or account.id.username, account.auth.password, credentials, SIPSimpleSettings().user_agent)
-
     def _locate(self, root: str) -> None:
         """The documents are on that server; what is known of another one is of no use."""
         self.xcap_root = root
         if self.journal.root != root:
             for document in self._own():
-                document.take(None, None)
-                schedule_in_thread(FILES, document.store, None, None)
+                self._take(document, None, None)
             self._unconfirmed.clear()
             if self.journal.root is not None:
                 self.journal.sent.clear()
@@ -418,8 +381,7 @@ class XCAPManager(Editor, Teller):
             item.support(auids)
             item.locate(self.xcap_root or '', str(self.account.id))
             if not item.supported:
-                item.take(None, None)
-                schedule_in_thread(FILES, item.store, None, None)
+                self._take(item, None, None)
         self._post('XCAPManagerDidDiscoverServerCapabilities', auids=auids)
         missing = [item.application for item in self._own() if DOCUMENTS[item.name].mandatory and not item.supported]
         if missing:
@@ -443,7 +405,7 @@ class XCAPManager(Editor, Teller):
                     if not self._does_without(document, error):
                         raise self._failed('fetch', error) from None
                 self._to_fetch.discard(document.name)
-        self._lost = False
+        self._patience.answered()
         self.last_fetch_time = ISOTimestamp.utcnow()
         self._machine.fire(ManagerInput.FETCHED)
 
@@ -460,20 +422,19 @@ class XCAPManager(Editor, Teller):
                 raise DocumentError(f'{document.name}: the server has an empty document')
             else:
                 data, etag = answer.data, answer.etag
+        is_known = (data, etag) == (document.data, document.etag)
         if document is self.resource_lists:
-            if data is None or (data, etag) == (document.data, document.etag) and not self._is_new:
-                self._unconfirmed.clear()
-            self._is_fresh = True
-        if (data, etag) != (document.data, document.etag):
-            document.take(data, etag)
-            schedule_in_thread(FILES, document.store, data, etag)
+            self._unconfirmed.fetched(exists=data is not None, is_ours=is_known)
+        if not is_known:
+            self._take(document, data, etag)
         document.fetched()
         self._settle_sent(document)
 
-    @property
-    def _is_new(self) -> bool:
-        """Whether our document may still be overwritten by a client that had found none."""
-        return time.monotonic() < self._created_until
+    @staticmethod
+    def _take(document: Document, data: bytes | None, etag: str | None) -> None:
+        """That is what the server has, or None when it has nothing; a copy is kept."""
+        document.take(data, etag)
+        schedule_in_thread(FILES, document.store, data, etag)
 
     def _settle_sent(self, document: Document) -> None:
         """See whether what we sent last has arrived, if that is not known."""
@@ -498,7 +459,7 @@ class XCAPManager(Editor, Teller):
         facts = Facts(str(self.account.id), {document.name: document.url for document in self._supported()}, not self._knows_oma)
         contents = {document.name: document.data for document in self._supported()}
         try:
-            merged: Merged = self._waiting.call(WORK, merge, contents, self._unconfirmed + pending, facts)
+            merged: Merged = self._waiting.call(WORK, merge, contents, self._unconfirmed.operations + pending, facts)
         except XCAPError as error:
             self._to_fetch = {document.name for document in self._supported()}
             later = self._failed('update', error)
@@ -511,17 +472,14 @@ class XCAPManager(Editor, Teller):
             if document.name in merged.changed and not self._write(document, merged.changed[document.name], operations):
                 return
             if document is self.resource_lists:
-                if self._is_fresh and not self._is_new:     # merged with what the server has, and not with what we think it has
-                    again = set(merged.effective)
-                    self._unconfirmed = [operation for operation in self._unconfirmed if operation in again]
-                self._is_fresh = False
+                self._unconfirmed.merged(merged.effective)
                 if document.name in merged.changed:
-                    self._unconfirmed += operations
+                    self._unconfirmed.written(operations)
             if operations:
                 self._done(operations)
         if any(not getattr(self, operation.document).supported for operation in pending):
             self._done([operation for operation in pending if not getattr(self, operation.document).supported])
-        self._conflicts, self._lost = 0, False
+        self._patience.succeeded()
         self._merged = self._state_of_documents()
         self._machine.fire(ManagerInput.UPDATED)
         self._tell_of_support()
@@ -548,23 +506,21 @@ class XCAPManager(Editor, Teller):
                 raise self._write_failed(document, error) from None
             answer = None
         except (PreconditionError, ConflictError) as error:
-            self._conflicts += 1
-            if (isinstance(error, ConflictError) and self._conflicts > 1) or self._conflicts > MAX_CONFLICTS:
-                self._conflicts = 0
+            seconds = self._patience.conflict(error)
+            if seconds is None:
                 raise self._write_failed(document, error) from None
             log.info('%r: %s is another one by now: %s', self, document.name, error)
             self._begin_again()
-            if self._conflicts > 3:             # somebody else writes as often: who waits a little less wins
-                raise _Later(random.uniform(0, min(0.1 * self._conflicts, 2.0))) from None
+            if seconds:
+                raise _Later(seconds) from None
             return False
         except XCAPError as error:
             raise self._write_failed(document, error) from None
         if document is self.resource_lists and document.data is None:
-            self._created_until = time.monotonic() + CREATED_LIMIT
+            self._unconfirmed.created()
         etag = None if answer is None else answer.etag
-        document.take(data, etag)
+        self._take(document, data, etag)
         document.updated()
-        schedule_in_thread(FILES, document.store, document.data, document.etag)
         if document is self.resource_lists:
             schedule_in_thread(FILES, self.seen.add, data)      # before the journal forgets what is in it
         self.journal.sent.pop(document.name, None)

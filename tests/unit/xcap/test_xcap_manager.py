@@ -8,7 +8,18 @@ import threading
 import pytest
 from lxml import etree
 
-from sipsimple.account.xcap import Contact, ContactURI, EventHandling, Group, Icon, OfflineStatus, Policy, manager as manager_module, seen as seen_module
+from sipsimple.account.xcap import (
+    Contact,
+    ContactURI,
+    EventHandling,
+    Group,
+    Icon,
+    OfflineStatus,
+    Policy,
+    manager as manager_module,
+    patience,
+    seen as seen_module,
+)
 from sipsimple.account.xcap.errors import (
     AuthenticationError,
     CapabilityError,
@@ -37,7 +48,7 @@ NAMES = ['resource_lists', 'rls_services', 'pres_rules', 'dialog_rules', 'pidf_m
 def quick(monkeypatch):
     """Failures are tried again soon."""
     for name in ('RETRY', 'RETRY_LOST', 'RETRY_CAPABILITIES'):
-        monkeypatch.setattr(manager_module, name, 0.02)
+        monkeypatch.setattr(patience, name, 0.02)
 
 
 @pytest.fixture
@@ -163,7 +174,7 @@ def test_a_stop_ends_what_is_under_way(server, rig):
 
 
 def test_a_stop_ends_a_wait(server, rig, monkeypatch):
-    monkeypatch.setattr(manager_module, 'RETRY', 3600.0)
+    monkeypatch.setattr(patience, 'RETRY', 3600.0)
     server.faults.append(503)
     rig.start().wait('XCAPManagerClientError')
     rig.stop()
@@ -386,7 +397,7 @@ def test_a_server_that_does_not_heed_that_a_document_is_to_be_new(server, rig):
 def test_a_server_that_takes_two_writes_at_once(server, rig, monkeypatch):
     """Its conditions are checked, and by the time it writes they do not hold any more."""
     path = 'resource-lists/users/sip:alice@example.com/index'
-    monkeypatch.setattr(manager_module, 'CREATED_LIMIT', 0)
+    monkeypatch.setattr('sipsimple.account.xcap.unconfirmed.CREATED_LIMIT', 0)
     rig.start().in_sync()
     before = server.content('resource-lists')
     rig.manager.add_contact(contact())
@@ -410,7 +421,7 @@ def test_a_server_that_takes_two_writes_at_once(server, rig, monkeypatch):
 
 
 def test_who_always_comes_second_gives_up_for_a_while(server, rig, monkeypatch):
-    monkeypatch.setattr(manager_module, 'MAX_CONFLICTS', 2)
+    monkeypatch.setattr(patience, 'MAX_CONFLICTS', 2)
     rig.start().in_sync()
     server.faults.extend([lambda handler: 412 if handler.command == 'PUT' else None] * 20)
     rig.manager.add_contact(contact())
@@ -510,7 +521,7 @@ def test_a_conflict_that_stays_is_told(server, rig):
 
 
 def test_a_wrong_password_is_told_and_a_new_one_is_taken_at_once(server, monkeypatch):
-    monkeypatch.setattr(manager_module, 'RETRY', 3600.0)
+    monkeypatch.setattr(patience, 'RETRY', 3600.0)
     with Rig(server.root, password='wrong') as rig:
         rig.manager.add_contact(contact())
         rig.start()
@@ -602,7 +613,7 @@ def test_another_id(server, tmp_path, monkeypatch):
 
 
 def test_another_network_is_reason_to_try_at_once(server, rig, monkeypatch):
-    monkeypatch.setattr(manager_module, 'RETRY', 3600.0)
+    monkeypatch.setattr(patience, 'RETRY', 3600.0)
     server.faults.append(503)
     rig.start().wait('XCAPManagerClientError')
     NotificationCenter().post_notification('NetworkConditionsDidChange', data=NotificationData(changed=['ip']))
