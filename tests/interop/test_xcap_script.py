@@ -126,7 +126,7 @@ def test_changes_are_told_by_the_server(sdk, server, xcap):
     server.notify(dialog, 'application/xcap-diff+xml', 'nonsense')
     sdk.wait('SIPAccountGotInvalidNotify', NAME)
     assert sdk.wait('XCAPDocumentsDidChange').documents == ['all']
-    assert wait_until(lambda: len(xcap.requests) == count + 6)
+    assert wait_until(lambda: len(xcap.requests) == count + 7)
 
 
 def test_a_subscription_that_ends_is_reason_to_look(sdk, server, xcap):
