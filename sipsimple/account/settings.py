@@ -116,7 +116,7 @@ class NATTraversalSettings(SettingsGroup):
         turn_server: relay for media (RFC 8656); None for none.
         turn_username, turn_password: its credentials.
         msrp_relay: relay for MSRP (RFC 4976); None finds it in DNS (SRV of the account's domain) when one is needed.
-        use_msrp_relay_for_outbound: use the relay also for sessions we start.
+        use_msrp_relay_for_outbound: use the relay also for sessions we start, and to connect to peers who wait for that.
     """
 
     use_ice = Setting(type=bool, default=False)

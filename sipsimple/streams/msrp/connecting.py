@@ -39,9 +39,11 @@ def make_plan(account: Any, direction: str, remote: MSRPMedia | None) -> Plan:
     outgoing = direction == 'outgoing'
     if not hasattr(account.msrp, 'connection_model'):       # neighbours, who see each other
         return Plan('connect', 'active') if outgoing else Plan('listen', 'passive')
+    relay = str(account.msrp.connection_model) == 'relay'
     if not outgoing and remote is not None and remote_setup(remote, True) in ('actpass', 'passive'):
-        return Plan('connect', 'active')
-    if str(account.msrp.connection_model) == 'acm':
+        # An account that wants its own connections to go through its relay has one on either side then.
+        return Plan('relay' if relay and account.nat_traversal.use_msrp_relay_for_outbound else 'connect', 'active')
+    if not relay:
         return Plan('listen', 'actpass' if outgoing else 'passive')
     if outgoing and not account.nat_traversal.use_msrp_relay_for_outbound:
         return Plan('connect', 'active')

@@ -64,6 +64,7 @@ def test_a_media_line_is_made():
 
 @pytest.mark.parametrize(('model', 'outbound', 'direction', 'setup', 'way', 'role'), [
     ('relay', False, 'incoming', 'actpass', 'connect', 'active'), ('acm', False, 'incoming', 'passive', 'connect', 'active'),
+    ('relay', True, 'incoming', 'actpass', 'relay', 'active'), ('relay', True, 'incoming', 'passive', 'relay', 'active'), ('acm', True, 'incoming', 'actpass', 'connect', 'active'),
     ('relay', False, 'outgoing', None, 'connect', 'active'), ('relay', True, 'outgoing', None, 'relay', 'actpass'),
     ('relay', False, 'incoming', 'active', 'relay', 'passive'), ('relay', True, 'incoming', None, 'relay', 'passive'),
     ('acm', False, 'outgoing', None, 'listen', 'actpass'), ('acm', True, 'incoming', 'active', 'listen', 'passive'), ('acm', False, 'incoming', None, 'listen', 'passive'),
