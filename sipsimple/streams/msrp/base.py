@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from msrplib.connect import ConnectBase
-    from msrplib.events import Event, MessageAborted, MessageReceived
+    from msrplib.events import ChunkReceived, Event, MessageAborted, MessageReceived
     from msrplib.reassembly import IncomingMessage, Sink
     from msrplib.session import MSRPSession
     from msrplib.transport import MSRPTransport
@@ -168,6 +168,11 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
     def remote_accept_wrapped_types(self) -> tuple[str, ...]:
         """MIME types the peer takes in an envelope."""
         return (self.remote_media.accept_wrapped_types if self.remote_media is not None else None) or ()
+
+    @property
+    def _relayed(self) -> bool:
+        """Whether there are relays between us and the peer."""
+        return len(self._path) > 1 or (self.remote_media is not None and len(self.remote_media.path) > 1)
 
     # The interface of the session
 
@@ -427,7 +432,9 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
                 self._message_received(event)
             elif isinstance(event, MessageAborted):
                 self._message_aborted(event)
-            elif not isinstance(event, (ChunkReceived, ReportReceived, RequestReceived)):
+            elif isinstance(event, ChunkReceived):
+                self._chunk_received(event)
+            elif not isinstance(event, (ReportReceived, RequestReceived)):
                 self._outgoing_event(event)
         except Exception as error:
             log.exception('%s failed', self.__class__.__name__)
@@ -440,6 +447,9 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
 
     def _message_aborted(self, event: MessageAborted) -> None:
         """A message that had begun to come will not be completed."""
+
+    def _chunk_received(self, event: ChunkReceived) -> None:
+        """A chunk of a message has come that is not reported as a whole."""
 
     def _incoming(self, chunk: Any = None, error: Any = None) -> None:
         """Reports and requests, and the end of the connection."""

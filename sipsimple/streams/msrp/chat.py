@@ -2,6 +2,8 @@
 
 What can be sent, and how, depends on what the peer's description says, which is known when the stream starts; until then messages wait. A message is in an
 envelope (message/cpim) if it needs one, because it says more than who talks to whom in this session, or if both sides prefer it.
+
+With relays between us, no more is on its way than the peer keeps up with (`msrplib.pacing`), and chunks are reported as they come, for a peer that paces, too.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from sipsimple.util import ISOTimestamp, MultilingualText
 # Loaded with the first chat, see base.py.
 if TYPE_CHECKING:
     from msrplib.chunking import OutgoingMessage
-    from msrplib.events import Event, MessageReceived, RequestAnswered
+    from msrplib.events import ChunkReceived, Event, MessageReceived, RequestAnswered
     from msrplib.message import MSRPData
+    from msrplib.pacing import Flow
     from msrplib.reassembly import IncomingMessage, Sink
     from sipsimple.payloads.cpim import ChatIdentity, ChatMessage, CPIMHeader
 
@@ -85,6 +88,8 @@ class ChatStream(MSRPStreamBase):
         self.chatroom_capabilities: frozenset[str] = frozenset()
         self._queue: deque[_Outgoing] = deque()
         self._early: deque[MessageReceived] | None = deque()       # what came before the start; None after it
+        self._flow: Flow | None = None                  # if there are relays between us
+        self._sending = False
         self._composing: dict[Any, Any] = {}            # timers by sender
 
     @classmethod
@@ -136,6 +141,9 @@ class ChatStream(MSRPStreamBase):
         self.cpim_enabled = self.prefer_cpim and 'message/cpim' in self.accept_types and contains_mime_type(self.remote_accept_types, 'message/cpim')
         if self.cpim_enabled and getattr(self.session, 'remote_focus', False):
             self.chatroom_capabilities = remote.chatroom
+        if self._relayed:
+            from msrplib.pacing import Flow
+            self._flow = Flow(self._wake)
         # After MediaStreamDidStart, as an application expects.
         reactor.call_later(0, self._begin)
 
@@ -229,13 +237,28 @@ class ChatStream(MSRPStreamBase):
         elif self.state == MSRPStreamState.ENDED:
             self._drop_queue()
 
-    def _send_queue(self) -> None:
-        while self._queue and self.msrp_session is not None and self.msrp_session.connected:
-            message = self._queue.popleft()
-            try:
-                self.msrp_session.send(self._outgoing_message(message))
-            except (MSRPStreamError, ValueError) as error:
-                self._not_delivered(message.message_id, message.silent, 0, str(error), None)
+    def _send_queue(self, last: bool = False) -> None:
+        """Hand over what can be sent; the `last` time, all of it."""
+        if self._sending:           # a message that was sent makes room for the next
+            return
+        self._sending = True
+        try:
+            while self._queue and self.msrp_session is not None and self.msrp_session.connected:
+                if self._flow is not None and self._flow.crowded and not last:
+                    break
+                message = self._queue.popleft()
+                try:
+                    self.msrp_session.send(self._outgoing_message(message))
+                except (MSRPStreamError, ValueError) as error:
+                    self._not_delivered(message.message_id, message.silent, 0, str(error), None)
+        finally:
+            self._sending = False
+
+    def _wake(self, message: OutgoingMessage) -> None:
+        """The peer keeps up: some more of a message may go."""
+        if self.msrp is not None and self.msrp.lost is None:
+            self.msrp.endpoint.sender.wake(message)
+            self.msrp.flush()
 
     def _outgoing_message(self, message: _Outgoing) -> OutgoingMessage:
         from msrplib.chunking import OutgoingMessage
@@ -253,26 +276,38 @@ class ChatStream(MSRPStreamBase):
             content, content_type = SimplePayload(message.content, message.content_type).encode()
         data = content.encode('utf-8') if isinstance(content, str) else content
         success, failure = ('no', 'no') if message.silent else ('yes', 'partial')
-        return OutgoingMessage(content_type, data, message_id=message.message_id, success_report=success, failure_report=failure,
-                               context=_Context(message.silent, data))
+        context = _Context(message.silent, data)
+        if self._flow is not None:
+            return self._flow.message(content_type, data, message_id=message.message_id, failure_report=failure, context=context)
+        return OutgoingMessage(content_type, data, message_id=message.message_id, success_report=success, failure_report=failure, context=context)
 
     def _outgoing_event(self, event: Event) -> None:
         from msrplib.events import MessageDelivered, MessageFailed, MessageSent
         from msrplib.session import LocalResponse
+        if not isinstance(event, (MessageSent, MessageDelivered, MessageFailed)):
+            return
+        context = event.message.context
+        silent = isinstance(context, _Context) and context.silent
         if isinstance(event, MessageSent):
-            context = event.message.context
-            if isinstance(context, _Context) and not context.silent:        # told once, as our messages want no answers
+            if isinstance(context, _Context) and not silent:        # told once, as our messages want no answers
                 self.post('ChatStreamDidSendMessage', message=self._sent(event.message, context.data))
         elif isinstance(event, MessageDelivered):
             status = event.chunk.status
             assert status is not None
-            self.post('ChatStreamDidDeliverMessage', message_id=event.message.message_id, code=status.code, reason=status.comment or '', chunk=event.chunk,
-                      message=event.chunk)
-        elif isinstance(event, MessageFailed):
-            context = event.message.context
-            silent = isinstance(context, _Context) and context.silent
+            if not silent:
+                self.post('ChatStreamDidDeliverMessage', message_id=event.message.message_id, code=status.code, reason=status.comment or '', chunk=event.chunk,
+                          message=event.chunk)
+        else:
             chunk = event.chunk if event.chunk is not None or event.code != 408 else LocalResponse(408, event.comment)
             self._not_delivered(event.message.message_id, silent, event.code, event.comment, chunk)
+        if self._flow is not None:
+            if not isinstance(event, MessageSent):
+                self._flow.finished(event.message)
+            self._send_queue()
+
+    def _handle_REPORT(self, chunk: Any) -> None:
+        if self._flow is not None:
+            self._flow.reported(chunk.message_id)
 
     def _sent(self, message: OutgoingMessage, data: bytes) -> MSRPData:
         """What was written, as one chunk."""
@@ -297,7 +332,13 @@ class ChatStream(MSRPStreamBase):
         for timer in self._composing.values():
             timer.cancel()
         self._composing.clear()
+        if self._flow is not None:
+            self._send_queue(last=True)         # as without relays: some time is left for it
         self._drop_queue()
+
+    def _ended(self) -> None:
+        if self._flow is not None:
+            self._flow.end()
 
     # Nicknames
 
@@ -338,6 +379,12 @@ class ChatStream(MSRPStreamBase):
     def _accept_message(self, message: IncomingMessage) -> Sink | None:
         message.report = 'manual'       # when the application has it; also for what comes with the binding, before there is a session
         return None
+
+    def _chunk_received(self, event: ChunkReceived) -> None:
+        """Through relays, the sender waits for our reports. That of the last byte is made when it is known what becomes of the message."""
+        if self._relayed and event.byte_range.end != event.message.total and self.msrp is not None and self.msrp.lost is None:
+            self.msrp.endpoint.report(event.message, 200, None, event.byte_range)
+            self.msrp.flush()
 
     def _message_received(self, event: MessageReceived) -> None:
         if self._early is not None:
