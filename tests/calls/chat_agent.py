@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import threading
 from types import SimpleNamespace
 
 import session_agent
@@ -93,6 +94,28 @@ class ChatAgent(Agent):
     def do_big(self, session, size):
         """Send a long text."""
         return {'id': self.chat(session).send_message('x' * size)}
+
+    def do_burst(self, session, count, size):
+        """Send many messages of some size."""
+        return {'ids': [self.chat(session).send_message(f'{number:0{size}}') for number in range(count)]}
+
+    def do_written(self, session):
+        """How much of our unconfirmed messages was written so far, in bytes."""
+        from sipsimple.threading import run_in_twisted_thread
+        result = []
+        done = threading.Event()
+
+        @run_in_twisted_thread
+        def look():
+            result.append(sum(message.written for message in self.chat(session).msrp.endpoint._messages.values()))
+            done.set()
+        look()
+        done.wait()
+        return {'written': result[0]}
+
+    def do_hops(self, session):
+        """How many connections there are between us and the peer."""
+        return {'hops': len(self.sessions[session].streams[0].msrp.full_remote_path)}
 
     def do_compose(self, session, state, refresh=None, last_active=None):
         moment = None if last_active is None else datetime.datetime.fromisoformat(last_active)

@@ -15,6 +15,7 @@ from msrplib.events import MessageFailed, MessageReceived
 from msrplib.tls import X509Credentials
 from tests.calls.test_session_chat import Chat
 from tests.calls.test_session_desktop import Desktops, look
+from tests.calls.test_session_files import fields
 from tests.support.desktop import desktop_fixture
 from tests.support.lab import Lab, lab_fixture
 from tests.support.msrp import Side, in_reactor, local
@@ -26,11 +27,19 @@ second_lab = lab_fixture('msrp')
 desktop = desktop_fixture()
 
 TLS = pytest.mark.parametrize('use_tls', [False, True], ids=['tcp', 'tls'])
+BEHIND = pytest.mark.parametrize('who', ['caller', 'callee', 'both'])
 
 
 def settings(lab: Lab, user: str, use_tls: bool, password: str | None = None) -> MSRPRelaySettings:
     return MSRPRelaySettings('lab.test', user, f'{user}-pw' if password is None else password, '127.0.0.1', lab.port('MSRPS' if use_tls else 'MSRP'), use_tls,
                              X509Credentials(trusted=lab.certs / 'ca.pem'))
+
+
+def behind(processes, lab, other_lab, who, use_tls=False):
+    """Who of caller and callee is reached through a relay: one, or 'both', each through its own. The account of the other one has that relay, too, and does not use it."""
+    for process, user, relay, wanted in ((processes.caller, 'alice', lab, who in ('caller', 'both')), (processes.callee, 'bob', other_lab, who == 'both')):
+        process.do('msrp', transport='tls' if use_tls else 'tcp', model='relay', relay=['127.0.0.1', relay.port('MSRPS' if use_tls else 'MSRP')],
+                   outbound=wanted, username=user, password=f'{user}-pw', ca_list=str(relay.certs / 'ca.pem'))
 
 
 def uri(lab: Lab, use_tls: bool):
@@ -142,23 +151,80 @@ def chats():
     chat.stop()
 
 
-@pytest.mark.parametrize('outbound', [True, False], ids=['caller behind it', 'callee behind it'])
+@BEHIND
 @TLS
-def test_chats_of_accounts_behind_a_relay(relay_lab, chats, use_tls, outbound):
-    """Whoever has to be reached is reached through the relay: the caller if it wants that, else the callee."""
+def test_chats_of_accounts_behind_a_relay(relay_lab, second_lab, chats, use_tls, who):
+    """Whoever has to be reached is reached through the relay: the caller if it wants that, else the callee; both, if both want it."""
     chats.reset()
-    chats.settings(transport='tls' if use_tls else 'tcp', model='relay', relay=['127.0.0.1', relay_lab.port('MSRPS' if use_tls else 'MSRP')],
-                   outbound=outbound, username='alice', password='alice-pw', ca_list=str(relay_lab.certs / 'ca.pem'))
+    behind(chats, relay_lab, second_lab, who, use_tls)
     chats.connected()
     for one, other, session in ((chats.caller, chats.callee, 's'), (chats.callee, chats.caller, 'in1')):
+        assert one.do('hops', session=session)['hops'] == (3 if who == 'both' else 2)
         identity = one.do('send', session=session, content='through the relay')['id']
         assert other.wait('ChatStreamGotMessage')['message']['content'] == 'through the relay'
         assert one.wait('ChatStreamDidDeliverMessage')['message_id'] == identity
-    long = chats.caller.do('big', session='s', size=300_000)['id']
-    assert chats.caller.wait('ChatStreamDidDeliverMessage')['message_id'] == long
-    assert len(chats.callee.wait('ChatStreamGotMessage')['message']['content']) == 300_000
+    for one, other, session in ((chats.caller, chats.callee, 's'), (chats.callee, chats.caller, 'in1')):
+        long = one.do('big', session=session, size=300_000)['id']
+        assert one.wait('ChatStreamDidDeliverMessage')['message_id'] == long
+        assert len(other.wait('ChatStreamGotMessage')['message']['content']) == 300_000
     role = chats.caller.do('get', args=['s', 'streams.0.local_role'])['streams.0.local_role']
-    assert role == ('passive' if outbound else 'active')
+    assert role == ('active' if who == 'callee' else 'passive')
+
+
+@pytest.mark.parametrize(('who', 'sender'), [('callee', 'caller'), ('caller', 'caller'), ('both', 'callee')])
+def test_chats_with_a_peer_that_is_slow(relay_lab, second_lab, chats, who, sender):
+    """A relay answers for it, and has nowhere to keep what it does not take: long messages and many short ones all arrive, and none is told of before."""
+    chats.reset()
+    behind(chats, relay_lab, second_lab, who)
+    chats.connected()
+    one, other, session = (chats.caller, chats.callee, 's') if sender == 'caller' else (chats.callee, chats.caller, 'in1')
+    one.do('send', session=session, content='first')
+    other.wait('ChatStreamGotMessage')
+    one.wait('ChatStreamDidDeliverMessage')
+    other.pause()
+    try:
+        sizes = [500_000, 600_000, 700_000]
+        identities = [one.do('big', session=session, size=size)['id'] for size in sizes]
+        identities += one.do('burst', session=session, count=1000, size=300)['ids']
+        held = [0]
+
+        def still():
+            held.append(one.do('written', session=session)['written'])
+            return len(held) > 20 and len(set(held[-20:])) == 1
+        assert wait_until(still, interval=0.05)         # nothing moves any more: the rest waits with the sender
+        assert 0 < held[-1] < sum(sizes) // 2 and fields(one, 'ChatStreamDidDeliverMessage')[1:] == []
+        one.do('compose', session=session, state='active')
+    finally:
+        other.resume()
+    last = one.do('send', session=session, content='last')['id']
+    delivered = [one.wait('ChatStreamDidDeliverMessage')['message_id'] for _ in range(len(identities) + 1)]
+    assert sorted(delivered) == sorted([*identities, last])
+    received = [other.wait('ChatStreamGotMessage')['message']['content'] for _ in delivered]
+    assert sorted(map(len, received))[-3:] == sizes and [text for text in received if len(text) == 300] == [f'{number:0300}' for number in range(1000)]
+    assert {text for text in received if len(text) >= sizes[0]} == {'x' * size for size in sizes} and 'last' in received
+    assert sorted(item['message']['message_id'] for item in fields(one, 'ChatStreamDidSendMessage')[1:]) == sorted(delivered)
+    for process in (one, other):
+        assert not [name for name, _, _ in process.events if name in ('ChatStreamDidNotDeliverMessage', 'MediaStreamDidFail')]
+    assert fields(other, 'ChatStreamGotComposingIndication')
+
+
+def test_a_chat_whose_peer_is_gone(relay_lab, second_lab, chats):
+    """What was written and what was not: each message of which nobody knows that it arrived is told of as such."""
+    chats.reset()
+    behind(chats, relay_lab, second_lab, 'callee')
+    chats.connected()
+    chats.callee.pause()
+    try:
+        identities = [chats.caller.do('big', session='s', size=400_000)['id'] for _ in range(2)] + chats.caller.do('burst', session='s', count=500, size=100)['ids']
+        assert wait_until(lambda: chats.caller.do('written', session='s')['written'] > 50_000)
+        chats.caller.do('drop', session='s')
+        failed = [chats.caller.wait('ChatStreamDidNotDeliverMessage') for _ in identities]
+        assert sorted(item['message_id'] for item in failed) == sorted(identities) and {(item['code'], item['chunk']) for item in failed} == {(0, None)}
+        assert not fields(chats.caller, 'ChatStreamDidDeliverMessage')
+    finally:
+        chats.callee.resume()
+    for process in (chats.caller, chats.callee):
+        process.seen('SIPSessionDidEnd')
 
 
 @pytest.fixture(scope='module')
@@ -168,12 +234,11 @@ def desktops():
     made.stop()
 
 
-@pytest.mark.parametrize('calling', ['viewer', 'server'])
+@pytest.mark.parametrize(('calling', 'who'), [('viewer', 'callee'), ('server', 'callee'), ('viewer', 'both')])
 @TLS
-def test_desktops_of_accounts_behind_a_relay(relay_lab, desktops, desktop, tmp_path, use_tls, calling):
+def test_desktops_of_accounts_behind_a_relay(relay_lab, second_lab, desktops, desktop, tmp_path, use_tls, calling, who):
     desktops.reset()
-    desktops.settings(transport='tls' if use_tls else 'tcp', model='relay', relay=['127.0.0.1', relay_lab.port('MSRPS' if use_tls else 'MSRP')],
-                      username='alice', password='alice-pw', ca_list=str(relay_lab.certs / 'ca.pem'))
+    behind(desktops, relay_lab, second_lab, who, use_tls)
     desktops.handlers(internal=False, port=desktop.port)
     desktops.connected(calling)
     viewer, session = (desktops.caller, 's') if calling == 'viewer' else (desktops.callee, 'in1')
