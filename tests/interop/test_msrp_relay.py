@@ -37,9 +37,11 @@ def settings(lab: Lab, user: str, use_tls: bool, password: str | None = None) ->
 
 def behind(processes, lab, other_lab, who, use_tls=False):
     """Who of caller and callee is reached through a relay: one, or 'both', each through its own. The account of the other one has that relay, too, and does not use it."""
+    authorities = lab.dir / 'both.pem'
+    authorities.write_bytes(b''.join((item.certs / 'ca.pem').read_bytes() for item in (lab, other_lab)))
     for process, user, relay, wanted in ((processes.caller, 'alice', lab, who in ('caller', 'both')), (processes.callee, 'bob', other_lab, who == 'both')):
         process.do('msrp', transport='tls' if use_tls else 'tcp', model='relay', relay=['127.0.0.1', relay.port('MSRPS' if use_tls else 'MSRP')],
-                   outbound=wanted, username=user, password=f'{user}-pw', ca_list=str(relay.certs / 'ca.pem'))
+                   outbound=wanted, username=user, password=f'{user}-pw', ca_list=str(authorities))
 
 
 def uri(lab: Lab, use_tls: bool):
@@ -171,7 +173,7 @@ def test_chats_of_accounts_behind_a_relay(relay_lab, second_lab, chats, use_tls,
     assert role == ('active' if who == 'callee' else 'passive')
 
 
-@pytest.mark.parametrize(('who', 'sender', 'use_tls'), [('callee', 'caller', False), ('caller', 'caller', True), ('both', 'callee', False), ('both', 'caller', True)])
+@pytest.mark.parametrize(('who', 'sender', 'use_tls'), [('callee', 'caller', False), ('caller', 'caller', True), ('both', 'callee', False)])
 def test_chats_with_a_peer_that_is_slow(relay_lab, second_lab, chats, who, sender, use_tls):
     """A relay answers for it, and has nowhere to keep what it does not take: long messages and many short ones all arrive, and none is told of before."""
     chats.reset()
@@ -183,7 +185,7 @@ def test_chats_with_a_peer_that_is_slow(relay_lab, second_lab, chats, who, sende
     one.wait('ChatStreamDidDeliverMessage')
     other.pause()
     try:
-        sizes = [500_000, 600_000, 700_000]
+        sizes = [2_500_000, 3_000_000, 3_500_000]       # more than all sockets on the way take
         identities = [one.do('big', session=session, size=size)['id'] for size in sizes]
         identities += one.do('burst', session=session, count=1000, size=300)['ids']
         held = [0]
