@@ -15,7 +15,7 @@ from typing import Any
 
 from msrplib.chunking import OutgoingMessage
 
-__all__ = ['END', 'FIRST', 'Flow', 'PATIENCE', 'Pacer', 'SHARED', 'SILENCE', 'STALL', 'WINDOW']
+__all__ = ['END', 'FIRST', 'Flow', 'PATIENCE', 'PROBE', 'Pacer', 'SHARED', 'SILENCE', 'STALL', 'WINDOW']
 
 FIRST = 10_000              # bytes that go ahead, to see whether the way is there: a chunk
 WINDOW = 1 << 17            # bytes on their way at most; what Kamailio's relay takes without loss is some 200 kB
@@ -23,6 +23,7 @@ STALL = 2.0                 # seconds without a report, after which a peer that 
 SILENCE = 60.0              # seconds without a report, after which a peer that made some is lost
 END = 300.0                 # seconds without a report after all was written, for a peer that made none
 PATIENCE = 10.0             # seconds without a report, after which a peer gets more that may be slow, or may make reports at the end of a message only
+PROBE = 10.0                # seconds without a report, after which a peer that made some gets a chunk that shows it what was lost before
 SHARED = 32                 # messages that share a flow; receivers do not take any number at once
 OVERHEAD = 500              # bytes a chunk has on its way beside its body
 
@@ -32,15 +33,18 @@ class Pacer:
 
     Args:
         limit: how wide it becomes, in bytes; None for any number from the beginning.
+        probe: bytes that a peer is given once when it is silent, to see whether it has what came before; 0 for none.
     Attributes:
         window: bytes that may be under way now; None for any number.
         confirmed: bytes that were reported.
     """
 
-    __slots__ = ('_complete', '_last', '_limit', '_reports', 'confirmed', 'window')
+    __slots__ = ('_complete', '_last', '_limit', '_probe', '_probing', '_reports', 'confirmed', 'window')
 
-    def __init__(self, limit: int | None = WINDOW) -> None:
+    def __init__(self, limit: int | None = WINDOW, probe: int = 0) -> None:
         self._limit = limit
+        self._probe = probe
+        self._probing = False
         self.window = None if limit is None else min(FIRST, limit)
         self.confirmed = 0
         self._reports = False
@@ -51,7 +55,7 @@ class Pacer:
         """How many bytes may be written after the first `written`; None for any number. The time of waiting begins when it is none."""
         if self.window is None:
             return None
-        left = max(0, self.confirmed + self.window - written)
+        left = max(0, self.confirmed + self.window + (self._probe if self._probing else 0) - written)
         if not left and self._last is None:
             self._last = now
         return left
@@ -70,6 +74,7 @@ class Pacer:
             self.confirmed = confirmed
             self.window = max(self.window, min(self._limit, self.window * 2))
             self._reports = True
+            self._probing = False
             self._last = now if self._complete else None
 
     @property
@@ -77,13 +82,20 @@ class Pacer:
         """When `stalled` is to be called; None while nobody waits."""
         if self._last is None:
             return None
-        return self._last + (SILENCE if self._reports else END if self._complete else STALL)
+        if not self._reports:
+            return self._last + (END if self._complete else STALL)
+        if self._complete or not self._probe:
+            return self._last + SILENCE
+        return self._last + (SILENCE - PROBE if self._probing else PROBE)
 
     def stalled(self) -> bool:
-        """No report has come in time. Whether to go on: with a wider window, as this peer makes none before the end."""
+        """No report has come in time. Whether to go on: with a wider window, as this peer makes none before the end, or with a probe."""
         self._last = None
-        if self._reports or self._complete or self.window is None:
+        if self._complete or self.window is None:
             return False
+        if self._reports:
+            probing, self._probing = self._probing, self._probe > 0
+            return self._probing and not probing
         self.window *= 2
         return True
 

@@ -68,10 +68,24 @@ class FileAgent(ChatAgent):
             stream.session.remove_stream(stream)
         elif action == 'scribble':
             os.pwrite(self.scribble, b'other', 0)
+        elif action == 'lose':
+            self.lose(stream.msrp.transport)
         elif action == 'shorten':
             os.ftruncate(self.scribble, 10)
         else:
             raise ValueError(action)
+
+    @staticmethod
+    def lose(transport):
+        """Do as if a relay had lost what is written next."""
+        original = transport.writeSequence
+
+        def write(buffers):
+            if any(b' SEND\r\n' in buffer for buffer in buffers):
+                transport.writeSequence = original
+            else:
+                original(buffers)
+        transport.writeSequence = write
 
     def get_ready(self, streams):
         for stream in streams:
@@ -121,7 +135,7 @@ class FileAgent(ChatAgent):
 
     def do_act_at(self, transferred, action, path=None):
         """Do something when so many bytes are transferred (-1: when the file is ready): 'drop' the connection, 'kill' this process, 'end' the session, 'remove' the stream, 'scribble' into the
-        file at a path, or 'shorten' it."""
+        file at a path, 'shorten' it, or 'lose' what is written next."""
         self.act_at = (transferred, action)
         if path is not None:
             self.scribble = os.open(path, os.O_RDWR)

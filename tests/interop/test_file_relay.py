@@ -109,3 +109,19 @@ def test_broken_connections(relayed, direction, relays):
     received = files.finished(sender, receiver)
     assert sha(received) == sha(path) and files.parts(inbox) == []
     assert reached and receiver.do('facts')['offset'] == reached
+
+
+def test_what_a_relay_loses(relayed):
+    """It goes on as if nothing had happened: both sides notice it soon, and the next attempt begins there."""
+    files = relayed(False, 'callee')
+    path = files.file(size=SIZE)
+    files.caller.do('act_at', transferred=500_000, action='lose')
+    files.transfer(path=str(path))
+    for process in (files.caller, files.callee):
+        assert 'some of the file was lost on the way' in process.wait('FileTransferHandlerDidEnd')['reason']
+        process.seen('SIPSessionDidEnd')
+        process.do('reset')
+        process.forget()
+    files.transfer(path=str(path))
+    assert sha(files.finished(files.caller, files.callee)) == sha(path)
+    assert 500_000 <= files.callee.do('facts')['offset'] < 700_000

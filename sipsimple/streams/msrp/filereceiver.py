@@ -32,6 +32,7 @@ REPORT_SIZE = 1 << 20       # bytes after which the sender is told how far we ar
 REPORT_SIZE_RELAYED = 1 << 15           # the same when it waits for that, see msrplib.pacing
 REPORT_TIME = 0.5           # seconds after which it is told in any case
 END_LIMIT = 2.0             # seconds for the sender to end what cannot go on here
+GAP_LIMIT = 5.0             # seconds after which what is missing before other bytes is taken for lost, if there are relays
 
 
 class FileReceiver(FileTransferHandler):
@@ -59,6 +60,7 @@ class FileReceiver(FileTransferHandler):
         self._complete = False                  # all of the message has come
         self._checking = False
         self._written: Any = None               # which bytes of the message are on the disk, a `Ranges`
+        self._missing: int | None = None        # where something is missing before what has come, in the message
         self._reported = 0                      # how many of them the sender was told of
         self._report_time = 0.0
 
@@ -149,12 +151,23 @@ class FileReceiver(FileTransferHandler):
         if self.selector.size is not None and self._base + offset + len(piece) > self.selector.size:
             self.break_off('more came than the file has')
             raise MSRPTransactionError('More Than The Size', 413)
+        assert self.message is not None
+        if offset > self.message.received.prefix and self._missing is None and self._session is not None and len(self._session.msrp.full_remote_path) > 1:
+            # What is sent in order comes in order: a relay has lost something, unless this sender jumps about.
+            self._missing = self.message.received.prefix
+            reactor.call_later(GAP_LIMIT, self._look_for_missing)
         self._pending.append((offset, piece))
         self._queued += len(piece)
         if self._queued > HIGH and not self._paused and self._session is not None:
             self._paused = True
             self._session.msrp.pause_reading()
         self._schedule()
+
+    def _look_for_missing(self) -> None:
+        missing, self._missing = self._missing, None
+        assert self.message is not None
+        if self.message.received.prefix == missing and self.state == HandlerState.STARTED:
+            self._cannot('some of the file was lost on the way', 408)
 
     def _schedule(self) -> None:
         if not self._scheduled and self._pending and self._session is not None:
@@ -171,7 +184,8 @@ class FileReceiver(FileTransferHandler):
             function(*args)
         except (OSError, ValueError, StreamError) as error:
             self._stopped = True
-            call_in_twisted_thread(self._cannot, reason_of(error), getattr(error, 'errno', None))
+            full = getattr(error, 'errno', None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+            call_in_twisted_thread(self._cannot, reason_of(error), 413 if full else 400)
 
     def _write(self, pieces: list[tuple[int, Piece]]) -> None:
         partial = self._partial
@@ -279,12 +293,11 @@ class FileReceiver(FileTransferHandler):
         if self.fail(reason):
             self.stream.transfer_failed(reason)
 
-    def _cannot(self, reason: str, number: int | None) -> None:
-        """The disk is full, or the file is another one."""
+    def _cannot(self, reason: str, code: int) -> None:
+        """The disk is full, or the file is another one, or not all of it has come: the sender is told the code."""
         if self.state != HandlerState.STARTED:
             return
         message = self.message
-        code = 413 if number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT) else 400
         if message is None:
             self.break_off(reason)
             return

@@ -60,13 +60,13 @@ class FileSender(FileTransferHandler):
 
     def _begin(self, session: MSRPSession) -> None:
         from msrplib.chunking import OutgoingMessage
-        from msrplib.pacing import WINDOW, Pacer
+        from msrplib.pacing import FIRST, WINDOW, Pacer
         selector = self.selector
         assert selector.fd is not None and selector.size is not None
         end = selector.size if self.stop is None else min(self.stop, selector.size)
         self._session = session
         relayed = len(session.msrp.full_remote_path) > 1
-        self._source = source = _ReadAhead(self, session, selector.fd.fileno(), self.offset, end, Pacer(WINDOW if relayed else None))
+        self._source = source = _ReadAhead(self, session, selector.fd.fileno(), self.offset, end, Pacer(WINDOW if relayed else None, FIRST))
         self.transferred = self.offset
         self.message = source.message = message = OutgoingMessage(
             selector.type or DEFAULT_TYPE, source, size=end - self.offset, success_report='yes', failure_report='yes')

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from msrplib.endpoint import Endpoint
 from msrplib.events import ChunkReceived, MessageDelivered, MessageFailed, MessageReceived, MessageSent, ReportReceived
-from msrplib.pacing import END, FIRST, OVERHEAD, PATIENCE, SHARED, SILENCE, STALL, WINDOW, Flow, Pacer
+from msrplib.pacing import END, FIRST, OVERHEAD, PATIENCE, PROBE, SHARED, SILENCE, STALL, WINDOW, Flow, Pacer
 from tests.unit.msrplib.test_endpoint import A, B
 
 
@@ -66,6 +66,19 @@ def test_a_peer_that_has_reported_is_lost_when_it_is_silent():
     assert pacer.deadline == 1 + SILENCE
     pacer.reported(500, 3)
     assert pacer.deadline == 3 + SILENCE and not pacer.stalled()
+
+
+def test_a_peer_that_is_silent_is_probed_once():
+    pacer = Pacer(1000, 100)
+    pacer.reported(10, 0)
+    assert pacer.allowed(1010, 0) == 0 and pacer.deadline == PROBE
+    assert pacer.stalled() and pacer.allowed(1010, PROBE) == 100
+    assert pacer.allowed(1110, PROBE) == 0 and pacer.deadline == SILENCE
+    pacer.reported(500, PROBE + 1)
+    assert pacer.deadline is None and pacer.allowed(1110, 20) == 390
+    assert pacer.allowed(1500, 20) == 0 and pacer.deadline == 20 + PROBE
+    assert pacer.stalled() and pacer.allowed(1600, 20 + PROBE) == 0 and pacer.deadline == 20 + SILENCE
+    assert not pacer.stalled()
 
 
 class Way:

@@ -301,6 +301,34 @@ def test_what_comes_after_something_that_is_missing_is_not_gone_on_with(told, tm
         assert [len((tmp_path / name).read_bytes()) for name in os.listdir(tmp_path)] == ([present] if present else [])
 
 
+@pytest.mark.parametrize(('path', 'filled', 'reports'), [
+    (['relay', 'peer'], False, [(408, '1-30/30')]), (['relay', 'peer'], True, []), (['peer'], False, [])])
+def test_what_a_relay_has_lost_is_noticed(told, path, filled, reports):
+    """It is lost when something after it has come and it has not for a while: the sender is told at once."""
+    side = told(size=30, name='x').started()
+    side.session.msrp.full_remote_path = path
+    side.do_work()
+    message = side.message(30)
+    take = side.handler.accept(message)
+
+    def come(offset):
+        take(offset, b'0123456789')
+        message.received.add(offset, offset + 10)
+    come(20)
+    come(10)
+    assert len(side.later) == (len(path) > 1)
+    if filled:
+        come(0)
+    side.do_work()
+    side.reports.clear()
+    for function, arguments in side.later[:]:
+        function(*arguments)
+    side.do_work()
+    assert side.reports == reports and side.handler.error == ('some of the file was lost on the way' if reports else None)
+    side.handler.fail('enough')
+    side.do_work()
+
+
 def test_where_a_message_begins(told, tmp_path):
     """A sender that does not know ranges begins with the first byte again."""
     hash = 'sha-1:2A:AE:6C:35:C9:4F:CF:B4:15:DB:E9:5F:40:8B:9C:E9:1E:E8:46:ED'       # of 'hello world'
