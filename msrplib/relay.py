@@ -125,6 +125,7 @@ class RelayConnection(ConnectBase):
         for relay in self.relays:
             used = yield self._limited(self._authenticate(transport, relay, used), MSRPAuthTimeout)
         transport.set_local_path(used)
+        transport.hold_requests()       # the peer knows the way before we know the peer
         return transport.full_local_path
 
     @inlineCallbacks
@@ -213,6 +214,7 @@ class RelayConnection(ConnectBase):
             bound = self._limited(transport.bind(full_remote_path), MSRPBindSessionTimeout)
         else:
             bound = self._limited(transport.accept_binding(full_remote_path), MSRPBindSessionTimeout)
+        transport.release()
         return self._begin(bound.addCallback(lambda ignored: transport))
 
     def _drop(self) -> None:

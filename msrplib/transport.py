@@ -6,6 +6,7 @@ is read. Nothing is taken from the endpoint while the socket does not take it.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -34,6 +35,9 @@ WAITING = 256               # events without a handler, after which nothing more
 CLOSE_LIMIT = 10.0          # seconds for closing in good order, before the connection is dropped
 REPORT_LIMIT = 1.0          # seconds of that for answers and reports to what was written
 _INTERRUPTIBLE = 2048
+MAX_HELD = 65536            # bytes of an answer that is not complete
+_ANSWER_BEGINS = re.compile(rb'MSRP [^ \r\n]+ [0-9]{3}[ \r]')
+_ANSWER = re.compile(rb'MSRP ([^ \r\n]+) [0-9]{3}[ \r].*?\r\n-------\1\$\r\n', re.DOTALL)
 
 
 def message_data(message: IncomingMessage) -> MSRPData:
@@ -83,6 +87,7 @@ class MSRPTransport(Protocol):
         self._calls: dict[object, Callable[[RequestAnswered], object]] = {}
         self._held = b''                    # what came before it was known whose connection this is
         self._unbound: Callable[[bytes], object] | None = None
+        self._hold_paused = False           # reading is paused because a request is held
         self._tracers = Tracer(), Tracer()
         self._flushing = False
         self._receiving = False
@@ -161,7 +166,10 @@ class MSRPTransport(Protocol):
         if self._unbound is not None:
             self._held += data
             self._unbound(self._held)
-            return
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         if self.logger.log_traffic:
             for text in self._tracers[0].feed(data):
                 self.logger.received_chunk(text, self)
@@ -490,11 +498,27 @@ class MSRPTransport(Protocol):
         """Keep what comes, and give it to `unbound`, until `release`: whose connection this is, is not known yet."""
         self._unbound = unbound
 
+    def hold_requests(self) -> None:
+        """Take answers, and keep everything else until `release`: who the peer is, is not known yet, and it may be faster than those who tell us."""
+        self.hold(self._take_answers)
+
+    def _take_answers(self, held: bytes) -> None:
+        while self._unbound is not None and (answer := _ANSWER.match(self._held)) is not None:
+            self._held = self._held[answer.end():]
+            self._take(answer.group())
+        more = len(self._held) < MAX_HELD and (b'\r\n' not in self._held or _ANSWER_BEGINS.match(self._held) is not None)
+        if not more and not self._hold_paused and self._unbound is not None:
+            self._hold_paused = True
+            self.pause_reading()
+
     def release(self) -> None:
         """Take what was held as if it came now."""
         held, self._held, self._unbound = self._held, b'', None
-        if held:
-            self.dataReceived(held)
+        if held and self.lost is None:
+            self._take(held)
+        if self._hold_paused:
+            self._hold_paused = False
+            self.resume_reading()
 
     def loseConnection(self, wait: bool = True) -> Deferred[None]:
         """Close the connection when what was given to the socket is written. The result: it is closed.

@@ -17,7 +17,8 @@ from msrplib.framing import encode_response
 from msrplib.headers import AuthenticationInfoHeader, ExpiresHeader, MSRPHeader, UsePathHeader, WWWAuthenticateHeader
 from msrplib.parser import Parser, Whole
 from msrplib.uri import URI
-from tests.support.msrp import in_reactor, local
+from tests.support.msrp import Side, in_reactor, local
+from tests.unit.msrplib.test_endpoint import send
 
 URI_TEXT = 'msrps://relay.example.com:2855;tcp'
 
@@ -82,12 +83,14 @@ class Relay(Protocol):
 
     def connectionMade(self):
         self.parser = Parser()
+        self.factory.connection = self
 
     def dataReceived(self, data):
         for event in self.parser.feed(data):
             assert isinstance(event, Whole)
             self.factory.requests.append(event.chunk)
-            self.auth(event.chunk)
+            if event.chunk.code is None:
+                self.auth(event.chunk)
 
     def respond(self, chunk, code, *headers):
         self.transport.write(encode_response(chunk, code, None, headers))
@@ -313,6 +316,43 @@ def test_a_relay_that_is_gone_before_the_peer_is_known(mode):
             yield deferLater(connection._reactor, 0.01, lambda: None)
         with pytest.raises(ConnectionAborted):
             yield connection.complete([path[0].copy(session_id='peer')])
+        yield connection.cleanup()
+        yield stop()
+    in_reactor(run)
+
+
+@pytest.mark.parametrize('mode', ['active', 'passive'])
+@pytest.mark.parametrize('sessmatch', [True, False])
+def test_a_peer_that_is_faster_than_its_description(mode, sessmatch):
+    """What it sends is kept until we know who it is; the answers of the relay are taken meanwhile."""
+    def run():
+        factory, port, stop = yield from relay()
+        connection = RelayConnection(settings(port), mode, use_sessmatch=sessmatch)
+        path = yield connection.prepare(local())
+        for size in (3, 30):                # an answer in two pieces, and one with others
+            def answer(made, chunk, size=size):
+                data = encode_response(chunk, 401, None, [WWWAuthenticateHeader(factory.challengers[0].make_challenge('example.com', 0))])
+                factory.answer = None
+                made.transport.write(data[:size])
+                connection._reactor.callLater(0.05, made.transport.write, data[size:])
+                return True
+            count, factory.answer = len(factory.requests), answer
+            connection._renew()
+            while len(factory.requests) < count + 2 or connection.transport._calls:
+                yield deferLater(connection._reactor, 0.01, lambda: None)
+        peer = URI('peer.example.com', False, session_id='peer')
+        of = f'{path[0]} {peer}'
+        factory.answer = lambda made, chunk: chunk.method == 'SEND' and made.respond(chunk, 200) is None
+        factory.connection.transport.write(send(body=None, to=path[-1], of=of, byte_range='1-0/0', identity='empty123') + send(body=b'hello', to=path[-1], of=of))
+        while not connection.transport.reading_paused:
+            yield deferLater(connection._reactor, 0.01, lambda: None)
+        transport = yield connection.complete([peer])
+        side = Side(transport)
+        received = yield side.received()
+        assert received == [b'hello']
+        while [item.transaction_id for item in factory.requests if item.code == 200] != ['empty123', 'abcd1234']:
+            yield deferLater(connection._reactor, 0.01, lambda: None)
+        assert not transport.reading_paused
         yield connection.cleanup()
         yield stop()
     in_reactor(run)
