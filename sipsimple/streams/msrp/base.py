@@ -509,6 +509,7 @@ class MSRPStreamBase(metaclass=MediaStreamRegistrar):
             from msrplib.errors import MSRPError
             if failure is None:
                 failure = Failure(reason, reason.__class__, reason.__traceback__)       # type: ignore[no-untyped-call]
-            if not isinstance(reason, (MSRPError, StreamError, ValueError, OSError)) and reason.__class__.__module__.partition('.')[0] != 'twisted':
+            known = isinstance(reason, (MSRPError, StreamError, ValueError, OSError))
+            if not known and reason.__class__.__module__.partition('.')[0] not in ('twisted', 'OpenSSL'):
                 log.error('%s failed', self.__class__.__name__, exc_info=reason)
         self.post('MediaStreamDidFail', context=context, reason=text or str(reason) or reason.__class__.__name__, failure=failure)

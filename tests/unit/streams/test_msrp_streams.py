@@ -9,6 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from OpenSSL import SSL
 
 from msrplib.uri import URI
 from sipsimple.core import FrozenSDPSession, SDPAttribute, SDPConnection, SDPMediaStream, SDPSession
@@ -244,3 +245,10 @@ def test_delivered_is_what_the_application_has(monkeypatch):
         assert reports() == 3
         peer.close()
     in_reactor(run)
+
+
+@pytest.mark.parametrize(('error', 'ours'), [(SSL.Error([('SSL routines', '', 'protocol is shutdown')]), False), (RuntimeError('x'), True)])
+def test_a_broken_connection_is_no_fault_of_ours(caplog, error, ours):
+    """With TLS or without: only what is one goes to the log, with its traceback."""
+    ChatStream(account())._fail('reading', error)
+    assert bool(caplog.records) is ours
