@@ -280,10 +280,10 @@ def test_first_hop_that_does_not_know_of_flows(sdk, registrar):
     assert wait_until(lambda: 'reg-id=1' in registrar.requests[-1].get('contact'))
 
 
-@pytest.mark.parametrize('transport', ['udp', 'tcp'])
-def test_flow_that_fails(sdk, fast_pings, transport):
+@pytest.mark.parametrize('transport', ['udp', 'tls'])
+def test_flow_that_fails(sdk, authority, fast_pings, transport):
     """A server that does not answer keep-alives any more: told within seconds, and registered anew, as the same flow of the same instance."""
-    with ScriptedRegistrar(transport) as registrar:
+    with ScriptedRegistrar(transport, authority.issue('flows', '127.0.0.1') if transport == 'tls' else None) as registrar:
         registrar.script = [OUTBOUND]
         add(sdk, registrar)
         success(sdk)
