@@ -1,13 +1,16 @@
 """SIP over IPv6."""
 
+import contextlib
 import re
 
 import pytest
 
-from sipsimple.core import ContactHeader, FromHeader, Invitation, RouteHeader, SDPSession, SIPURI, ToHeader
+from sipsimple.core import ContactHeader, FromHeader, Invitation, Registration, RouteHeader, SDPSession, SIPURI, ToHeader
 from tests.support.engine import running_engine
 from tests.support.sip_calls import SDP_HEADERS
 from tests.support.sip_peer import StreamPeer, UDPPeer, audio_sdp, has_ipv6
+from tests.support.stun import binding_answer, binding_id
+from tests.support.waiting import wait_until
 
 six = pytest.mark.skipif(not has_ipv6(), reason='this machine has no IPv6')
 
@@ -50,3 +53,33 @@ def test_ipv6(seen, transport, address):
             assert incoming.local_contact_header.uri.host.strip('[]') == '::1'
             incoming.send_response(486)
             assert peer.expect(486)
+
+
+@six
+def test_flow_over_ipv6(seen, monkeypatch):
+    """A keep-alive of STUN (RFC 5626 section 4.4.2) goes out and comes back, with an address of 16 bytes; that another one is noticed shows that it was read."""
+    monkeypatch.setattr('sipsimple.core.registration.DATAGRAM_INTERVAL', (0.1, 0.2))
+    with running_engine(ip_address='::1') as engine, UDPPeer(engine.udp_port, '::1') as peer:
+        registration = Registration(FromHeader(SIPURI('example.com', user='alice')), duration=600)
+        registration.register(ContactHeader(SIPURI('::1', user='me')), RouteHeader(SIPURI('::1', port=peer.port)))
+        peer.answer(peer.expect('REGISTER'), 200, headers='Require: outbound\r\nExpires: 600\r\n')
+        seen.wait('SIPRegistrationDidSucceed', sender=registration)
+        assert registration.seen_address.ip == '::1'
+
+        def answer(address):
+            """Answer what has come until now, and see whether the flow has ended."""
+            peer.socket.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    data = peer.socket.recv(65536)
+                    if data.startswith(b'\0\1'):
+                        peer.send(binding_answer(binding_id(data), (address, 4000)))
+                        answered.append(address)
+            with contextlib.suppress(AssertionError):
+                return seen.wait('SIPEngineTransportDidDisconnect', timeout=0.05, transport='udp', remote_address=peer.address)
+
+        answered = []
+        while len(answered) < 3:
+            assert not answer('2001:db8::1')
+        assert wait_until(lambda: answer('2001:db8::2'))
+        registration.drop()
