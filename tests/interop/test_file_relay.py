@@ -22,9 +22,8 @@ SIZE, BREAKS = (100_000_000, 20) if FULL else (3_000_000, 2)
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch):
-    """A big file takes its time."""
-    if FULL:
-        monkeypatch.setitem(Process.wait.__globals__, 'LIMIT', 200)
+    """A big file takes its time, and so does noticing that something is lost: 15 seconds if nothing came after it."""
+    monkeypatch.setitem(Process.wait.__globals__, 'LIMIT', 200 if FULL else 60)
 
 
 @pytest.fixture(scope='module')
