@@ -146,6 +146,8 @@ def chat(agents, seed, folder, number, taken, seen):
         wait_for(lambda: all(len(numbers(notes(files[side]), 'delivered')) == count for side in SIDES), lambda: [notes(files[side])[-50:] for side in SIDES])
         taken = time.monotonic() - begin
     else:
+        if seed.random() < 0.5:         # else while the call is set up, as likely as not
+            wait_for(lambda: ['started'] in notes(files[caller]), lambda: notes(files[caller]))
         time.sleep(seed.random() * taken)
     victim, survivor = seed.sample(SIDES, 2)
     agents.sides[victim].kill()
