@@ -176,6 +176,21 @@ def test_server_that_is_gone(engine: Engine, seen: Seen, monkeypatch: pytest.Mon
         assert len(requests) > len(set(requests))
 
 
+def test_short_answers(engine: Engine, seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many servers put nothing but the address into them, which makes 32 bytes; they are heard, and nobody complains that they are no SIP."""
+    monkeypatch.setattr(module, 'PING_LIMIT', SHORT)
+    with UDPPeer(engine.udp_port or 0) as peer:
+        registration = register(peer, seen)
+        malformed = counters()['malformed']
+        for _ in range(4):
+            short = binding_answer(request_of(peer), ('127.0.0.1', 4000), software=b'')
+            assert len(short) == 32
+            peer.send(short)
+        assert seen.wait(GONE, remote_address=peer.address).data.reason == 'No answer to a keep-alive'         # as they were heard before
+        assert counters()['malformed'] == malformed
+        registration.drop()
+
+
 def test_server_that_sees_another_address(engine: Engine, seen: Seen) -> None:
     """The NAT before us has forgotten the way: what the registrar knows leads nowhere."""
     with UDPPeer(engine.udp_port or 0) as peer:
