@@ -27,6 +27,7 @@ from sipsimple.addressbook.store import Change, Store
 from sipsimple.configuration import ModifiedList
 from sipsimple.configuration.writer import STORAGE_THREAD
 from sipsimple.threading import schedule_in_thread
+from sipsimple.util import collector_paused
 
 __all__ = ['AccountSync', 'ServerSync']
 
@@ -249,7 +250,8 @@ class ServerSync:
         """Bring the store in step with the book of a server. Thread: file-io."""
         self._store.begin()
         try:
-            Merge(self._store, sync, book, protected).run()
+            with collector_paused():
+                Merge(self._store, sync, book, protected).run()
         finally:
             self._store.commit()
 

@@ -24,6 +24,7 @@ from sipsimple.payloads.pidf import PIDFDocument
 from sipsimple.payloads.prescontent import PresenceContent, PresenceContentDocument
 from sipsimple.payloads.resourcelists import ResourceLists, ResourceListsDocument
 from sipsimple.payloads.rlsservices import RLSServices, RLSServicesDocument
+from sipsimple.util import collector_paused
 
 __all__ = ['Facts', 'Merged', 'Rules', 'ServerData', 'Told', 'merge']
 
@@ -141,6 +142,11 @@ def merge(contents: Mapping[str, bytes | None], pending: Iterable[Operation], fa
     Raises:
         DocumentError: a document cannot be understood.
     """
+    with collector_paused():        # of a big addressbook it would look at hundreds of thousands of objects several times, and hold up all threads
+        return _merge(contents, pending, facts)
+
+
+def _merge(contents: Mapping[str, bytes | None], pending: Iterable[Operation], facts: Facts) -> Merged:
     todo: dict[str, list[Operation]] = {}
     for operation in pending:
         todo.setdefault(operation.document, []).append(operation)

@@ -16,6 +16,7 @@ from sipsimple.account.xcap.addressbook import ADDRESSBOOK
 from sipsimple.account.xcap.storage import XCAPStorageError
 from sipsimple.payloads import ParserError, addressbook as xml
 from sipsimple.payloads.resourcelists import ResourceListsDocument
+from sipsimple.util import collector_paused
 
 __all__ = ['Mark', 'Seen', 'marks_in']
 
@@ -91,7 +92,8 @@ class Seen:
     def _marks_in(self, document: bytes | None) -> frozenset[Mark]:
         if document is not self._read[0]:
             try:
-                self._read = document, frozenset() if document is None else frozenset(marks_in(document))
+                with collector_paused():
+                    self._read = document, frozenset() if document is None else frozenset(marks_in(document))
             except ParserError:
                 self._read = document, frozenset()          # nothing was learnt from that one
         return self._read[1]

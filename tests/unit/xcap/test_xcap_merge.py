@@ -1,13 +1,14 @@
 """From what the server has and what the user did to what has to be there."""
 
 import base64
+import gc
 import json
 import random
 
 import pytest
 from lxml import etree
 
-from sipsimple.account.xcap import Contact, ContactURI, ContactURIList, EventHandling, Group, Icon, OfflineStatus, Policy, operations
+from sipsimple.account.xcap import Contact, ContactURI, ContactURIList, EventHandling, Group, Icon, OfflineStatus, Policy, merge as merge_module, operations
 from sipsimple.account.xcap.errors import DocumentError
 from sipsimple.account.xcap.journal import Journal
 from sipsimple.account.xcap.merge import MAX_RUNS, Facts, merge
@@ -187,6 +188,18 @@ def test_what_cannot_be_understood_is_not_overwritten(server, name):
     server.contents[name] = b'<something-else/>'
     with pytest.raises(DocumentError, match=name):
         server.merge()
+
+
+def test_the_collector_waits(server, monkeypatch):
+    """Of ten thousand contacts it would look at hundreds of thousands of objects, several times, while no thread can do anything."""
+    states, read = [], merge_module.read_addressbook
+    monkeypatch.setattr(merge_module, 'read_addressbook', lambda items: states.append(gc.isenabled()) or read(items))
+    server.do('add_contact', contact('c1', 'sip:a@e')).merge()
+    assert states == [False] and gc.isenabled()
+    server.contents['pres_rules'] = b'<something-else/>'
+    with pytest.raises(DocumentError):
+        server.merge()
+    assert gc.isenabled()
 
 
 # ---- icon and status -----------------------------------------------------------------------------------------------
