@@ -40,9 +40,9 @@ pj_status_t ss_audio_local_media(ss_handle handle, const char *remote, size_t re
 pj_status_t ss_audio_start(ss_handle handle, const char *local, size_t local_length, const char *remote, size_t remote_length,
                            unsigned index, unsigned timeout_ms);
 /* Idempotent; returns without waiting for the mixer. */
+void ss_audio_stop(ss_handle handle);
 /* Whether it was stopped: what it posted before, and is served only now, is not told any more. */
 int ss_audio_is_over(ss_handle handle);
-void ss_audio_stop(ss_handle handle);
 /* New SDPs for a running stream. Media go on when codec and payload types are the same, else the slot changes (*rebuilt = 1). */
 pj_status_t ss_audio_update(ss_handle handle, const char *local, size_t local_length, const char *remote, size_t remote_length,
                             unsigned index, int *rebuilt);
