@@ -99,7 +99,16 @@ class Call(NamedTuple):
         return stop
 
     def talk(self, session, notes=THEIR_NOTES):
-        """Say something, and press a key, at both ends; listen at both."""
+        """Say something, and press a key, at both ends; listen at both. On a busy machine linphone misses a note now and then: there are three tries."""
+        for tries_left in (2, 1, 0):
+            theirs, ours = self._talk_once(session)
+            is_heard = [note for note, _ in itertools.groupby(ours)] == [frequency for frequency, _ in OUR_NOTES]
+            if set(theirs) == {frequency for frequency, _ in notes} and len(theirs) >= 3 and is_heard:
+                return
+            assert tries_left, (theirs, ours)
+
+    def _talk_once(self, session):
+        """Returns the notes heard at our end, and at theirs."""
         heard = self.folder / 'heard.wav'
         stop = self.record(self.peer)
         self.sdk.do('record', recorder='recorder', session=session, filename=str(heard))
@@ -111,9 +120,8 @@ class Call(NamedTuple):
         assert self.sdk.wait('AudioStreamGotDTMF', session).fields == {'digit': '7'}
         self.sdk.do('stop_record', recorder='recorder')
         theirs = hear(heard, OUR_NOTES + THEIR_NOTES + THIRD_NOTES)
-        assert set(theirs) == {frequency for frequency, _ in notes} and len(theirs) >= 3, theirs
         [ours] = stop()
-        assert [note for note, _ in itertools.groupby(ours)] == [frequency for frequency, _ in OUR_NOTES], ours
+        return theirs, ours
 
     def held_sound(self, session, music=False):
         """What is heard while somebody holds: of us nothing, of linphone nothing or, when it is who holds, what it plays to those who wait."""
