@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from sipsimple.core import ContactHeader, FromHeader, Invitation, RouteHeader, SDPSession, SIPURI, ToHeader
+from sipsimple.core import ContactHeader, FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPURI, ToHeader
 from sipsimple.core.engine import Engine
 from tests.support.counts import Counts
 from tests.support.engine import Seen, wait_until
@@ -67,6 +67,31 @@ def test_bytes_behind_a_message_in_a_datagram(peer: UDPPeer, seen: Seen) -> None
     invitation = seen.wait('SIPInvitationChangedState', state='incoming').sender
     assert [media.port for media in invitation.sdp.proposed_remote.media] == [5000]
     invitation.send_response(486)
+
+
+@pytest.mark.parametrize('line', ['OPTIONS sip:a@127.0.0.1:5060SIP/2.0', 'OPTIONS sip:a@127.0.0.1 SIP /2.0', 'OPTIONS sip:a@127.0.0.1 SIP/ 2.0'])
+def test_request_line_that_runs_together(peer: UDPPeer, line: str) -> None:
+    """RFC 3261 section 7.1; PJSIP understands these."""
+    counts = Counts()
+    peer.send(f'{line}\r\n' + peer.request('OPTIONS').partition('\r\n')[2])
+    assert peer.receive().code == 400
+    alive(peer)
+    assert counts.all() == {'malformed': 1}
+
+
+@pytest.mark.parametrize('line', ['SIP/2.0 200`Test', 'SIP/2.0 200OK', 'SIP/2.0200 OK', 'SIP/ 2.0 200 OK', 'SIP/2.0 200\0', 'SIP/2.0 0200 OK'])
+def test_status_line_that_runs_together(peer: UDPPeer, seen: Seen, line: str) -> None:
+    """RFC 3261 section 7.2; PJSIP understands these."""
+    counts = Counts()
+    uri = SIPURI('127.0.0.1', port=peer.port, user='peer')
+    request = Request('OPTIONS', uri, FromHeader(uri), ToHeader(uri), RouteHeader(uri))
+    request.send()
+    received = peer.receive()
+    peer.send(f'{line}\r\n' + peer.response(received, 200).partition('\r\n')[2])
+    alive(peer)
+    assert counts.all() == {'malformed': 1}
+    peer.send(peer.response(received, 404))
+    assert seen.wait('SIPRequestDidFail').data.code == 404
 
 
 @pytest.mark.parametrize('method', ['OPTIONS', 'MESSAGE', 'INVITE', 'BYE'])

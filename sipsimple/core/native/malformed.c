@@ -6,7 +6,9 @@
 #include "invitation.h"
 
 #include <string.h>
+#include <strings.h>
 
+#include <pj/ctype.h>
 #include <pjmedia.h>
 #include <pjsip_ua.h>
 
@@ -80,6 +82,70 @@ static int is_whole(pjsip_rx_data *rdata)
         }
     }
     return 1;
+}
+
+/* The next word of a line of which `*left` bytes are left; what follows a word is a blank or nothing. */
+static const char *next_word(const char **line, size_t *left, size_t *length)
+{
+    const char *word;
+
+    while (*left && (**line == ' ' || **line == '\t'))
+        (*line)++, (*left)--;
+    word = *line;
+    while (*left && **line != ' ' && **line != '\t')
+        (*line)++, (*left)--;
+    *length = (size_t)(*line - word);
+    return word;
+}
+
+static int is_version(const char *word, size_t length)
+{
+    return length == 7 && strncasecmp(word, "SIP/2.0", 7) == 0;
+}
+
+static int is_status_line(const char *line, size_t left)
+{
+    size_t length;
+    const char *word = next_word(&line, &left, &length);
+
+    if (!is_version(word, length))
+        return 0;
+    word = next_word(&line, &left, &length);
+    return length == 3 && pj_isdigit(word[0]) && pj_isdigit(word[1]) && pj_isdigit(word[2]);
+}
+
+static int is_request_line(const char *line, size_t left)
+{
+    size_t length;
+    const char *word;
+
+    for (size_t i = 0; i < left; i++) {
+        unsigned char byte = (unsigned char)line[i];
+
+        if ((byte < ' ' && byte != '\t') || byte == 0x7f)
+            return 0;
+    }
+    next_word(&line, &left, &length);                   /* the method; PJSIP has seen that it is a token */
+    next_word(&line, &left, &length);                   /* the address; a missing one leaves too few words */
+    word = next_word(&line, &left, &length);
+    return is_version(word, length) && (next_word(&line, &left, &length), length == 0);
+}
+
+/* RFC 3261 sections 7.1 and 7.2. PJSIP's scanner needs no blanks between the parts of the first line; everybody else, and our Python, does. */
+static int has_right_line(const pjsip_rx_data *rdata)
+{
+    const char *line = rdata->msg_info.msg_buf, *stop;
+    size_t left = (size_t)rdata->msg_info.len;
+
+    while (left && (*line == '\r' || *line == '\n'))    /* section 7.5 */
+        line++, left--;
+    stop = memchr(line, '\n', left);
+    if (!stop)
+        return 0;
+    left = (size_t)(stop - line);
+    if (left && line[left - 1] == '\r')
+        left--;
+    return rdata->msg_info.msg->type == PJSIP_REQUEST_MSG ? is_request_line(line, left) : is_status_line(line, left);
 }
 
 /* RFC 3261 section 8.1.1.5: the CSeq names the method of the request. */
@@ -232,7 +298,7 @@ static pj_bool_t on_rx(pjsip_rx_data *rdata)
     const pjsip_msg *msg = rdata->msg_info.msg;
     int framing = 0;
 
-    if (is_whole(rdata) && has_right_cseq(rdata) && has_right_address(rdata) && has_single_headers(rdata, &framing)) {
+    if (has_right_line(rdata) && is_whole(rdata) && has_right_cseq(rdata) && has_right_address(rdata) && has_single_headers(rdata, &framing)) {
         if (has_bad_sdp(rdata)) {
             SS_COUNT(malformed_sdp);
             if (refuse_offer(rdata))
