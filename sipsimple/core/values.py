@@ -214,7 +214,7 @@ class BaseSIPURI(Value):
         if not host or host.strip(_HOST):
             if location[:1] != '[':
                 raise SIPCoreError(f'invalid host in SIP URI: {text[:300]!r}')
-            host = _check_host(None, host)
+            host = _check_host(None, host.replace(':::', '::', 1))      # RFC 5118 section 4.10: once the grammar had it so
         if sign and digits:
             if len(digits) > 10 or not digits.isascii() or not digits.isdigit() or not 0 < (port := int(digits)) < 65536:
                 raise SIPCoreError(f'invalid port in SIP URI: {text[:300]!r}')

@@ -73,7 +73,7 @@ class Application:
             elif data.state in ('outgoing', 'early') and self.dice.random() < 0.2:
                 self.attempt(sender.end, (), 1)
         elif name == 'SIPInvitationTransferNewIncoming':
-            self.attempt(self.dice.choice((sender.accept_transfer, sender.reject_transfer)))
+            self.attempt(sender.notify_transfer_progress, self.dice.choice((180, 200, 603)))
 
 
 class Hostile:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import os
+import random
 import socket
 
 import pytest
 
 from sipsimple.core import ContactHeader, FromHeader, Invitation, Request, RouteHeader, SDPSession, SIPURI, ToHeader
 from sipsimple.core.engine import Engine
+from sipsimple.notification import Notification, NotificationCenter
 from tests.support.counts import Counts
 from tests.support.engine import Seen, wait_until
+from tests.support.mutation import Mutator
 from tests.support.sip_peer import UDPPeer, audio_sdp, tag_of
 
-ENGINE_OPTIONS = {'tcp_port': 0}
+ENGINE_OPTIONS = {'tcp_port': 0, 'incoming_requests': {'PING'}}
+ADDRESSES = (b'sip:alice@127.0.0.1', b'sips:alice:secret@example.com:5061;transport=tcp;lr', b'sip:a%20b;x=1@[::1]:5060;maddr=127.0.0.1;ttl=1', b'sip:127.0.0.1:5060',
+             b'sip:+123;phone-context=example.com@example.com;user=phone', b'sip:alice@example.com;method=INVITE;gr=urn:uuid:1?Subject=a%20b&Priority=urgent')
 SDP = 'Content-Type: application/sdp\r\n'
 
 
@@ -92,6 +98,66 @@ def test_status_line_that_runs_together(peer: UDPPeer, seen: Seen, line: str) ->
     assert counts.all() == {'malformed': 1}
     peer.send(peer.response(received, 404))
     assert seen.wait('SIPRequestDidFail').data.code == 404
+
+
+@pytest.mark.parametrize('uri', ['sip:a@[::2147483647]', 'sip:a@[1::2', 'sip:[::1]:0', 'sip:a@127.0.0.1:0;lr', 'sip:a@127.0.0.1:99999', 'sip:127.0.0.1:0?a=b',
+                                 'sip:a;b=c:d@127.0.0.1:65536'])
+def test_address_nobody_can_have(peer: UDPPeer, uri: str) -> None:
+    """RFC 3261 section 25.1; PJSIP takes some of these."""
+    counts = Counts()
+    peer.send(peer.request('PING', uri=uri, to='sip:alice@127.0.0.1'))
+    assert peer.receive().code == 400
+    alive(peer)
+    assert counts.all() == {'malformed': 1}
+
+
+@pytest.mark.parametrize('method', ['OPTIONS', 'MESSAGE', 'PING', 'INVITE'])
+def test_address_that_is_too_long(peer: UDPPeer, method: str) -> None:
+    """RFC 3261 section 21.4.15."""
+    counts = Counts()
+    peer.send(peer.request(method, uri=f'sip:{"a" * 4096}@127.0.0.1', to='sip:alice@127.0.0.1'))
+    assert peer.receive().code == 414
+    alive(peer)
+    assert counts.all() == {'malformed': 1}
+
+
+class Answering:
+    """Answers what comes to the application; keeps the exceptions of the core."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+        self.heard = 0
+
+    def handle_notification(self, notification: Notification) -> None:
+        if notification.name == 'SIPEngineGotException':
+            self.failures.append(notification.data.traceback)
+        elif notification.name == 'SIPIncomingRequestGotRequest':
+            self.heard += 1
+            notification.sender.answer(200)
+        elif notification.name == 'SIPInvitationChangedState' and notification.data.state == 'incoming':
+            self.heard += 1
+            notification.sender.send_response(486)
+
+
+@pytest.mark.parametrize(('method', 'count'), [('PING', 2000), ('INVITE', 400)])
+def test_damaged_addresses(peer: UDPPeer, method: str, count: int) -> None:
+    """What PJSIP takes for an address of a request, and Python does not, is refused before it comes that far. SIPSIMPLE_SEED repeats a run."""
+    seed = int(os.environ.get('SIPSIMPLE_SEED') or random.SystemRandom().randrange(2**32))
+    mutator = Mutator(seed)
+    application = Answering()
+    NotificationCenter().add_observer(application)
+    try:
+        for number in range(count):
+            uri = mutator.text(mutator.random.choice(ADDRESSES)).partition(b'\n')[0]
+            peer.send(peer.request(method, uri='here', to='sip:alice@127.0.0.1').encode().replace(b'here', uri, 1))
+            if number % 50 == 0:
+                peer.send(peer.request('OPTIONS', call_id=f'alive-{number}'))
+                while peer.receive().get('call-id') != f'alive-{number}':
+                    pass
+            assert not application.failures, (seed, application.failures[0])
+    finally:
+        NotificationCenter().remove_observer(application)
+    assert application.heard > count / 10, seed
 
 
 @pytest.mark.parametrize('method', ['OPTIONS', 'MESSAGE', 'INVITE', 'BYE'])

@@ -12,6 +12,7 @@
 #include <pjmedia.h>
 #include <pjsip_ua.h>
 
+#define MAX_URI_SIZE 4096                        /* MAX_URI_LENGTH of values.py */
 #define MAX_SDP_SIZE (SS_INV_SDP_SIZE - 1024)    /* printed anew it may be longer: lines that say what was understood without them */
 
 /* Nobody knows where the next message on this connection begins. */
@@ -114,7 +115,7 @@ static int is_status_line(const char *line, size_t left)
     return length == 3 && pj_isdigit(word[0]) && pj_isdigit(word[1]) && pj_isdigit(word[2]);
 }
 
-static int is_request_line(const char *line, size_t left)
+static int is_request_line(const char *line, size_t left, pj_str_t *uri)
 {
     size_t length;
     const char *word;
@@ -126,17 +127,19 @@ static int is_request_line(const char *line, size_t left)
             return 0;
     }
     next_word(&line, &left, &length);                   /* the method; PJSIP has seen that it is a token */
-    next_word(&line, &left, &length);                   /* the address; a missing one leaves too few words */
+    uri->ptr = (char *)next_word(&line, &left, &length);
+    uri->slen = (pj_ssize_t)length;
     word = next_word(&line, &left, &length);
     return is_version(word, length) && (next_word(&line, &left, &length), length == 0);
 }
 
 /* RFC 3261 sections 7.1 and 7.2. PJSIP's scanner needs no blanks between the parts of the first line; everybody else, and our Python, does. */
-static int has_right_line(const pjsip_rx_data *rdata)
+static int has_right_line(const pjsip_rx_data *rdata, pj_str_t *uri)
 {
     const char *line = rdata->msg_info.msg_buf, *stop;
     size_t left = (size_t)rdata->msg_info.len;
 
+    pj_strset(uri, NULL, 0);
     while (left && (*line == '\r' || *line == '\n'))    /* section 7.5 */
         line++, left--;
     stop = memchr(line, '\n', left);
@@ -145,7 +148,7 @@ static int has_right_line(const pjsip_rx_data *rdata)
     left = (size_t)(stop - line);
     if (left && line[left - 1] == '\r')
         left--;
-    return rdata->msg_info.msg->type == PJSIP_REQUEST_MSG ? is_request_line(line, left) : is_status_line(line, left);
+    return rdata->msg_info.msg->type == PJSIP_REQUEST_MSG ? is_request_line(line, left, uri) : is_status_line(line, left);
 }
 
 /* RFC 3261 section 8.1.1.5: the CSeq names the method of the request. */
@@ -175,16 +178,63 @@ static int has_single_headers(const pjsip_rx_data *rdata, int *framing)
     return good || msg->type != PJSIP_REQUEST_MSG;
 }
 
-/* RFC 3261 section 19.1.1: the address of a request has no headers of its own. */
-static int has_right_address(const pjsip_rx_data *rdata)
+/* What stands in brackets. With three colons in a row it is written by an old grammar (RFC 5118 section 4.10). */
+static int is_ipv6(const char *text, size_t length)
+{
+    char copy[PJ_INET6_ADDRSTRLEN + 1];
+    pj_in6_addr address;
+    pj_str_t string;
+    char *colons;
+
+    if (length >= sizeof copy)
+        return 0;
+    memcpy(copy, text, length);
+    copy[length] = '\0';
+    colons = strstr(copy, ":::");
+    if (colons)
+        memmove(colons, colons + 1, strlen(colons));
+    pj_cstr(&string, copy);
+    return pj_inet_pton(pj_AF_INET6(), &string, &address) == PJ_SUCCESS;
+}
+
+/* `text`: from the host on. PJSIP takes anything in brackets for an IPv6 address, and any port. */
+static int has_right_host(const char *text, size_t left)
+{
+    size_t length = 0;
+    const char *host = text, *colon;
+    unsigned long port = 0;
+
+    while (length < left && text[length] != ';' && text[length] != '?')
+        length++;
+
+    if (length && *text == '[') {
+        host = memchr(text, ']', length);
+        if (!host || !is_ipv6(text + 1, (size_t)(host - text) - 1))
+            return 0;
+    }
+    colon = memchr(host, ':', (size_t)(text + length - host));
+    if (!colon)
+        return 1;
+    for (const char *digit = colon + 1; digit < text + length && port <= 65535; digit++) {
+        if (!pj_isdigit(*digit))
+            return 0;
+        port = port * 10 + (unsigned long)(*digit - '0');
+    }
+    return port > 0 && port <= 65535;
+}
+
+/* RFC 3261 section 19.1.1; the address of a request has no headers of its own. `text`: as it was received. */
+static int has_right_address(const pjsip_rx_data *rdata, const pj_str_t *text)
 {
     const pjsip_msg *msg = rdata->msg_info.msg;
     const pjsip_sip_uri *uri;
+    const char *host;
 
     if (msg->type != PJSIP_REQUEST_MSG || (!PJSIP_URI_SCHEME_IS_SIP(msg->line.req.uri) && !PJSIP_URI_SCHEME_IS_SIPS(msg->line.req.uri)))
         return 1;
     uri = (const pjsip_sip_uri *)pjsip_uri_get_uri(msg->line.req.uri);
-    return pj_list_empty(&uri->header_param);
+    host = pj_strchr(text, uri->user.slen ? '@' : ':');
+    return host && has_right_host(host + 1, (size_t)(text->ptr + text->slen - host - 1)) && pj_list_empty(&uri->header_param);
 }
 
 static unsigned count_words(const char *text, size_t length)
@@ -296,9 +346,11 @@ static int refuse_offer(pjsip_rx_data *rdata)
 static pj_bool_t on_rx(pjsip_rx_data *rdata)
 {
     const pjsip_msg *msg = rdata->msg_info.msg;
+    pj_str_t uri;
     int framing = 0;
 
-    if (has_right_line(rdata) && is_whole(rdata) && has_right_cseq(rdata) && has_right_address(rdata) && has_single_headers(rdata, &framing)) {
+    if (has_right_line(rdata, &uri) && is_whole(rdata) && has_right_cseq(rdata) && uri.slen <= MAX_URI_SIZE && has_right_address(rdata, &uri)
+        && has_single_headers(rdata, &framing)) {
         if (has_bad_sdp(rdata)) {
             SS_COUNT(malformed_sdp);
             if (refuse_offer(rdata))
@@ -308,7 +360,7 @@ static pj_bool_t on_rx(pjsip_rx_data *rdata)
     }
     SS_COUNT(malformed);
     if (msg->type == PJSIP_REQUEST_MSG && msg->line.req.method.id != PJSIP_ACK_METHOD)
-        ss_ua_respond(rdata, 400, NULL);
+        ss_ua_respond(rdata, uri.slen > MAX_URI_SIZE ? PJSIP_SC_REQUEST_URI_TOO_LONG : PJSIP_SC_BAD_REQUEST, NULL);
     if (framing)
         end_stream(rdata);
     return PJ_TRUE;

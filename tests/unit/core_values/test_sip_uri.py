@@ -221,3 +221,11 @@ def test_fuzz_parse(text):
 def test_fuzz_print(user, password, headers, port):
     uri = SIPURI('h', user, password, port, headers=headers)
     assert str(uri).isascii() and str(uri).isprintable()
+
+
+def test_three_colons_of_an_old_grammar() -> None:
+    """RFC 5118 section 4.10."""
+    assert SIPURI.parse('sip:user@[2001:db8:::192.0.2.1]').host == '2001:db8::192.0.2.1'
+    for text in ('sip:user@[2001:db8::::1]', 'sip:user@[1:::2:::3]'):
+        with pytest.raises(SIPCoreError):
+            SIPURI.parse(text)
