@@ -13,6 +13,7 @@ from tests.support.engine import Seen, nothing_left
 from tests.support.sip_calls import Outgoing
 from tests.support.sip_peer import UDPPeer
 
+ENGINE_OPTIONS = {'tcp_port': 0}
 FULL = bool(os.environ.get('SIPSIMPLE_FULL_LOAD'))
 CHALLENGE = 'WWW-Authenticate: Digest realm="example.com", nonce="one", qop="auth"\r\n'
 FRAGMENT = 'Content-Type: message/sipfrag;version=2.0\r\n'
@@ -92,6 +93,17 @@ def test_sends_that_fail_at_once(engine: Engine, peer: UDPPeer, seen: Seen) -> N
             others[-1].send()
         for request in others:
             seen.wait_ever('SIPRequestDidSucceed', sender=request)
+
+
+def test_connections_that_are_refused(engine: Engine, seen: Seen) -> None:
+    """The thread that polls finds out that nobody is there, at the moment at which another one sends."""
+    for _ in range(20000 if FULL else 3000):
+        request = request_to('127.0.0.1', 1, 'tcp')
+        try:
+            request.send()
+        except PJSIPError:
+            continue
+        assert seen.wait('SIPRequestDidFail', sender=request).data.code in (408, 502, 503)
 
 
 def test_transfers_that_end_at_any_moment(peer: UDPPeer, seen: Seen) -> None:
