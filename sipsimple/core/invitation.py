@@ -197,22 +197,29 @@ class Invitation(InvitationEvents):
         """CANCEL or BYE; no-op when disconnected.
 
         Args:
-            timeout: seconds for the reply; then disconnected with code 408, "timeout".
+            timeout: seconds for the reply; then disconnected with code 408, "timeout". Also for an end that is under way.
         Raises:
             SIPCoreError: nothing to end yet, or an incoming INVITE that must be answered.
         """
         check_timeout(timeout)
         state = self._state
-        if state in ('disconnected', 'disconnecting'):
+        if state == 'disconnected':
+            return
+        if state == 'disconnecting':
+            if timeout is not None:
+                self._limit_end(timeout)
             return
         unanswered = self._direction == 'incoming' and not self._answered
         if self._handle is None or state is None and self._direction is None or unanswered and state in ('incoming', 'early'):
             raise SIPCoreError(f'nothing to end in state {state}')
         self._ended = True
         if timeout is not None:
-            self._stop_timer()
-            self._timer = _timers.call_later(timeout, self._give_up)
+            self._limit_end(timeout)
         _invitation.end(self._handle, 487 if state in (None, 'outgoing', 'early') else 200, extra_headers)
+
+    def _limit_end(self, timeout: float) -> None:
+        self._stop_timer()
+        self._timer = _timers.call_later(timeout, self._give_up)
 
 
 def _on_incoming(obj: None, event: _events.Event) -> None:

@@ -60,9 +60,8 @@ class InvitationEvents(InvitationTransfer):
                 message.update(code=parsed.code, reason=parsed.reason)
         elif state in ('early', 'connecting', 'connected'):
             message.update(code=code, reason=text)
-        if state != 'outgoing':
-            if not (state == 'disconnecting' and self._ended):
-                self._stop_timer()
+        if state == 'disconnected' or state != 'outgoing' and not self._ended:
+            self._stop_timer()                  # of the INVITE; that of end() goes on, whatever comes meanwhile
         if state == 'disconnected':
             self._disconnect(code, text, originator, is_request, bool(raw), message)
         else:

@@ -21,6 +21,7 @@ from sipsimple.core import (
     SIPURI,
     ToHeader,
 )
+from sipsimple.notification import NotificationCenter
 from tests.support.engine import nothing_left
 from tests.support.sip_calls import SDP_HEADERS, Incoming, Outgoing
 from tests.support.sip_peer import audio_sdp, tag_of
@@ -150,6 +151,35 @@ def test_end_with_timeout(peer, seen):
     peer.expect('BYE')
     data = call.state('disconnected')
     assert (data.code, data.disconnect_reason) == (408, 'timeout')
+
+
+def test_end_with_timeout_before_it_is_known_that_the_call_stands(peer, seen):
+    """The changes of state that are on their way do not make the timeout void."""
+    class Late:
+        def handle_notification(self, notification):
+            if notification.data.state == 'early':
+                peer.expect('ACK')
+                notification.sender.end(timeout=0.3)
+
+    late = Late()
+    call = Outgoing(peer, seen)
+    NotificationCenter().add_observer(late, 'SIPInvitationChangedState', call.invitation)
+    call.answer(180)
+    call.answer(200, sdp=audio_sdp(5000))
+    peer.expect('BYE')
+    data = call.state('disconnected')
+    assert (data.code, data.disconnect_reason) == (408, 'timeout')
+
+
+def test_timeout_for_an_end_under_way(peer, seen):
+    call = Outgoing(peer, seen).connect()
+    call.invitation.end()
+    peer.expect('BYE')
+    call.state('disconnecting')
+    call.invitation.end(timeout=0.2)
+    data = call.state('disconnected')
+    assert (data.code, data.disconnect_reason) == (408, 'timeout')
+    call.invitation.end(timeout=0.2)
 
 
 @pytest.mark.parametrize('algorithm', ['MD5', 'SHA-256'])
