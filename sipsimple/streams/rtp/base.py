@@ -21,6 +21,7 @@ from sipsimple.statemachine import InvalidTransition, StateMachine
 from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, StreamError, UnknownStreamError
 from sipsimple.streams.registry import MediaStreamRegistrar
 from sipsimple.streams.rtp import encryption, ice
+from sipsimple.streams.rtp.facts import RTPStreamFacts, address_of, is_held_by_null_address
 from sipsimple.streams.rtp.gathering import Gathering
 from sipsimple.streams.rtp.restart import Restart, RestartState
 
@@ -78,7 +79,7 @@ TRANSITIONS: dict[tuple[RTPStreamState, RTPStreamInput], RTPStreamState] = {
 
 
 @implementer(IMediaStream, IObserver)
-class RTPStream(metaclass=MediaStreamRegistrar):
+class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
     """Base of the streams over RTP.
 
     Attributes:
@@ -99,21 +100,21 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     def __init__(self, account: Any = None) -> None:
         self.account = account
         self.session: Any = None
-        self.index: int | None = None
+        self.index = None
         self.encryption = encryption.StreamEncryption(self)
         self.encryption_wanted: str | None = None       # by the account, given the offer
         self.encryption_policy: str | None = None       # what of it the core can do
         self.on_hold_by_local = False
         self.on_hold_by_remote = False
         self.direction: str | None = None
-        self.rtp_transport: Any = None          # RTPTransport
-        self.media_transport: Any = None        # AudioTransport or its kin
+        self.rtp_transport = None               # RTPTransport
+        self.media_transport = None             # AudioTransport or its kin
         self._machine: StateMachine[RTPStreamState, RTPStreamInput] = StateMachine(TRANSITIONS, RTPStreamState.NULL)
         self._incoming_sdp: Any = None          # the offer the stream was made from
         self._incoming_index = 0
-        self._local_sdp: Any = None
-        self._remote_sdp: Any = None
-        self._last_remote: tuple[str | None, int | None] = (None, None)       # where the peer wanted the media, once the stream has ended
+        self._local_sdp = None
+        self._remote_sdp = None
+        self._last_remote = (None, None)
         self._use_ice = False
         self._ice_left = False                  # our addresses are others than ICE knows
         self._gathering = Gathering(self._first_rtp_transport, self._rtp_transport_ready, self._rtp_transport_failed)
@@ -286,7 +287,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         if self._holding():
             return 'sendonly'
         # The old way to hold: RFC 3264 §8.4 still wants it understood.
-        return 'recvonly' if _is_null_address(offer, self.index or 0) else 'sendrecv'
+        return 'recvonly' if is_held_by_null_address(offer, self.index or 0) else 'sendrecv'
 
     def start(self, local_sdp: Any, remote_sdp: Any, stream_index: int) -> None:
         """Start the media.
@@ -337,7 +338,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
         old_codec = self.codec
         self.index = stream_index
         self._local_sdp, self._remote_sdp = local_sdp, remote_sdp
-        before, after = _address(old_remote, old_index), _address(remote_sdp, stream_index)
+        before, after = address_of(old_remote, old_index), address_of(remote_sdp, stream_index)
         rebuilt = False
         try:
             if self._restart.is_taken(local_sdp.media[stream_index]):
@@ -457,7 +458,7 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     def _check_hold(self) -> None:
         """Take direction and hold from the negotiated descriptions."""
         direction = self._local_sdp.media[self.index].direction
-        if direction == 'sendrecv' and _is_null_address(self._remote_sdp, self.index or 0):
+        if direction == 'sendrecv' and is_held_by_null_address(self._remote_sdp, self.index or 0):
             direction = 'recvonly'
         was_local, was_remote = self.on_hold_by_local, self.on_hold_by_remote
         if direction == 'inactive':
@@ -535,118 +536,6 @@ class RTPStream(metaclass=MediaStreamRegistrar):
 
     def _resume_media(self) -> None:
         """We do not hold the peer any more."""
-
-    # Facts about the running media
-
-    @property
-    def codec(self) -> str | None:
-        """The name of the negotiated codec; None while the media does not run."""
-        transport = self.media_transport
-        return transport.codec if transport is not None else None
-
-    @property
-    def sample_rate(self) -> int | None:
-        """The sample rate of the negotiated codec in Hz; None while the media does not run."""
-        transport = self.media_transport
-        return transport.sample_rate if transport is not None else None
-
-    @property
-    def statistics(self) -> dict[str, Any] | None:
-        """Counters and times of the running media (see `AudioTransport.statistics`), None while it does not run."""
-        transport = self.media_transport
-        return transport.statistics if transport is not None else None
-
-    @property
-    def srtp_active(self) -> bool:
-        """Whether SRTP is in use."""
-        transport = self.rtp_transport
-        return bool(transport.srtp_active) if transport is not None else False
-
-    @property
-    def ice_active(self) -> bool:
-        """Whether the media goes over addresses that ICE has chosen."""
-        transport = self.rtp_transport
-        return bool(transport.ice_active) if transport is not None else False
-
-    @property
-    def ice_reoffer_needed(self) -> bool:
-        """Whether the peer has to be told what ICE has chosen. For the session."""
-        return self.rtp_transport is not None and self._local_sdp is not None and \
-            ice.reoffer_needed(self.rtp_transport, self._local_sdp, self._remote_sdp, self.index or 0)
-
-    @property
-    def local_rtp_address(self) -> str | None:
-        """The local address of the media: the one the peer was told, which may be another one than at the start, or of the ICE pair in use."""
-        transport = self.rtp_transport
-        if transport is None:
-            return None
-        told = _address(self._local_sdp, self.index or 0)[0] if self._local_sdp is not None and not transport.ice_active else None
-        return told if told is not None and not is_null_address(told) else transport.local_rtp_address
-
-    @property
-    def local_rtp_port(self) -> int | None:
-        """The local UDP port of the media."""
-        transport = self.rtp_transport
-        return transport.local_rtp_port if transport is not None else None
-
-    @property
-    def remote_rtp_address_sdp(self) -> str | None:
-        """The address the peer wants the media at, None before `start`."""
-        return self._wanted_by_peer()[0]
-
-    @property
-    def remote_rtp_port_sdp(self) -> int | None:
-        """The port the peer wants the media at, None before `start`."""
-        return self._wanted_by_peer()[1]
-
-    def _wanted_by_peer(self) -> tuple[str | None, int | None]:
-        return self._last_remote if self._remote_sdp is None else _address(self._remote_sdp, self.index or 0)
-
-    @property
-    def remote_rtp_address_received(self) -> str | None:
-        """The address media comes from, None before any came."""
-        transport = self.rtp_transport
-        return transport.remote_rtp_address if transport is not None else None
-
-    @property
-    def remote_rtp_port_received(self) -> int | None:
-        """The port media comes from, None before any came."""
-        transport = self.rtp_transport
-        return transport.remote_rtp_port if transport is not None else None
-
-    @property
-    def remote_rtp_address(self) -> str | None:
-        """The address of the ICE pair in use, else the one of the peer's description."""
-        return self.remote_rtp_address_received if self.ice_active else self.remote_rtp_address_sdp
-
-    @property
-    def remote_rtp_port(self) -> int | None:
-        """The port of the ICE pair in use, else the one of the peer's description."""
-        return self.remote_rtp_port_received if self.ice_active else self.remote_rtp_port_sdp
-
-    @property
-    def local_rtp_candidate(self) -> Any:
-        """Our `ICECandidate` in use, None without ICE."""
-        transport = self.rtp_transport
-        return transport.local_rtp_candidate if transport is not None and transport.ice_active else None
-
-    @property
-    def remote_rtp_candidate(self) -> Any:
-        """The peer's `ICECandidate` in use, None without ICE."""
-        transport = self.rtp_transport
-        return transport.remote_rtp_candidate if transport is not None and transport.ice_active else None
-
-    @property
-    def local_rtp_candidate_type(self) -> str | None:
-        """The type of our ICE candidate in use: 'HOST', 'SRFLX', 'PRFLX' or 'RELAY'; None without ICE."""
-        candidate = self.local_rtp_candidate
-        return candidate.type if candidate is not None else None
-
-    @property
-    def remote_rtp_candidate_type(self) -> str | None:
-        """The type of the peer's ICE candidate in use; None without ICE."""
-        candidate = self.remote_rtp_candidate
-        return candidate.type if candidate is not None else None
 
     # Notifications
 
@@ -737,12 +626,3 @@ class RTPStream(metaclass=MediaStreamRegistrar):
     def _NH_RTPTransportZRTPLog(self, notification: Notification) -> None:
         self.post('RTPStreamZRTPLog', level=notification.data.level, message=notification.data.message)
 
-
-def _address(sdp: Any, index: int) -> tuple[str | None, int]:
-    media = sdp.media[index]
-    connection = media.connection or sdp.connection
-    return (connection.address if connection is not None else None), media.port
-
-
-def _is_null_address(sdp: Any, index: int) -> bool:
-    return is_null_address(_address(sdp, index)[0])
