@@ -56,7 +56,7 @@ class SDPPayloads:
         if found is None:
             text = self._texts.get(name)
             if text is not None:
-                found = FrozenSDPSession.parse(text)
+                found = FrozenSDPSession.deferred(text)
                 if self._texts.get(name) is text:
                     self._parsed[name] = found
         return found

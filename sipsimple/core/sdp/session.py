@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from time import time
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sipsimple.core.containers import frozenlist
 from sipsimple.core.errors import SIPCoreError
@@ -395,8 +395,27 @@ class SDPSession(BaseSDPSession):
 class FrozenSDPSession(BaseSDPSession):
     """An SDPSession that cannot change; hashable."""
 
-    __slots__ = ()
+    __slots__ = ('_text',)
     connection: FrozenSDPConnection | None
     attributes: FrozenSDPAttributeList
     bandwidth_info: FrozenSDPBandwidthInfoList
     media: frozenlist[FrozenSDPMediaStream]
+    _text: str | bytes                  # not parsed yet, or parsed meanwhile; without value when made in another way
+
+    @classmethod
+    def deferred(cls, text: str | bytes) -> Self:
+        """As `parse`, but the text is parsed when somebody looks at a field, and the errors come then. For descriptions that PJSIP has printed: most of those
+        that notifications carry are never looked at."""
+        self = cls.__new__(cls)
+        self._text = text
+        return self
+
+    if not TYPE_CHECKING:               # or every name would be a member
+        def __getattr__(self, name: str) -> Any:
+            """A field without value: of a deferred description, or of one that is being made."""
+            if name not in BaseSDPSession.__slots__:
+                raise AttributeError(f'{type(self).__name__} has no attribute {name!r}')
+            parsed = self.parse(self._text)
+            for slot in BaseSDPSession.__slots__:
+                setattr(self, slot, getattr(parsed, slot))
+            return getattr(parsed, name)

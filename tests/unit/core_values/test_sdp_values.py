@@ -319,3 +319,28 @@ def test_only_spaces_and_tabs_divide_words():
     """What other character sets have for spaces is part of a word."""
     sdp = SDPSession.parse('v=0\r\no=a\x85b 1 2 IN IP4\t192.0.2.1\r\ns= \r\nc=IN IP4 192.0.2.1\xa0\r\nt=0 0\r\n'.encode('latin-1'))
     assert (sdp.user, sdp.address, sdp.connection.address) == ('a\x85b', '192.0.2.1', '192.0.2.1\xa0')
+
+
+def test_deferred():
+    """It is what `parse` makes, whatever is looked at first."""
+    parsed = FrozenSDPSession.parse(OFFER)
+    for look in (str, repr, hash, pickle.dumps, copy.deepcopy, SDPSession.new, lambda sdp: sdp.media[0].port, lambda sdp: sdp.has_ice_attributes, lambda sdp: sdp._key()):
+        deferred = FrozenSDPSession.deferred(OFFER.encode())
+        look(deferred)
+        assert deferred == parsed and parsed == deferred and hash(deferred) == hash(parsed) and str(deferred) == str(parsed)
+    assert FrozenSDPSession.new(deferred) is deferred and pickle.loads(pickle.dumps(deferred)) == parsed
+    for name in ('nothing', '_nothing', '_text'):
+        with pytest.raises(AttributeError):
+            getattr(parsed, name)
+    assert not hasattr(deferred, 'nothing')
+    with pytest.raises(TypeError):
+        deferred.__init__('127.0.0.1')
+
+
+def test_deferred_and_wrong():
+    deferred = FrozenSDPSession.deferred('v=1')
+    for _ in range(2):
+        with pytest.raises(PJSIPError):
+            _ = deferred.media
+        with pytest.raises(PJSIPError):
+            str(deferred)
