@@ -130,15 +130,18 @@ def check_chat(mine, theirs, alive):
         assert set(told) == set(sent), 'nobody has told what became of a message'
 
 
-def chat(agents, seed, folder, number, taken, seen):
-    """A chat in both directions, and a kill; without `taken`, the seconds that this may take, it comes to its end, and they are returned."""
+def chat(agents, seed, folder, number, taken, seen, relays=None):
+    """A chat in both directions, and a kill; without `taken`, the seconds that this may take, it comes to its end, and they are returned.
+
+    `relays(side, transport)`: what a side is told of its MSRP relay; None: connections are direct.
+    """
     caller, callee = seed.sample(SIDES, 2)
     transport = 'tls' if seed.random() < 0.2 else 'tcp'
     first = {caller: 2 * number * 10**6, callee: (2 * number + 1) * 10**6}
     files = {side: folder / f'{number}-{side}' for side in SIDES}
     count = 60 if taken is None else 10**6
     for side in SIDES:
-        agents.sides[side].do('msrp', transport=transport)
+        agents.sides[side].do('msrp', transport=transport, **(relays(side, transport) if relays is not None else {}))
         agents.sides[side].do('begin', user=f'chat{number}', path=str(files[side]), expected=(first[side], count) if side == callee else None)
     begin = time.monotonic()
     agents.sides[caller].do('chat', session=f's{number}', port=agents.sides[callee].port, first=first[caller], count=count)
@@ -151,8 +154,8 @@ def chat(agents, seed, folder, number, taken, seen):
         time.sleep(seed.random() * taken)
     victim, survivor = seed.sample(SIDES, 2)
     agents.sides[victim].kill()
-    # Without a connection nothing tells that the peer is gone, before time is over; somebody gives up.
-    if seed.random() < 0.3 or ['started'] not in notes(files[survivor]):
+    # Without a connection, or with one to a relay, nothing tells that the peer is gone, before time is over; somebody gives up.
+    if seed.random() < 0.3 or relays is not None or ['started'] not in notes(files[survivor]):
         agents.sides[survivor].do('end_all')
     wait_for(lambda: not untold(notes(files[survivor])), lambda: f'{survivor}: nobody has told what became of {untold(notes(files[survivor]))}')
     facts = {side: notes(files[side]) for side in SIDES}
