@@ -1,6 +1,7 @@
 """Invitation against a scripted peer: every road through its states."""
 
 import gc
+import threading
 
 import pytest
 
@@ -145,6 +146,15 @@ def test_timeout_is_off_once_it_rings(peer, seen):
     call.end()
 
 
+def test_contact_of_a_call_to_a_name(peer, seen):
+    """It is where the request has come to, as it is not known who else has that name; nor is it looked up, which may take its time."""
+    call = Incoming(peer, seen, uri=f'sip:bob@localhost:{peer.engine[1]}').connect()
+    assert call.ok.get('contact') == f'<sip:bob@127.0.0.1:{peer.engine[1]}>'
+    call.invitation.end()
+    peer.answer(peer.expect('BYE'), 200)
+    call.state('disconnected')
+
+
 def test_end_with_timeout(peer, seen):
     call = Outgoing(peer, seen).connect()
     call.invitation.end(timeout=0.2)
@@ -155,10 +165,12 @@ def test_end_with_timeout(peer, seen):
 
 def test_end_with_timeout_before_it_is_known_that_the_call_stands(peer, seen):
     """The changes of state that are on their way do not make the timeout void."""
+    stands = threading.Event()
+
     class Late:
         def handle_notification(self, notification):
             if notification.data.state == 'early':
-                peer.expect('ACK')
+                assert stands.wait(10)
                 notification.sender.end(timeout=0.3)
 
     late = Late()
@@ -166,6 +178,8 @@ def test_end_with_timeout_before_it_is_known_that_the_call_stands(peer, seen):
     NotificationCenter().add_observer(late, 'SIPInvitationChangedState', call.invitation)
     call.answer(180)
     call.answer(200, sdp=audio_sdp(5000))
+    peer.expect('ACK')
+    stands.set()
     peer.expect('BYE')
     data = call.state('disconnected')
     assert (data.code, data.disconnect_reason) == (408, 'timeout')

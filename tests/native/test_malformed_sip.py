@@ -102,7 +102,7 @@ def test_status_line_that_runs_together(peer: UDPPeer, seen: Seen, line: str) ->
     assert seen.wait('SIPRequestDidFail').data.code == 404
 
 
-@pytest.mark.parametrize('uri', ['sip:a@[::2147483647]', 'sip:a@[1::2', 'sip:[::1]:0', 'sip:a@127.0.0.1:0;lr', 'sip:a@127.0.0.1:99999', 'sip:127.0.0.1:0?a=b',
+@pytest.mark.parametrize('uri', ['sip:a@[::2147483647]', 'sip:a@[1::2', 'sip:a@[]', 'sip:a@[' + '1' * 46 + ']', 'sip:[::1]:0', 'sip:a@127.0.0.1:0;lr', 'sip:a@127.0.0.1:99999', 'sip:127.0.0.1:0?a=b',
                                  'sip:a;b=c:d@127.0.0.1:65536'])
 def test_address_nobody_can_have(peer: UDPPeer, uri: str) -> None:
     """RFC 3261 section 25.1; PJSIP takes some of these."""
@@ -192,6 +192,9 @@ BAD_SDP = {
     'no formats': audio_sdp(5000, formats=''),
     'NUL': audio_sdp(5000).replace('s=test', 's=te\0st'),
     'control character': audio_sdp(5000).replace('c=IN IP4 127', 'c=IN IP4 \x1f127'),
+    'a host that is too long': audio_sdp(5000).replace('c=IN IP4 127.0.0.1', f'c=IN IP4 {"a" * 256}'),
+    'a candidate with a host that is too long': audio_sdp(5000, extra=f'a=candidate:1 1 UDP 1 {"a" * 256} 5000 typ host\r\n'),
+    'a host for RTCP that is too long': audio_sdp(5000, extra=f'a=rtcp:5001 IN IP4 {"a" * 256}\r\n'),
     'line break in a line': audio_sdp(5000).replace('c=IN IP4', 'c=IN\rIP4'),
     'value of the bandwidth in another line': audio_sdp(5000).replace('t=0 0', 'b=AS'),
     'origin in another line': audio_sdp(5000).replace('o=- 1', 'o=\r\nx=- 1'),

@@ -181,12 +181,12 @@ static int has_single_headers(const pjsip_rx_data *rdata, int *framing)
 /* What stands in brackets. With three colons in a row it is written by an old grammar (RFC 5118 section 4.10). */
 static int is_ipv6(const char *text, size_t length)
 {
-    char copy[PJ_INET6_ADDRSTRLEN + 1];
+    char copy[PJ_INET6_ADDRSTRLEN];
     pj_in6_addr address;
     pj_str_t string;
     char *colons;
 
-    if (length >= sizeof copy)
+    if (!length || length >= sizeof copy)       /* pj_inet_pton() takes no others */
         return 0;
     memcpy(copy, text, length);
     copy[length] = '\0';
@@ -237,21 +237,28 @@ static int has_right_address(const pjsip_rx_data *rdata, const pj_str_t *text)
     return host && has_right_host(host + 1, (size_t)(text->ptr + text->slen - host - 1)) && pj_list_empty(&uri->header_param);
 }
 
-static unsigned count_words(const char *text, size_t length)
+/* How many there are; `longest`: the length of the longest one. */
+static unsigned count_words(const char *text, size_t length, size_t *longest)
 {
     unsigned count = 0;
+    size_t word;
 
-    for (size_t i = 0; i < length; i++) {
-        int is_space = text[i] == ' ' || text[i] == '\t';
-
-        count += !is_space && (i == 0 || text[i - 1] == ' ' || text[i - 1] == '\t');
-    }
+    for (*longest = 0; next_word(&text, &length, &word), word; count++)
+        *longest = word > *longest ? word : *longest;
     return count;
+}
+
+static int begins_with(const char *line, size_t length, const char *text)
+{
+    return length >= strlen(text) && memcmp(line, text, strlen(text)) == 0;
 }
 
 /* `line` is without line break. */
 static int is_sdp_line(const char *line, size_t length)
 {
+    size_t longest;
+    unsigned words;
+
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = (unsigned char)line[i];
 
@@ -262,12 +269,14 @@ static int is_sdp_line(const char *line, size_t length)
         return 1;
     if (length < 2 || line[1] != '=')
         return 0;
+    words = count_words(line + 2, length - 2, &longest);
     switch (line[0]) {
-    case 'o': return count_words(line + 2, length - 2) == 6;
-    case 'c': return count_words(line + 2, length - 2) == 3;
-    case 't': return count_words(line + 2, length - 2) == 2;
-    case 'm': return count_words(line + 2, length - 2) >= 3;
+    case 'o': return words == 6;
+    case 'c': return words == 3 && longest < PJ_MAX_HOSTNAME;
+    case 't': return words == 2;
+    case 'm': return words >= 3;
     case 'b': return memchr(line, ':', length) != NULL;
+    case 'a': return longest < PJ_MAX_HOSTNAME || !(begins_with(line, length, "a=rtcp:") || begins_with(line, length, "a=candidate:"));
     default: return 1;
     }
 }
