@@ -53,6 +53,9 @@ class Peer:
     host: str
     port: int
 
+    def __init__(self) -> None:
+        self._answered: set[tuple[str | None, str | None]] = set()     # transactions of requests that have their final response
+
     @staticmethod
     def _bracketed(host: str) -> str:
         return f'[{host}]' if ':' in host else host
@@ -73,11 +76,11 @@ class Peer:
         raise NotImplementedError
 
     def expect(self, what: int | str, timeout: float = LIMIT) -> SIPText:
-        """The next message with that code or method; others are skipped."""
+        """The next message with that code or method; others are skipped, and what `answer` has answered: it was sent again before the answer came."""
         until = time.monotonic() + timeout
         while True:
             message = self.receive(max(0.01, until - time.monotonic()))
-            if what in (message.code, message.method):
+            if what in (message.code, message.method) and self._transaction(message) not in self._answered:
                 return message
 
     def silent(self, seconds: float = 0.2) -> bool:
@@ -87,6 +90,11 @@ class Peer:
         except TimeoutError:
             return True
         return False
+
+    @staticmethod
+    def _transaction(message: SIPText) -> tuple[str | None, str | None]:
+        """What the transaction of a request is known by; no other has it."""
+        return message.get('via'), message.method
 
     def request(self, method: str, *, uri: str | None = None, headers: str = '', body: str = '', cseq: int = 1, call_id: str | None = None,
                 from_tag: str = 'peer-tag', to_tag: str | None = None, branch: str | None = None, to: str | None = None) -> str:
@@ -115,6 +123,8 @@ class Peer:
                 f'CSeq: {request.get("cseq")}\r\nContact: <{self.uri}>\r\n{headers}Content-Length: {len(body.encode())}\r\n\r\n{body}')
 
     def answer(self, request: SIPText, code: int, reason: str = 'Test', **kwargs: str) -> None:
+        if code >= 200:
+            self._answered.add(self._transaction(request))
         self.send(self.response(request, code, reason, **kwargs))
 
 
@@ -122,6 +132,7 @@ class UDPPeer(Peer):
     """A UDP socket on loopback that speaks to one engine."""
 
     def __init__(self, engine_port: int, host: str = '127.0.0.1') -> None:
+        super().__init__()
         self.host = host
         self.engine = (host, engine_port)
         self.socket = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)
@@ -150,6 +161,7 @@ class StreamPeer(Peer):
     """
 
     def __init__(self, engine_port: int, context: ssl.SSLContext | None = None, host: str = '127.0.0.1') -> None:
+        super().__init__()
         self.host = host
         self.engine = (host, engine_port)
         self.context = context
