@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
+from twisted.internet import task
 from zope.interface.verify import verifyObject
 
 from msrplib.errors import MSRPBadRequest
@@ -283,6 +284,7 @@ def test_a_viewer_that_never_connects(made):
     _, observer = begin(made, handler)
     failed, = wait_until(lambda: observer.named('DesktopSharingHandlerDidFail'))
     assert (failed.context, failed.reason, failed.failure.type) == ('connecting', 'no VNC viewer has connected in 0.05 seconds', TimeoutError)
+    in_reactor(lambda: task.deferLater(reactor.get_reactor(), 0))       # the port is closed a turn after that
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(handler.address, LIMIT)
 
