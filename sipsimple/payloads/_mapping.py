@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sipsimple.payloads import XMLAttribute, XMLElement, XMLElementID, XMLListElement
+from sipsimple.payloads._xml.attributes import representable
 from sipsimple.payloads._xml.elements import text_of
 from sipsimple.payloads.datatypes import Boolean
 
@@ -18,6 +19,7 @@ class NamedText(XMLElement):
     _xml_is_base = True
     name = XMLElementID('name', type=str, required=True)
     nil = XMLAttribute('nil', type=Boolean)
+    _value: str = ''
 
     def __init__(self, name: str, value: str | None) -> None:
         super().__init__()
@@ -27,15 +29,23 @@ class NamedText(XMLElement):
     @property
     def value(self) -> str | None:
         """The text, or None."""
-        return None if self.nil else text_of(self.element)
+        return None if self.nil else self._value
 
     @value.setter
     def value(self, value: str | None) -> None:
         self.nil = True if value is None else None
-        for node in list(self.element):
-            self.element.remove(node)
-        self.element.text = None if value is None else str(value)
+        self._value = '' if value is None else representable(str(value))
+        if self._node is not None:
+            for child in list(self._node):      # comments
+                self._node.remove(child)
+            self._node.text = self._value
         self._dirty = self._changed = True
+
+    def _text(self) -> str:
+        return self._value
+
+    def _parse_content(self) -> None:
+        self._value = text_of(self._node)
 
     def _content(self) -> Any:
         return self.value

@@ -128,7 +128,7 @@ class Status(_Element, tag='status'):
     def check_validity(self) -> None:
         """Look whether the status says anything."""
         super().check_validity()
-        if not len(self.element):
+        if not self._names():
             raise ValidationError('a status says at least something')
 
 

@@ -156,7 +156,7 @@ class Activities(_Words, _Timed, PersonExtension, tag='activities'):
     def check_validity(self) -> None:
         """Look whether there is an activity."""
         super().check_validity()
-        if not any(node.tag != RPIDNote.qname and isinstance(node.tag, str) for node in self.element):
+        if not any(name != RPIDNote.qname for name in self._names()):
             raise ValidationError('there is no activity')
 
 
@@ -189,7 +189,7 @@ class Mood(_Words, _Timed, PersonExtension, tag='mood'):
     def check_validity(self) -> None:
         """Look whether there is a mood."""
         super().check_validity()
-        if not any(node.tag != RPIDNote.qname and isinstance(node.tag, str) for node in self.element):
+        if not any(name != RPIDNote.qname for name in self._names()):
             raise ValidationError('there is no mood')
 
 
@@ -327,12 +327,11 @@ class Privacy(_Noted, _Timed, PersonExtension, tag='privacy'):
     @property
     def unknown(self) -> bool:
         """Whether nothing is known to be private, here or in a vocabulary that nobody registered."""
-        return all(node.tag in (RPIDNote.qname, _PrivacyUnknown.qname) or not isinstance(node.tag, str) for node in self.element)
+        return all(name in (RPIDNote.qname, _PrivacyUnknown.qname) for name in self._names())
 
-    def to_element(self) -> Any:
-        if self._is_changed():
-            self._unknown = self.unknown or None
-        return super().to_element()
+    def _check(self) -> None:
+        self._unknown = self.unknown or None
+        super()._check()
 
 
 Person.register_extension('privacy', type=Privacy)
@@ -352,11 +351,11 @@ class _SphereChild(XMLStringChoiceChild):
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         value = super().__get__(obj, owner)
-        return text_of(obj.element).strip() or None if value is None else value
+        return text_of(obj._node).strip() or None if value is None and obj._node is not None else value
 
     def put(self, obj: XMLElement, child: XMLElement | None) -> None:
-        if not len(obj.element):
-            obj.element.text = None
+        if obj._node is not None and not len(obj._node):
+            obj._node.text = None
         super().put(obj, child)
 
 

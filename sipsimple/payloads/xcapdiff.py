@@ -56,7 +56,7 @@ class Document(_Element, tag='document'):
     @property
     def empty_body(self) -> bool:
         """Whether it is not told what changed."""
-        return len(self.element) == 0
+        return not self._names()
 
 
 class Element(_Element, tag='element'):

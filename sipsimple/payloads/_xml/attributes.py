@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ['XMLAttribute', 'XMLElementID', 'converters', 'representable']
+__all__ = ['XMLAttribute', 'XMLElementID', 'converters', 'must_be_representable', 'representable']
 
 
 _NOT_XML = re.compile('[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]')
@@ -14,7 +14,13 @@ _NOT_XML = re.compile('[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0
 
 def representable(text: str) -> str:
     """The text, with U+FFFD for each character that XML does not have; what others say may have some."""
-    return _NOT_XML.sub('\ufffd', text)
+    return text if text.isprintable() else _NOT_XML.sub('\ufffd', text)
+
+
+def must_be_representable(text: str) -> None:
+    """Raises ValueError for a character that XML does not have."""
+    if not text.isprintable() and _NOT_XML.search(text):
+        raise ValueError(f'{text!r} has a character that XML does not have')
 
 
 def _parse_bool(text: str) -> bool:
@@ -52,6 +58,8 @@ class XMLAttribute:
     Setting None removes the attribute; a value that `type` refuses raises its ValueError or TypeError. Characters that XML does not have become U+FFFD in text.
     """
 
+    is_id = False
+
     def __init__(self, name: str, xmlname: str | None = None, type: Any = str, default: Any = None, required: bool = False, test_equal: bool = True,
                  onset: Callable[..., object] | None = None, ondel: Callable[..., object] | None = None) -> None:
         self.name = name
@@ -64,6 +72,7 @@ class XMLAttribute:
         self.ondel = ondel
         self.parse, self.build = converters(type)
         self.plain = type is str
+        self.is_checked = self.build is str     # a hook makes text that XML has, or raises ValueError
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
@@ -76,18 +85,19 @@ class XMLAttribute:
             return
         if type(value) is not self.type:
             value = self.type(value)
-        values = obj._values
-        if self.name in values and values[self.name] == value:
-            return
+        name, values = self.name, obj._values
+        if name in values:
+            if self.is_id:
+                raise AttributeError(f'{name} is the id of the element and cannot be changed')
+            if values[name] == value:
+                return
         if self.plain:
-            try:
-                obj.element.set(self.xmlname, value)
-            except ValueError:
-                value = representable(value)
-                obj.element.set(self.xmlname, value)
-        else:
-            obj.element.set(self.xmlname, self.build(value))
-        values[self.name] = value
+            value = representable(value)
+        elif self.is_checked:
+            must_be_representable(str(value))
+        if obj._node is not None:
+            obj._node.set(self.xmlname, self.build(value))
+        values[name] = value
         obj._dirty = obj._changed = True
         if self.onset is not None:
             self.onset(obj, self, value)
@@ -96,7 +106,8 @@ class XMLAttribute:
         if self.name not in obj._values:
             return
         del obj._values[self.name]
-        obj.element.attrib.pop(self.xmlname, None)
+        if obj._node is not None:
+            obj._node.attrib.pop(self.xmlname, None)
         obj._dirty = obj._changed = True
         if self.ondel is not None:
             self.ondel(obj, self)
@@ -105,10 +116,7 @@ class XMLAttribute:
 class XMLElementID(XMLAttribute):
     """The attribute that tells elements of one class in a list apart; written once, never deleted."""
 
-    def __set__(self, obj: Any, value: Any) -> None:
-        if self.name in obj._values:
-            raise AttributeError(f'{self.name} is the id of the element and cannot be changed')
-        super().__set__(obj, value)
+    is_id = True
 
     def __delete__(self, obj: Any) -> None:
         if self.name in obj._values:

@@ -38,6 +38,8 @@ class XMLElementChild(Child):
         return kind if qname == kind.qname else None
 
     def load(self, obj: XMLElement) -> XMLElement | None:
+        if obj._node is None:
+            return None
         child = None
         nodes = obj._nodes
         node = (obj._child_nodes() if nodes is None else nodes).get(self.type.qname)
@@ -51,19 +53,11 @@ class XMLElementChild(Child):
 
     def put(self, obj: XMLElement, child: XMLElement | None) -> None:
         qname = self.type.qname
-        nodes = obj._nodes
-        if nodes is None:
-            nodes = obj._child_nodes()
-        if qname in nodes:
-            for node in obj.element.findall(qname):
+        if obj._node is not None and qname in obj._child_nodes():
+            for node in obj._node.findall(qname):
                 obj._remove_node(node)
-            del nodes[qname]
-        if child is not None:
-            child = child._free()
-            node = nodes[qname] = child.element
-            obj._insert_node(node)
-        obj._children[self.name] = child
-        obj._dirty = obj._changed = True
+            del obj._child_nodes()[qname]
+        obj._put_child(self.name, child)
 
     def __get__(self, obj: Any, owner: Any = None) -> Any:
         if obj is None:
@@ -75,17 +69,20 @@ class XMLElementChild(Child):
         if value is None or (value is False and self.type._xml_is_flag):
             self.__delete__(obj)
             return
-        if not isinstance(value, self.type):
-            value = self.type(value)
+        kind = self.type
+        if kind not in type(value).__mro__:     # isinstance() takes its time where classes have a metaclass
+            value = kind(value)
         if obj._children.get(self.name) is value:
             return
-        self.put(obj, value)
+        if obj._node is None:
+            obj._put_child(self.name, value)
+        else:
+            self.put(obj, value)
         if self.onset is not None:
             self.onset(obj, self, value)
 
     def __delete__(self, obj: Any) -> None:
-        nodes = obj._nodes
-        if self.type.qname in (obj._child_nodes() if nodes is None else nodes):
+        if obj._children.get(self.name) is not None if obj._node is None else self.type.qname in obj._child_nodes():
             valid = self.get(obj) is not None
             self.put(obj, None)
             if valid and self.ondel is not None:

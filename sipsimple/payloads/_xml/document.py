@@ -11,6 +11,7 @@ from lxml import etree
 
 from sipsimple.payloads._xml.errors import BuilderError, ParserError
 from sipsimple.payloads._xml.reader import read
+from sipsimple.payloads._xml.writer import WrittenTree
 
 if TYPE_CHECKING:
     from sipsimple.payloads._xml.elements import XMLElement
@@ -190,19 +191,32 @@ class XMLDocument(metaclass=XMLDocumentType):
         if cls.root_element is None or not isinstance(root, cls.root_element):
             expected = 'nothing' if cls.root_element is None else cls.root_element.__name__
             raise TypeError(f'the root of a {cls.__name__} is {expected}, not {type(root).__name__}')
-        node = root.element
+        text, node = None, root._node
         if root._is_changed():
-            root.to_element()
-            foreign = [prefix for prefix, namespace in node.nsmap.items() if prefix and namespace not in cls._prefix_of]
-            top = {prefix: namespace for prefix, namespace in cls._prefixes.items() if prefix or not node.prefix}
-            etree.cleanup_namespaces(node, top_nsmap=top, keep_ns_prefixes=foreign)
+            if node is None:
+                tree = WrittenTree(root, must_be_complete=True)
+                text, node = (tree.text, tree.node) if tree.is_whole else (None, root.element)
+            else:
+                root._complete()
+            if text is None:
+                cls._tidy(node)
             schema = cls._schema if validate else None
             if schema is not None:
                 error = schema.error(node)
                 if error is not None:
                     raise BuilderError(error)
-        written: bytes = etree.tostring(node.getroottree(), encoding=encoding or cls.encoding, xml_declaration=True, pretty_print=pretty_print)
+        encoding = encoding or cls.encoding
+        if text is not None and not pretty_print and encoding == 'UTF-8':
+            return b"<?xml version='1.0' encoding='UTF-8'?>\n" + text       # as below
+        written: bytes = etree.tostring(node.getroottree(), encoding=encoding, xml_declaration=True, pretty_print=pretty_print)
         return written
+
+    @classmethod
+    def _tidy(cls, node: Any) -> None:
+        """Declare the namespaces of a tree as `build` says."""
+        foreign = [prefix for prefix, namespace in node.nsmap.items() if prefix and namespace not in cls._prefix_of]
+        top = {prefix: namespace for prefix, namespace in cls._prefixes.items() if prefix or not node.prefix}
+        etree.cleanup_namespaces(node, top_nsmap=top, keep_ns_prefixes=foreign)
 
     @classmethod
     def create(cls, build_kw: Mapping[str, Any] = {}, **kw: Any) -> bytes:

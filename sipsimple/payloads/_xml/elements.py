@@ -1,8 +1,9 @@
 """Elements: objects over the nodes of a tree, made when they are looked at.
 
-The node is the truth. An object keeps the values of its attributes and the objects of those children that were asked for, and every change goes to
-the node at once; so what no class knows stays where it was, and a parsed document is written back without a walk. What can be said of a class is worked
-out once, when it is made (`_xml_compile`).
+Where there is a node, it is the truth. An object keeps the values of its attributes and the objects of those children that were asked for, and every
+change goes to the node at once; so what no class knows stays where it was, and a parsed document is written back without a walk. An element that a
+program makes has no node until somebody asks for it (`element`), or adds it to one that has; it is written from its values (`writer`). All that is in an
+element with a node has one, too. What can be said of a class is worked out once, when it is made (`_xml_compile`).
 
 Validity is checked where an object is made of a node: attributes, required children, `check_validity`. The optional children of it are made, and thereby
 checked, when they are asked for; an invalid one counts as not there.
@@ -10,7 +11,8 @@ checked, when they are asked for; an invalid one counts as not there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -18,11 +20,14 @@ from lxml import etree
 
 from sipsimple.payloads._xml.attributes import XMLAttribute, XMLElementID
 from sipsimple.payloads._xml.errors import BuilderError, ValidationError
+from sipsimple.payloads._xml.writer import ElementPlan, grow
 
 if TYPE_CHECKING:
     from sipsimple.payloads._xml.document import XMLDocumentType
 
-__all__ = ['Child', 'XMLElement', 'XMLElementType', 'XMLRootElement', 'text_of']
+__all__ = ['Child', 'XMLElement', 'XMLElementType', 'XMLRootElement', 'text_of', 'turns']
+
+turns = itertools.count(1)
 
 
 def text_of(node: Any) -> str:
@@ -50,6 +55,8 @@ class Child:
 
     def load(self, obj: XMLElement) -> XMLElement | None:
         """The child of the node as an object, or None: it is not there, or not valid."""
+        if obj._node is None:
+            return None
         for qname, node in obj._child_nodes().items():
             kind = self.kind_of(qname, obj._document)
             if kind is not None:
@@ -69,16 +76,13 @@ class Child:
         return found
 
     def put(self, obj: XMLElement, child: XMLElement | None) -> None:
-        """Replace the node of the child."""
-        document = obj._document
-        for node in [node for node in obj.element if self.kind_of(node.tag, document) is not None]:
-            obj._remove_node(node)
-        if child is not None:
-            child = child._free()
-            obj._insert_node(child.element)
-        obj._children[self.name] = child
-        obj._nodes = None
-        obj._dirty = obj._changed = True
+        """Replace the child."""
+        if obj._node is not None:
+            document = obj._document
+            for node in [node for node in obj._node if self.kind_of(node.tag, document) is not None]:
+                obj._remove_node(node)
+            obj._nodes = None
+        obj._put_child(self.name, child)
 
 
 class XMLElementType(type):
@@ -94,7 +98,7 @@ class XMLElementType(type):
     _xml_attributes: dict[str, XMLAttribute]
     _xml_children: dict[str, Child]
     _xml_id: XMLElementID | None
-    _xml_nsmap: dict[str | None, str] | None
+    _xml_has_items: bool
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], tag: str | None = None, **kw: Any) -> XMLElementType:
         if tag is not None:
@@ -105,11 +109,10 @@ class XMLElementType(type):
         super().__init__(name, bases, namespace)
         tag, uri = cls._xml_tag, cls._xml_namespace
         cls.qname: str | None = None if tag is None else tag if uri is None else f'{{{uri}}}{tag}'
+        document = cls._document = cls._xml_document
         cls._xml_compile()
-        document = cls._xml_document
         if cls.qname is None or document is None:
             return
-        cls._xml_nsmap = {document._prefix_of[uri]: uri} if uri in document._prefix_of else None
         if '_xml_tag' in namespace or '_xml_document' in namespace:
             document.register_element(cls)      # type: ignore[attr-defined]
 
@@ -135,7 +138,11 @@ class XMLElementType(type):
         cls._xml_reads = tuple((item.name, item.xmlname, None if item.type is str else item.parse, item.required) for item in attributes.values())
         cls._xml_musts = tuple(item.name for item in attributes.values() if item.required)
         cls._xml_needs = tuple(child for child in children.values() if child.required)
-        cls._xml_has_content = cls._parse_content is not XMLElement._parse_content if cls.__mro__[1] is not object else False     # type: ignore[attr-defined]
+        is_base = cls.__mro__[1] is object
+        can_lack = not is_base and bool(cls._xml_musts or cls._xml_needs or cls.check_validity is not XMLElement.check_validity     # type: ignore[attr-defined]
+                                        or cls._check is not XMLElement._check)     # type: ignore[attr-defined]
+        cls._xml_plan = ElementPlan.of(cls, attributes.values(), has_parts=bool(children) or cls._xml_has_items, can_lack=can_lack)
+        cls._xml_has_content = not is_base and cls._parse_content is not XMLElement._parse_content     # type: ignore[attr-defined]
         cls._xml_checks = 'check_validity' in {name for kind in cls.__mro__[:-1] if not vars(kind).get('_xml_is_base') for name in vars(kind)}
         cls._xml_compares = (tuple((name, item.default) for name, item in attributes.items() if item.test_equal),
                              tuple(item for item in children.values() if item.test_equal))
@@ -153,31 +160,34 @@ class XMLElement(metaclass=XMLElementType):
     _xml_is_base: ClassVar[bool] = True
     _xml_is_root: ClassVar[bool] = False
     _xml_is_flag: ClassVar[bool] = False
+    _xml_has_items: ClassVar[bool] = False
     _xml_tag: ClassVar[str | None] = None
     _xml_namespace: ClassVar[str | None] = None
     _xml_document: ClassVar[Any] = None
     _xml_extension_type: ClassVar[type | tuple[type, ...] | None] = None
     _xml_children_order: ClassVar[Mapping[str | None, int]] = {}
-    _xml_nsmap = None
+    # Worked out by the metaclass:
+    qname: ClassVar[str | None]
+    _xml_plan: ClassVar[ElementPlan]
+    _xml_musts: ClassVar[tuple[str, ...]]                       # required attributes
+    _xml_needs: ClassVar[tuple[Child, ...]]                     # required children
+    _xml_id_name: ClassVar[str | None]
 
-    element: Any
+    _node: Any = None
+    _turn: int = 0                              # in an element without a node: how many came to be in one before it; 0: it is in none
     _document: Any
     _values: dict[str, Any]
     _children: dict[str, XMLElement | None]
-    _nodes: dict[str, Any] | None = None
+    _nodes: dict[str, Any] | None = None        # see `_child_nodes`
     _dirty: bool = False
-    _changed: bool = False
+    _changed: bool = False                      # since it was read; one without a node was never read
 
     def __init__(self) -> None:
-        kind = type(self)
-        if kind.qname is None:
-            raise TypeError(f'{kind.__name__} has no tag')
-        self.element = etree.Element(kind.qname, None, kind._xml_nsmap)
-        self._document = kind._xml_document
+        if self.qname is None:
+            raise TypeError(f'{type(self).__name__} has no tag')
         self._values = {}
         self._children = {}
-        self._nodes = {}
-        self._dirty = self._changed = True
+        self._dirty = True
 
     @classmethod
     def from_element(cls, element: Any, xml_document: Any = None) -> Self:
@@ -187,8 +197,9 @@ class XMLElement(metaclass=XMLElementType):
             ValidationError: an attribute is missing or wrong, a required child is, or `check_validity` says so.
         """
         self = cls.__new__(cls)
-        self.element = element
-        self._document = xml_document if xml_document is not None else cls._xml_document
+        self._node = element
+        if xml_document is not None:
+            self._document = xml_document
         self._values = values = {}
         self._children = {}
         for name, xmlname, parse, required in cls._xml_reads:
@@ -221,13 +232,12 @@ class XMLElement(metaclass=XMLElementType):
         Raises:
             ValidationError: it is not.
         """
-        kind = type(self)
-        for name in kind._xml_musts:
+        for name in self._xml_musts:
             if name not in self._values:
-                raise ValidationError(f'{name} of {kind.__name__} is missing')
-        for child in kind._xml_needs:
+                raise ValidationError(f'{name} of {type(self).__name__} is missing')
+        for child in self._xml_needs:
             if child.get(self) is None:
-                raise ValidationError(f'{child.name} of {kind.__name__} is missing')
+                raise ValidationError(f'{child.name} of {type(self).__name__} is missing')
 
     def to_element(self) -> Any:
         """The node of the element, after a look whether it and everything in it is complete.
@@ -235,22 +245,35 @@ class XMLElement(metaclass=XMLElementType):
         Raises:
             BuilderError: it is not.
         """
-        if self._changed:
-            try:
-                self.check_validity()
-            except ValidationError as error:
-                raise BuilderError(str(error)) from error
-        for child in self._made():
-            child.to_element()
+        self._complete()
         return self.element
 
-    def _made(self) -> Iterable[XMLElement]:
+    def _complete(self) -> None:
+        """Look whether the element and everything in it is complete, where something was changed.
+
+        Raises:
+            BuilderError: it is not.
+        """
+        if self._changed or self._node is None:
+            self._check()
+        for child in self._made() if self._xml_has_items else self._children.values():
+            if child is not None:
+                child._complete()
+
+    def _check(self) -> None:
+        """Look whether the element is complete, not what is in it; BuilderError."""
+        try:
+            self.check_validity()
+        except ValidationError as error:
+            raise BuilderError(str(error)) from error
+
+    def _made(self) -> list[XMLElement]:
         """The descendants that are objects, one level."""
-        return [child for child in self._children.values() if child is not None] if self._children else ()
+        return [child for child in self._children.values() if child is not None] if self._children else []
 
     def _is_changed(self) -> bool:
         """Whether the tree differs from what was parsed; unlike `__dirty__` nobody can deny it."""
-        return self._changed or any(child._is_changed() for child in self._made())
+        return self._changed or self._node is None or any(child._is_changed() for child in self._made())
 
     @property
     def __dirty__(self) -> bool:
@@ -263,20 +286,76 @@ class XMLElement(metaclass=XMLElementType):
             for child in self._made():
                 child.__dirty__ = False
 
+    # Without a node
+
+    def _parts(self) -> list[XMLElement]:
+        """What is in an element without a node, in the order of the document."""
+        parts = self._made()
+        if len(parts) > 1:
+            self._put_in_order(parts)
+        return parts
+
+    def _put_in_order(self, parts: list[XMLElement]) -> None:
+        """Put the parts, which come in the order in which they were set or added, in that of the document."""
+        order = self._xml_children_order
+        if order:
+            other = order.get(None, len(order))
+            ranks = [order.get(part.qname, other) for part in parts]
+            if ranks != sorted(ranks):
+                parts.sort(key=lambda part: order.get(part.qname, other))
+
+    def _text(self) -> str | None:
+        """The text of an element without a node; classes that have some say so."""
+        return None
+
+    def _has_grown(self) -> None:
+        """The element has a node now, and so has all that is in it."""
+        self._changed = True
+
     # The node
+
+    @property
+    def element(self) -> Any:
+        """The lxml node. One that was not read is made when it is first asked for; from then on changes of the object go to it."""
+        node = self._node
+        return node if node is not None else grow(self)
+
+    def _names(self) -> list[str]:
+        """The names `{namespace}name` of the elements in it, in any order, whether a class knows them or not."""
+        if self._node is None:
+            return [part.qname for part in self._made() if part.qname is not None]
+        return [node.tag for node in self._node if isinstance(node.tag, str)]
 
     def _child_nodes(self) -> dict[str, Any]:
         """The first node of each name; comments and processing instructions have no name."""
         nodes = self._nodes
         if nodes is None:
             nodes = self._nodes = {}
-            for node in self.element:
+            for node in self._node:
                 nodes.setdefault(node.tag, node)
         return nodes
 
+    def _put_child(self, name: str, child: XMLElement | None) -> None:
+        """Let `child` be the child of that name; the nodes of the old one are gone already."""
+        children = self._children
+        old = children.pop(name, None)
+        if old is not None:
+            old._turn = 0
+        if child is not None:
+            if child._turn or child._node is not None:
+                child = child._free()
+            if self._node is None:
+                child._turn = next(turns)
+            else:
+                self._insert_node(child.element)
+                if self._nodes is not None:
+                    self._nodes.setdefault(child._node.tag, child._node)
+        children[name] = child
+        self._dirty = self._changed = True
+
     def _free(self) -> Self:
-        """Itself when its node is in no tree, else a copy: a node has one place only."""
-        if self.element.getparent() is None:
+        """Itself when it is part of nothing, else a copy: an element has one place only."""
+        if not self._turn and (self._node is None or self._node.getparent() is None):
             return self
         clone = type(self).from_element(self._copied_node(), self._document)
         clone._dirty = clone._changed = True
@@ -300,7 +379,7 @@ class XMLElement(metaclass=XMLElementType):
 
     def _insert_node(self, node: Any) -> bool:
         """Put a node where the order of the children wants it; False when that is not the end."""
-        element = self.element
+        element = self._node
         order = self._xml_children_order
         if order:
             other = order.get(None, len(order))
@@ -322,14 +401,14 @@ class XMLElement(metaclass=XMLElementType):
 
     def _remove_node(self, node: Any) -> None:
         """Take a node out; the blanks behind it go with it."""
-        self.element.remove(node)
+        self._node.remove(node)
         node.tail = None
 
     def _object_of(self, node: Any) -> XMLElement | None:
         """The object of a child node, if it is exposed."""
         for child in type(self)._xml_children.values():
             found = child.get(self)
-            if found is not None and found.element is node:
+            if found is not None and found._node is node:
                 return found
         return None
 
@@ -444,8 +523,9 @@ class XMLRootElement(XMLElement):
 
     def _lineage(self, node: Any) -> list[XMLElement]:
         """The objects from the root to `node`, or [] when one of them is not exposed."""
+        root = self.element             # makes nodes of what has none, and puts those in their place that were asked for before
         path = [node, *node.iterancestors()]
-        if path[-1] is not self.element:
+        if path[-1] is not root:
             return []
         objects: list[XMLElement] = [self]
         for step in reversed(path[:-1]):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any, ClassVar
 
-from sipsimple.payloads._xml.elements import XMLElement, XMLElementType, XMLRootElement
+from sipsimple.payloads._xml.elements import XMLElement, XMLElementType, XMLRootElement, turns
 from sipsimple.payloads._xml.errors import ValidationError
 from sipsimple.util import All, MarkerType
 
@@ -38,13 +39,14 @@ class XMLListElement(XMLElement):
     """
 
     _xml_is_base = True
+    _xml_has_items = True
     _xml_item_types: ClassVar[tuple[type, ...]] = ()
     _xml_item_kinds: ClassVar[dict[str, type[XMLElement]]] = {}
     _xml_item_markers: ClassVar[tuple[type, ...]] = ()
     _xml_item_classes: ClassVar[tuple[Any, ...]] = ()
     _xml_decodes: ClassVar[bool] = False
 
-    _items: dict[Any, XMLElement] | None = None     # node -> item
+    _items: dict[Any, XMLElement] | None = None     # node -> item; without nodes, id() of the item -> item
     _index: dict[tuple[type, Any], XMLElement]
     _hidden: dict[tuple[type, Any], list[Any]]  # nodes with the id of an item before them
     _sorted: bool
@@ -74,7 +76,8 @@ class XMLListElement(XMLElement):
 
     def _encode_item(self, value: Any) -> XMLElement:
         """The element for what is added, looked for or removed; TypeError when it is nothing that the list holds."""
-        if isinstance(value, self._xml_item_classes) or (isinstance(value, XMLElement) and isinstance(value, self._xml_item_markers)):
+        kinds = self._xml_item_classes
+        if type(value) in kinds or isinstance(value, kinds) or (isinstance(value, XMLElement) and isinstance(value, self._xml_item_markers)):
             element: XMLElement = value
             return element
         raise TypeError(f'{type(value).__name__} is no item of {type(self).__name__}')
@@ -104,7 +107,7 @@ class XMLListElement(XMLElement):
             kinds = self._xml_item_kinds
             document = self._document
             markers = bool(self._xml_item_markers)
-            for node in self.element:
+            for node in self._node:
                 tag = node.tag
                 kind = kinds.get(tag)
                 if kind is None:
@@ -133,51 +136,91 @@ class XMLListElement(XMLElement):
         """The items as elements, in the order of the document."""
         items = self._load()
         if not self._sorted:
-            self._items = items = {node: items[node] for node in self.element if node in items}
+            if self._node is None:
+                items = {id(part): part for part in self._parts() if id(part) in items}
+            else:
+                items = {node: items[node] for node in self._node if node in items}
+            self._items = items
             self._sorted = True
         return items.values()
 
-    def _made(self) -> Iterable[XMLElement]:
+    def _made(self) -> list[XMLElement]:
         made = super()._made()
         return [*made, *self._items.values()] if self._items else made
+
+    def _parts(self) -> list[XMLElement]:
+        parts = list(self._items.values()) if self._items else []
+        if self._children:
+            parts += [child for child in self._children.values() if child is not None]
+        if len(parts) > 1:
+            parts.sort(key=attrgetter('_turn'))
+            self._put_in_order(parts)
+        return parts
 
     def _object_of(self, node: Any) -> XMLElement | None:
         return self._load().get(node) or super()._object_of(node)
 
     def _key(self, item: XMLElement) -> tuple[type, Any] | None:
-        identity = type(item)._xml_id
+        identity = item._xml_id_name
         if identity is None:
             return None
-        value = item._values.get(identity.name)
+        value = item._values.get(identity)
         return None if value is None else (type(item), value)
 
+    def _place(self, item: XMLElement) -> Any:
+        """The key of an item."""
+        return id(item) if self._node is None else item._node
+
+    def _has_grown(self) -> None:
+        super()._has_grown()
+        self._items = {item._node: item for item in self._load().values()}
+        self._sorted = False
+
     def _add_element(self, item: XMLElement) -> None:
-        items = self._load()
-        if items.get(item.element) is item:
+        items = self._items
+        if items is None:
+            items = self._load()
+        if items.get(self._place(item)) is item:
             return
-        item = item._free()
+        if item._turn or item._node is not None:
+            item = item._free()
         key = self._key(item)
         old = self._index.get(key) if key is not None else None
         if old is not None:
-            self._drop_hidden(key)
-            tail = old.element.tail
-            self.element.replace(old.element, item.element)
-            old.element.tail, item.element.tail = None, tail
-            del items[old.element]
-            items[item.element] = item
-            self._sorted = False
+            self._replace_element(old, item, key)
+        elif self._node is None:
+            item._turn = next(turns)
+            items[id(item)] = item
+            self._sorted = not self._xml_children_order
         else:
-            if not self._insert_node(item.element):
+            node = item.element
+            if not self._insert_node(node):
                 self._sorted = False
-            items[item.element] = item
+            items[node] = item
         if key is not None:
             self._index[key] = item
         self._dirty = self._changed = True
 
-    def _remove_element(self, item: XMLElement) -> None:
+    def _replace_element(self, old: XMLElement, item: XMLElement, key: Any) -> None:
+        """Let an item take the place of another one."""
         items = self._load()
-        del items[item.element]
-        self._remove_node(item.element)
+        del items[self._place(old)]
+        if self._node is None:
+            item._turn, old._turn = old._turn, 0
+            items[id(item)] = item
+        else:
+            self._drop_hidden(key)
+            node, tail = item.element, old._node.tail
+            self._node.replace(old._node, node)
+            old._node.tail, node.tail = None, tail
+            items[node] = item
+        self._sorted = False
+
+    def _remove_element(self, item: XMLElement) -> None:
+        del self._load()[self._place(item)]
+        item._turn = 0
+        if self._node is not None:
+            self._remove_node(item._node)
         key = self._key(item)
         if key is not None:
             self._index.pop(key, None)
@@ -191,7 +234,7 @@ class XMLListElement(XMLElement):
 
     def _lookup(self, item: XMLElement) -> XMLElement | None:
         """The item of the list that is, or equals, this one."""
-        mine = self._load().get(item.element)
+        mine = self._load().get(self._place(item))
         if mine is not None:
             return mine
         key = self._key(item)

@@ -6,7 +6,7 @@ import decimal
 from typing import Any, ClassVar
 
 from sipsimple.payloads import datatypes
-from sipsimple.payloads._xml.attributes import XMLAttribute, converters, representable
+from sipsimple.payloads._xml.attributes import XMLAttribute, converters, must_be_representable, representable
 from sipsimple.payloads._xml.elements import XMLElement, text_of
 from sipsimple.payloads._xml.errors import ValidationError
 
@@ -35,7 +35,7 @@ class XMLSimpleElement(XMLElement):
     _xml_value_convert: ClassVar[Any] = None
     _xml_value_required: ClassVar[bool] = True
 
-    _value: Any
+    _value: Any = None
 
     def __init_subclass__(cls, **kw: Any) -> None:
         super().__init_subclass__(**kw)
@@ -44,8 +44,19 @@ class XMLSimpleElement(XMLElement):
 
     def __init__(self, value: Any) -> None:
         super().__init__()
-        self._value = None
-        self.value = value
+        if value is not None:
+            self._value = self._converted(value)
+
+    def _converted(self, value: Any) -> Any:
+        """Anything that is set as a value of the element's type; ValueError, TypeError."""
+        kind = self._xml_value_type
+        if type(value) is not kind:
+            value = kind(value.value if isinstance(value, XMLSimpleElement) else value)
+        if kind is str:
+            return value if value.isprintable() else representable(value)
+        if self._xml_value_convert[1] is str:
+            must_be_representable(str(value))
+        return value
 
     @property
     def value(self) -> Any:
@@ -54,31 +65,26 @@ class XMLSimpleElement(XMLElement):
 
     @value.setter
     def value(self, value: Any) -> None:
-        kind = self._xml_value_type
         if isinstance(value, XMLSimpleElement):
             value = value.value
-        if value is not None and type(value) is not kind:
-            value = kind(value)
-        if value is not None and value == self._value:
-            return
+        if value is not None:
+            value = self._converted(value)
+            if value == self._value:
+                return
         self._value = value
-        self._write_value()
+        node = self._node
+        if node is not None:
+            for child in list(node):        # comments
+                node.remove(child)
+            node.text = self._text()
         self._dirty = self._changed = True
 
-    def _write_value(self) -> None:
-        node = self.element
-        for child in list(node):        # comments
-            node.remove(child)
-        text: Any = None if self._value is None else type(self)._xml_value_convert[1](self._value)
-        try:
-            node.text = text
-        except ValueError:
-            if self._xml_value_type is not str:
-                raise
-            node.text = self._value = representable(text)
+    def _text(self) -> str | None:
+        value = self._value
+        return None if value is None else self._xml_value_convert[1](value)
 
     def _parse_content(self) -> None:
-        element = self.element
+        element = self._node
         text = text_of(element) if len(element) else element.text or ''
         if self._xml_value_type is str:
             self._value = text
@@ -90,7 +96,8 @@ class XMLSimpleElement(XMLElement):
 
     def check_validity(self) -> None:
         """Look whether there is a value, and whatever else any element needs."""
-        super().check_validity()
+        if self._xml_musts or self._xml_needs:
+            super().check_validity()
         if self._value is None and self._xml_value_required:
             raise ValidationError(f'{type(self).__name__} has no value')
 
@@ -134,6 +141,9 @@ class XMLStringElement(XMLSimpleElement):
     _xml_is_base = True
     _xml_value_type = str
 
+    def _text(self) -> str | None:
+        return self._value      # type: ignore[no-any-return]
+
 
 class XMLLocalizedStringElement(XMLStringElement):
     """Text in a language; equals a str only when it has none.
@@ -148,7 +158,10 @@ class XMLLocalizedStringElement(XMLStringElement):
 
     def __init__(self, value: Any, lang: str | None = None) -> None:
         super().__init__(value)
-        self.lang = lang if lang is not None else getattr(value, 'lang', None)
+        if lang is None and type(value) is not str:
+            lang = getattr(value, 'lang', None)
+        if lang is not None:
+            self.lang = lang
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, XMLElement):
