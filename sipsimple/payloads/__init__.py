@@ -6,7 +6,7 @@ Nothing of this package knows of sessions or accounts.
 from sipsimple.payloads._xml.attributes import XMLAttribute, XMLElementID
 from sipsimple.payloads._xml.children import XMLElementChild, XMLElementChoiceChild, XMLStringChoiceChild
 from sipsimple.payloads._xml.document import XMLDocument, parse_qname
-from sipsimple.payloads._xml.elements import XMLElement, XMLRootElement
+from sipsimple.payloads._xml.elements import XMLElement
 from sipsimple.payloads._xml.errors import BuilderError, ParserError, ValidationError
 from sipsimple.payloads._xml.lists import (
     IterateIDs,
@@ -18,6 +18,7 @@ from sipsimple.payloads._xml.lists import (
     XMLListRootElement,
     XMLStringListElement,
 )
+from sipsimple.payloads._xml.roots import XMLRootElement
 from sipsimple.payloads._xml.simple import (
     XMLAnyURIElement,
     XMLBooleanElement,

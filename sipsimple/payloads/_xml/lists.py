@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from sipsimple.payloads._xml.elements import XMLElement, XMLElementType, XMLRootElement, turns
+from sipsimple.payloads._xml.elements import XMLElement, XMLElementType, turns
 from sipsimple.payloads._xml.errors import ValidationError
+from sipsimple.payloads._xml.roots import XMLRootElement
 from sipsimple.util import All, MarkerType
 
 __all__ = [
