@@ -249,7 +249,7 @@ pj_status_t ss_audio_local_media(ss_handle handle, const char *remote_text, size
     if (!ss_media_endpoint())
         status = PJ_EGONE;
     if (status == PJ_SUCCESS && remote_text)
-        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+        status = ss_sdp_parse_remote(pool, remote_text, remote_length, index, self->rtp->params.use_ice, &remote);
     if (status == PJ_SUCCESS)
         status = ss_rtp_sock_info(self->rtp, &info);
     if (status == PJ_SUCCESS)
@@ -365,7 +365,7 @@ pj_status_t ss_audio_start(ss_handle handle, const char *local_text, size_t loca
     pthread_mutex_lock(&self->rtp->ops);
     status = ss_media_endpoint() ? ss_sdp_parse(pool, local_text, local_length, index, &local) : PJ_EGONE;
     if (status == PJ_SUCCESS)
-        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+        status = ss_sdp_parse_remote(pool, remote_text, remote_length, index, self->rtp->params.use_ice, &remote);
     if (status == PJ_SUCCESS)
         status = stream_info(self, pool, local, remote, index, &info, &format);
     if (status == PJ_SUCCESS)
@@ -462,7 +462,7 @@ pj_status_t ss_audio_update(ss_handle handle, const char *local_text, size_t loc
     pool = ss_pool_create("sdp", 16000, 8000);
     status = ss_media_endpoint() ? ss_sdp_parse(pool, local_text, local_length, index, &local) : PJ_EGONE;
     if (status == PJ_SUCCESS)
-        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+        status = ss_sdp_parse_remote(pool, remote_text, remote_length, index, self->rtp->params.use_ice, &remote);
     if (status == PJ_SUCCESS)
         status = stream_info(self, pool, local, remote, index, &info, &format);
     if (status == PJ_SUCCESS) {

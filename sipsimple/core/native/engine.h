@@ -45,6 +45,8 @@ void ss_transports_closed(void);        /* forget what the endpoint destroyed */
 
 /* Fill in the address of this host when `address` has none: of the default route, of an interface, or loopback; 0 for this one. Asks no resolver. */
 int ss_own_address(int family, pj_sockaddr *address);
+/* Whether it is no name. Unlike pj_sockaddr_parse() and pj_sockaddr_init(), which have a name looked up, and wait for it. */
+int ss_is_address(const pj_str_t *host);
 /* From the callback that tells of the states of connections. */
 void ss_connection_made(pjsip_transport *transport);
 void ss_connection_ended(const pjsip_transport *transport);

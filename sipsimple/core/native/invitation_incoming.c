@@ -27,15 +27,6 @@ static const char *escaped_user(const pj_str_t *user, char *buffer, size_t size)
     return buffer;
 }
 
-/* Not pj_sockaddr_parse(), which has a name looked up, and waits for it. */
-static int is_address(const pj_str_t *host)
-{
-    char address[sizeof(pj_in6_addr)];
-
-    return host->slen && host->slen < PJ_INET6_ADDRSTRLEN
-           && (pj_inet_pton(pj_AF_INET(), host, address) == PJ_SUCCESS || pj_inet_pton(pj_AF_INET6(), host, address) == PJ_SUCCESS);
-}
-
 /*
  * Default contact: the request URI when its host is an address and it names the transport the request came over, else where the
  * request arrived. A contact without transport would have the ACK and all later requests sent over UDP.
@@ -52,7 +43,7 @@ pj_str_t ss_default_contact(pjsip_rx_data *rdata, char *buffer, size_t size)
     if (PJSIP_URI_SCHEME_IS_SIP(uri) || PJSIP_URI_SCHEME_IS_SIPS(uri))
         sip = (pjsip_sip_uri *)uri;
     names_transport = pj_ansi_stricmp(type, "udp") == 0 || (sip && (sip->transport_param.slen || PJSIP_URI_SCHEME_IS_SIPS(uri)));
-    if (sip && names_transport && is_address(&sip->host)) {
+    if (sip && names_transport && ss_is_address(&sip->host)) {
         char text[PJSIP_MAX_URL_SIZE];
         int used = pjsip_uri_print(PJSIP_URI_IN_CONTACT_HDR, uri, text, sizeof text - 1);
 

@@ -62,6 +62,14 @@ int ss_own_address(int family, pj_sockaddr *address)
     return found;
 }
 
+int ss_is_address(const pj_str_t *host)
+{
+    char address[sizeof(pj_in6_addr)];
+
+    return host->slen > 0 && host->slen < PJ_INET6_ADDRSTRLEN
+           && (pj_inet_pton(pj_AF_INET(), host, address) == PJ_SUCCESS || pj_inet_pton(pj_AF_INET6(), host, address) == PJ_SUCCESS);
+}
+
 /* Whether a socket can have it: that asks the kernel about this one address, in place of listing them all. */
 static int is_gone(const pj_sockaddr *address)
 {

@@ -402,7 +402,7 @@ pj_status_t ss_rtp_set_remote(ss_handle handle, const char *text, size_t length,
     if (!self)
         return PJ_EGONE;
     pool = ss_pool_create("sdp", 4000, 4000);
-    status = ss_sdp_parse(pool, text, length, index, &remote);
+    status = ss_sdp_parse_remote(pool, text, length, index, self->params.use_ice, &remote);
     if (status == PJ_SUCCESS)
         status = set_offered(self, IN_REMOTE, pool, remote, index);
     return end(self, pool, status);
@@ -447,7 +447,7 @@ pj_status_t ss_rtp_set_established(ss_handle handle, const char *local_text, siz
     pool = ss_pool_create("sdp", 8000, 4000);
     status = ss_sdp_parse(pool, local_text, local_length, index, &local);
     if (status == PJ_SUCCESS)
-        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+        status = ss_sdp_parse_remote(pool, remote_text, remote_length, index, self->params.use_ice, &remote);
     if (status == PJ_SUCCESS)
         status = ss_rtp_media_start(self, pool, local, remote, index, 1);
     return end(self, pool, status);
@@ -515,7 +515,7 @@ pj_status_t ss_rtp_encode_sdp(ss_handle handle, const char *local_text, size_t l
     pool = ss_pool_create("sdp", 8000, 4000);
     status = ss_sdp_parse(pool, local_text, local_length, index, &local);
     if (status == PJ_SUCCESS && remote_text)
-        status = ss_sdp_parse(pool, remote_text, remote_length, index, &remote);
+        status = ss_sdp_parse_remote(pool, remote_text, remote_length, index, self->params.use_ice, &remote);
     if (status == PJ_SUCCESS)
         status = ss_rtp_encode(self, pool, local, remote, index);
     if (status == PJ_SUCCESS)
@@ -534,7 +534,7 @@ pj_status_t ss_rtp_rebind(ss_handle handle, const char *text, size_t length, uns
         return PJ_EGONE;
     pool = ss_pool_create("sdp", 4000, 4000);
     if (ss_rtp_get_state(self) == SS_RTP_ESTABLISHED && self->leg)
-        status = ss_sdp_parse(pool, text, length, index, &remote);
+        status = ss_sdp_parse_remote(pool, text, length, index, self->params.use_ice, &remote);
     if (status == PJ_SUCCESS)
         status = ss_leg_rebind_sdp(self->leg, remote, index);
     return end(self, pool, status);

@@ -152,6 +152,13 @@ int ss_srtp_get_suite(const ss_rtp *self, char *buffer, size_t size);      /* 1 
 /* Whether only the peer can have sent what is received. */
 int ss_srtp_is_authentic(const ss_rtp *self);
 
+/* ---- sdp_names.c ------------------------------------------------------------------------------------------------- */
+/*
+ * What the peer has sent, as ss_sdp_parse(); in the stream `index` no host name is left, as PJMEDIA would have it looked up by the system's resolver.
+ * `use_ice` = we do. PJMEDIA_EINVALIDIP: media would have to go to a name.
+ */
+pj_status_t ss_sdp_parse_remote(pj_pool_t *pool, const char *text, size_t length, unsigned index, int use_ice, pjmedia_sdp_session **sdp);
+
 /* ---- media_sdp.c ------------------------------------------------------------------------------------------------- */
 /* The text is copied. `index` must name a stream: PJMEDIA_SDP_EMISSINGMEDIA. */
 pj_status_t ss_sdp_parse(pj_pool_t *pool, const char *text, size_t length, unsigned index, pjmedia_sdp_session **sdp);
