@@ -72,6 +72,14 @@ def tcp_beside_names(media: SDPMediaStream) -> None:
     candidates(media, lambda words: [[*words[:4], LOCAL_NAME, *words[5:]], [*words[:2], 'TCP', *words[3:5], '9', *words[6:], 'tcptype', 'active']])
 
 
+def elsewhere(media: SDPMediaStream) -> None:
+    candidates(media, lambda words: [[*words[:4], '127.0.0.2', *words[5:]]])
+
+
+def name_of_default(media: SDPMediaStream) -> None:
+    candidates(media, lambda words: [[*words[:4], LOCAL_NAME, *words[5:]], [*words[:4], '127.0.0.2', *words[5:]]])
+
+
 def default(address: str, port: int | None = None, rtcp: str | None = None) -> Change:
     """Another default destination; the one for RTCP is `rtcp`, or as it was."""
     def change(media: SDPMediaStream) -> None:
@@ -139,6 +147,17 @@ def test_no_candidate_is_left(mixer: AudioMixer, change: Change) -> None:
         assert not pair.a_rtp.ice_active and not pair.b_rtp.ice_active
         assert not [name for name in pair.inbox.names() if 'Negotiation' in name and 'State' not in name]
         assert 'candidate' not in line(pair.remote).attributes and 'ice-ufrag' not in line(pair.remote).attributes
+
+
+@pytest.mark.parametrize('change', [elsewhere, name_of_default])
+def test_mismatch(mixer: AudioMixer, change: Change) -> None:
+    """An address that is not among the candidates: ICE is left, which is told to who waits for its end, and media go to that address."""
+    with Pair(mixer, ICE) as pair:
+        call(pair, change)
+        data = pair.inbox.wait('RTPTransportICENegotiationDidFail', pair.b_rtp, keep=True).data
+        assert 'match' in data.reason
+        assert not pair.b_rtp.ice_active and 'ice-mismatch' in line(pair.remote).attributes
+        digits_pass(pair)
 
 
 @pytest.mark.parametrize('ours', [{}, ICE], ids=['without ICE', 'ICE and names'])

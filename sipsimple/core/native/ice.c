@@ -162,11 +162,24 @@ static void check_sources(pj_ice_strans *strans, int check)
     }
 }
 
+static void post_done(const ss_rtp *self, pj_status_t status, uint32_t duration, const report *text)
+{
+    char error[PJ_ERR_MSG_SIZE] = "";
+    int64_t nums[2] = { status, duration };
+
+    if (status != PJ_SUCCESS)
+        ss_strerror(status, error, sizeof error);
+    {
+        ss_blob blobs[2] = { { text->text, text->length }, { error, strlen(error) } };
+
+        ss_post(SS_EV_ICE_DONE, self->object.handle, nums, 2, blobs, 2);
+    }
+}
+
 /* ops held. */
 static void negotiated(ss_rtp *self, const completion *done)
 {
     report text = { NULL, 0, 0 };
-    char error[PJ_ERR_MSG_SIZE] = "";
     const pj_ice_sess_check *pair = NULL;
     pj_ice_strans *strans = self->base ? get_strans(self->base) : NULL;
     pj_ice_sess *session = self->base ? get_session(self->base) : NULL;
@@ -190,18 +203,12 @@ static void negotiated(ss_rtp *self, const completion *done)
         if (session)
             write_report(&text, session);
     } else {
-        ss_strerror(done->status, error, sizeof error);
         check_sources(strans, PJ_FALSE);
     }
     ss_rtp_set_ice_state(self, done->status == PJ_SUCCESS ? SS_ICE_RUNNING : SS_ICE_FAILED);
     if (self->dtls)
         ss_dtls_srtp_path_ready(self->dtls);        /* also when it failed: by the addresses of the SDP, then */
-    {
-        int64_t nums[2] = { done->status, (int64_t)pj_elapsed_usec(&started, &done->when) };
-        ss_blob blobs[2] = { { text.text, text.length }, { error, strlen(error) } };
-
-        ss_post(SS_EV_ICE_DONE, self->object.handle, nums, 2, blobs, 2);
-    }
+    post_done(self, done->status, pj_elapsed_usec(&started, &done->when), &text);
     free(text.text);
 }
 
@@ -490,8 +497,9 @@ static int is_new_session(ss_rtp *self, pj_ice_strans *strans)
     return 1;
 }
 
-void ss_ice_media_started(ss_rtp *self)
+void ss_ice_media_started(ss_rtp *self, int offered)
 {
+    const report nothing = { NULL, 0, 0 };
     pj_ice_strans *strans;
     int before;
 
@@ -503,6 +511,8 @@ void ss_ice_media_started(ss_rtp *self)
     if (!pj_ice_strans_has_sess(strans)) {      /* the peer has no ICE, or no longer */
         if (before > SS_ICE_GATHERING_COMPLETE)
             ss_rtp_set_ice_state(self, SS_ICE_GATHERING_COMPLETE);
+        if (offered)                    /* somebody on the way has put another address there, RFC 8839 section 4.2.5 */
+            post_done(self, PJNATH_EICEMISMATCH, 0, &nothing);
         return;
     }
     /* Begun just now, for the first time or because the peer wants it anew. A result that is there already waits for `ops`. */

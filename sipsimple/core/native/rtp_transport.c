@@ -426,7 +426,7 @@ pj_status_t ss_rtp_media_start(ss_rtp *self, pj_pool_t *pool, const pjmedia_sdp_
             pjmedia_transport_media_stop(ss_rtp_top(self));
         return status;
     }
-    ss_ice_media_started(self);
+    ss_ice_media_started(self, initial && ss_sdp_has_ice(remote, index));
     if (self->leg)
         ss_leg_media_changed(self->leg);
     if (self->dtls && !ss_ice_is_negotiating(self))

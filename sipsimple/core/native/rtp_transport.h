@@ -133,7 +133,8 @@ pj_status_t ss_ice_create(ss_rtp *self, pjmedia_transport **transport);
 void ss_ice_stop_gathering(ss_rtp *self);
 /* Around the start of media with new SDPs: do checks begin? ops held. */
 void ss_ice_media_starting(ss_rtp *self);
-void ss_ice_media_started(ss_rtp *self);
+/* `offered` = the peer has ICE in these. When there is none all the same, that is told as a failed negotiation. */
+void ss_ice_media_started(ss_rtp *self, int offered);
 int ss_ice_is_negotiating(ss_rtp *self);
 
 /* ---- srtp_cipher.c ---------------------------------------------------------------------------------------------- */
@@ -158,6 +159,8 @@ int ss_srtp_is_authentic(const ss_rtp *self);
  * `use_ice` = we do. PJMEDIA_EINVALIDIP: media would have to go to a name.
  */
 pj_status_t ss_sdp_parse_remote(pj_pool_t *pool, const char *text, size_t length, unsigned index, int use_ice, pjmedia_sdp_session **sdp);
+/* Whether the peer has ICE, with candidates of use. */
+int ss_sdp_has_ice(const pjmedia_sdp_session *remote, unsigned index);
 
 /* ---- media_sdp.c ------------------------------------------------------------------------------------------------- */
 /* The text is copied. `index` must name a stream: PJMEDIA_SDP_EMISSINGMEDIA. */

@@ -165,6 +165,14 @@ static void replace_rtcp_name(pj_pool_t *pool, pjmedia_sdp_media *media, const p
         set_rtcp(pool, media, told.port, NULL);
 }
 
+int ss_sdp_has_ice(const pjmedia_sdp_session *remote, unsigned index)
+{
+    const pj_str_t any = { NULL, 0 };
+    pj_str_t words[WORDS];
+
+    return has_credentials(remote, remote->media[index]) && find_default(remote->media[index], RTP_COMPONENT, &any, words);
+}
+
 pj_status_t ss_sdp_parse_remote(pj_pool_t *pool, const char *text, size_t length, unsigned index, int use_ice, pjmedia_sdp_session **result)
 {
     pj_status_t status = ss_sdp_parse(pool, text, length, index, result);
