@@ -11,7 +11,7 @@ from sipsimple.core.values import BaseSIPURI, SIPURI
 
 __all__ = [
     'Route', 'ContactURIFactory', 'NoGRUU', 'PublicGRUU', 'TemporaryGRUU', 'PublicGRUUIfAvailable',
-    'TemporaryGRUUIfAvailable', 'is_null_address', 'local_ip_for', 'outgoing_ip_for', 'set_engine_provider']
+    'TemporaryGRUUIfAvailable', 'is_address', 'is_null_address', 'local_ip_for', 'outgoing_ip_for', 'set_engine_provider']
 
 TRANSPORTS = ('udp', 'tcp', 'tls')
 
@@ -88,6 +88,11 @@ def _bound_address() -> str | None:
     """The only address at which the Engine listens, None if it listens at all of them."""
     bound = _provider.ip_address if _provider is not None and _provider.running else None
     return None if not bound or is_null_address(bound) else bound
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an IPv4 or IPv6 literal, and no name."""
+    return _address_family(host) is not None
 
 
 def is_null_address(address: str | None) -> bool:

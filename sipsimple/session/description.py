@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sipsimple.core import SDPAttribute, SDPConnection, SDPMediaStream, SDPSession
-from sipsimple.core.helpers import is_null_address, local_ip_for
+from sipsimple.core.helpers import is_address, is_null_address, local_ip_for
 
 if TYPE_CHECKING:
     from sipsimple.core import FrozenSDPMediaStream, FrozenSDPSession
@@ -54,13 +54,9 @@ def forget_routes() -> None:
 
 
 def remote_address(remote_sdp: FrozenSDPSession) -> str | None:
-    """Return the address the peer wants media at: of the session, or of its first used media line."""
-    if remote_sdp.connection is not None:
-        return remote_sdp.connection.address
-    for media in remote_sdp.media:
-        if media.port and media.connection is not None:
-            return media.connection.address
-    return None
+    """Return the address the peer wants media at: of the session, or of its first used media line. Host names are none; where there are only such: None."""
+    connections = [remote_sdp.connection, *(media.connection for media in remote_sdp.media if media.port)]
+    return next((each.address for each in connections if each is not None and is_address(each.address)), None)
 
 
 def local_address(remote_sdp: FrozenSDPSession) -> str | None:

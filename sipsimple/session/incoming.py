@@ -130,9 +130,9 @@ def _contact(session: Session, is_focus: bool) -> ContactHeader | None:
 
 def _description(session: Session, offer: FrozenSDPSession | None, streams: list[Any]) -> SDPSession:
     """Return the answer, or the offer when the INVITE had none."""
-    if offer is not None:
+    if offer is not None and description.remote_address(offer) is not None:
         address = description.local_address(offer)
-    else:
+    else:                               # no address is told, or names only: then it is the way that the INVITE has come
         assert session._invitation is not None
         peer = session._invitation.peer_address
         address = description.outgoing_address(peer.ip) if peer is not None else None

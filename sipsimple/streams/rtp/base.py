@@ -15,13 +15,13 @@ from twisted.python.failure import Failure  # not when a stream fails: it may be
 from zope.interface import implementer
 
 from sipsimple.core import RTPTransport, SDPAttribute, SIPCoreError
-from sipsimple.core.helpers import is_null_address
+from sipsimple.core.helpers import is_address, is_null_address
 from sipsimple.notification import IObserver, Notification, NotificationCenter, TimestampedNotificationData
 from sipsimple.statemachine import InvalidTransition, StateMachine
 from sipsimple.streams.interfaces import IMediaStream, InvalidStreamError, StreamError, UnknownStreamError
 from sipsimple.streams.registry import MediaStreamRegistrar
 from sipsimple.streams.rtp import encryption, ice
-from sipsimple.streams.rtp.facts import RTPStreamFacts, address_of, is_held_by_null_address
+from sipsimple.streams.rtp.facts import RTPStreamFacts, address_of, is_held_by_null_address, refuse_name
 from sipsimple.streams.rtp.gathering import Gathering
 from sipsimple.streams.rtp.restart import Restart, RestartState
 
@@ -151,7 +151,7 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
 
         Raises:
             UnknownStreamError: the line has another type of media.
-            InvalidStreamError: no transport, codec or encryption in common.
+            InvalidStreamError: no transport, codec or encryption in common, or no address.
         """
         media = remote_sdp.media[stream_index]
         if media.media != cls.type:
@@ -161,6 +161,7 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
         codecs = {name.lower() for name in cls._codec_list(account)}
         if not any(codec.name.lower() in codecs for codec in media.codec_list):
             raise InvalidStreamError('no common codec')
+        refuse_name(remote_sdp, stream_index, account.nat_traversal.use_ice)
         encryption.for_offer(encryption.for_policy(account), remote_sdp, stream_index)
         stream = cls(account)
         stream._incoming_sdp = remote_sdp
@@ -226,7 +227,7 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
             media = self._incoming_sdp.media[self._incoming_index]
             connection = media.connection or self._incoming_sdp.connection
             if connection is not None:
-                return ':' in connection.address
+                return ':' in connection.address or (not is_address(connection.address) and connection.address_type == 'IP6')
         return bool(getattr(self.session, 'ipv6_media', False))
 
     def get_local_media(self, for_offer: bool) -> Any:
@@ -287,7 +288,7 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
         if self._holding():
             return 'sendonly'
         # The old way to hold: RFC 3264 §8.4 still wants it understood.
-        return 'recvonly' if is_held_by_null_address(offer, self.index or 0) else 'sendrecv'
+        return 'recvonly' if is_held_by_null_address(offer, self.index or 0, self._use_ice) else 'sendrecv'
 
     def start(self, local_sdp: Any, remote_sdp: Any, stream_index: int) -> None:
         """Start the media.
@@ -300,8 +301,9 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
         self.index = stream_index
         self._local_sdp, self._remote_sdp = local_sdp, remote_sdp
         try:
+            refuse_name(remote_sdp, stream_index, self._use_ice)
             self.media_transport.start(local_sdp, remote_sdp, stream_index, timeout=self._timeout())
-        except (SIPCoreError, ValueError) as error:
+        except (SIPCoreError, ValueError, StreamError) as error:
             self._fail('start', error)
             return
         self._check_hold()
@@ -319,12 +321,13 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
         return timeout if timeout is not None else SIPSimpleSettings().rtp.timeout
 
     def validate_update(self, remote_sdp: Any, stream_index: int) -> bool:
-        """Return whether an offer for the running stream can be accepted: a codec and an encryption in common."""
+        """Return whether an offer for the running stream can be accepted: a codec and an encryption in common, and an address."""
         media = remote_sdp.media[stream_index]
         codecs = {name.lower() for name in self._codec_list(self.account)}
         if media.transport not in encryption.TRANSPORTS or not any(codec.name.lower() in codecs for codec in media.codec_list):
             return False
         try:
+            refuse_name(remote_sdp, stream_index, self._use_ice)
             wanted = encryption.for_offer(encryption.for_policy(self.account), remote_sdp, stream_index)
         except InvalidStreamError:
             return False
@@ -339,15 +342,17 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
         self.index = stream_index
         self._local_sdp, self._remote_sdp = local_sdp, remote_sdp
         before, after = address_of(old_remote, old_index), address_of(remote_sdp, stream_index)
+        held = is_held_by_null_address(remote_sdp, stream_index, self._use_ice)
         rebuilt = False
         try:
+            refuse_name(remote_sdp, stream_index, self._use_ice)
             if self._restart.is_taken(local_sdp.media[stream_index]):
                 self._move_media()
             # The null address is the old way to hold, and no place to send anything to.
-            elif not is_null_address(after[0]) and (before != after or old_index != stream_index or old_local.media[old_index] != local_sdp.media[stream_index]
-                                                    or old_remote.media[old_index] != remote_sdp.media[stream_index]):
+            elif not held and (before != after or old_index != stream_index or old_local.media[old_index] != local_sdp.media[stream_index]
+                               or old_remote.media[old_index] != remote_sdp.media[stream_index]):
                 rebuilt = self.media_transport.update_sdp(local_sdp, remote_sdp, stream_index)
-        except (SIPCoreError, ValueError) as error:
+        except (SIPCoreError, ValueError, StreamError) as error:
             self._fail('update', error)
             return
         self.encryption.media_updated()
@@ -458,7 +463,7 @@ class RTPStream(RTPStreamFacts, metaclass=MediaStreamRegistrar):
     def _check_hold(self) -> None:
         """Take direction and hold from the negotiated descriptions."""
         direction = self._local_sdp.media[self.index].direction
-        if direction == 'sendrecv' and is_held_by_null_address(self._remote_sdp, self.index or 0):
+        if direction == 'sendrecv' and is_held_by_null_address(self._remote_sdp, self.index or 0, self._use_ice):
             direction = 'recvonly'
         was_local, was_remote = self.on_hold_by_local, self.on_hold_by_remote
         if direction == 'inactive':

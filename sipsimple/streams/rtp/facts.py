@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sipsimple.core.helpers import is_null_address
+from sipsimple.core.helpers import is_address, is_null_address
+from sipsimple.streams.interfaces import InvalidStreamError
 from sipsimple.streams.rtp import ice
 
-__all__ = ['RTPStreamFacts', 'address_of', 'is_held_by_null_address']
+__all__ = ['RTPStreamFacts', 'address_of', 'is_held_by_null_address', 'refuse_name']
+
+DISCARD_PORT = 9
 
 
 def address_of(sdp: Any, index: int) -> tuple[str | None, int]:
@@ -17,9 +20,26 @@ def address_of(sdp: Any, index: int) -> tuple[str | None, int]:
     return (connection.address if connection is not None else None), media.port
 
 
-def is_held_by_null_address(sdp: Any, index: int) -> bool:
-    """Return whether a media line has the address that was once the way to hold (RFC 3264 section 8.4)."""
-    return is_null_address(address_of(sdp, index)[0])
+def is_held_by_null_address(sdp: Any, index: int, use_ice: bool) -> bool:
+    """Return whether a media line has the address that was once the way to hold (RFC 3264 section 8.4), or a name with the port that discards.
+
+    With that port either may mean that ICE is to find the addresses (RFC 8839 section 4.2.5), if `use_ice`.
+    """
+    address, port = address_of(sdp, index)
+    if port == DISCARD_PORT and use_ice and ice.offer_has_ice(sdp, index):
+        return False
+    return is_null_address(address) or (address is not None and port == DISCARD_PORT and not is_address(address))
+
+
+def refuse_name(sdp: Any, index: int, use_ice: bool) -> None:
+    """Refuse media that would have to go to a host name: the core looks none up, which would take its time, and ask whom the peer chooses.
+
+    Raises:
+        InvalidStreamError: it is so.
+    """
+    address, port = address_of(sdp, index)
+    if address is not None and port not in (0, DISCARD_PORT) and not is_address(address) and not (use_ice and ice.offer_has_ice(sdp, index)):
+        raise InvalidStreamError(f'media wanted at a host name, which is not looked up: {address[:80]}')
 
 
 class RTPStreamFacts:

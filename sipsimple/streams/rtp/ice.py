@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 
 from sipsimple.core import SDPAttribute
+from sipsimple.core.helpers import is_address
 
 __all__ = ['Servers', 'TURNServer', 'begins_anew', 'find_servers', 'leave', 'offer_has_ice', 'reoffer_needed']
 
@@ -51,9 +51,15 @@ class Servers:
 
 
 def offer_has_ice(remote_sdp: Any, index: int) -> bool:
-    """Return whether an offer lets us use ICE: attributes for the session or the media line, and candidates."""
+    """Return whether an offer lets us use ICE: attributes for the session or the media line, and candidates of use. The core judges alike."""
     media = remote_sdp.media[index]
-    return bool((remote_sdp.has_ice_attributes or media.has_ice_attributes) and media.has_ice_candidates)
+    return (remote_sdp.has_ice_attributes or media.has_ice_attributes) and any(_is_usable(value) for value in media.attributes.getall('candidate'))
+
+
+def _is_usable(candidate: str) -> bool:
+    """Whether a candidate is one for RTP over UDP, and with an address: those with names are to be ignored (RFC 8839 §5.1)."""
+    words = candidate.split()
+    return len(words) > 5 and words[1] == '1' and words[2].upper() == 'UDP' and is_address(words[4])
 
 
 def begins_anew(before: Any, after: Any, index: int) -> bool:
@@ -79,7 +85,7 @@ def find_servers(account: Any, found: Callable[[Servers], None]) -> None:
         if domain is not None and domain != 'local':
             stun = [(str(domain), None)]
     hosts = [host for host, _ in stun] + ([str(turn.host)] if turn is not None else [])
-    if all(_is_address(host) for host in hosts) and all(port is not None for _, port in stun):
+    if all(is_address(host) for host in hosts) and all(port is not None for _, port in stun):
         found(_servers(account, [(host, port or PORTS['stun']) for host, port in stun], (str(turn.host), turn.port) if turn is not None else None))
     else:
         from sipsimple.threading.green import call_in_green_thread
@@ -96,14 +102,6 @@ def _servers(account: Any, stun: list[Server], relay: Server | None) -> Servers:
     return Servers(stun, turn)
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _look_up_all(account: Any, stun: list[tuple[str, int | None]], turn: Any, found: Callable[[Servers], None]) -> None:
     servers: list[Server] = []
     for host, port in stun:
@@ -116,7 +114,7 @@ def _look_up_all(account: Any, stun: list[tuple[str, int | None]], turn: Any, fo
 
 def _look_up(service: str, host: str, port: int | None) -> list[Server]:
     """The servers behind a name. A port of its own means that very host, the usual one may as well be that of a domain (RFC 8489 §8, RFC 5928 §3)."""
-    if port is not None and _is_address(host):
+    if port is not None and is_address(host):
         return [(host, port)]
     from sipsimple.core import SIPURI
     from sipsimple.lookup import DNSLookup

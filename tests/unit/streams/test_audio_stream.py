@@ -68,6 +68,42 @@ def test_unusable_offer(world, offer):
         AudioStream.new_from_sdp(world.account, world.describe(**offer), 0)
 
 
+NAME = {'address': 'media.example.com'}
+CREDENTIALS = (('ice-ufrag', 'abcd'), ('ice-pwd', 'abcdabcdabcdabcdabcdab'))
+ICE = (*CREDENTIALS, ('candidate', '1 1 UDP 1 0b1c7d3a.local 30000 typ host'), ('candidate', '2 1 udp 1 127.0.0.1 30000 typ host'))
+ICE_OF_NAMES = (*CREDENTIALS, ('candidate', '1 1 UDP 2130706431 0b1c7d3a.local 30000 typ host'), ('candidate', '2 1 TCP 1 127.0.0.1 9 typ host tcptype active'))
+
+
+@pytest.mark.parametrize('use_ice, more', [(False, {}), (True, {}), (False, {'extra': ICE}), (True, {'extra': ICE_OF_NAMES})])
+def test_media_wanted_at_a_name(world, use_ice, more):
+    """It is not looked up; what the application is told says so."""
+    world.account.nat_traversal.use_ice = use_ice
+    with pytest.raises(InvalidStreamError, match='host name'):
+        AudioStream.new_from_sdp(world.account, world.describe(**NAME, **more), 0)
+    stream = world.started()
+    assert not stream.validate_update(world.describe(**NAME, **more), 0)
+    stream.update(world.describe(port=20000), world.describe(**NAME, **more), 0)
+    assert 'host name' in world.one('MediaStreamDidFail').reason
+
+
+def test_answer_with_a_name(world):
+    stream = world.initialized()
+    stream.start(world.describe(port=20000), world.describe(**NAME), 0)
+    assert 'host name' in world.one('MediaStreamDidFail').reason
+
+
+@pytest.mark.parametrize('offer, use_ice, held', [
+    ({'address': '0.0.0.0'}, False, True), ({'address': '0.0.0.0', 'port': 9}, False, True), ({**NAME, 'port': 9}, False, True),
+    ({'address': '0.0.0.0', 'extra': ICE}, True, True), ({'address': '0.0.0.0', 'port': 9, 'extra': ICE_OF_NAMES}, True, True),
+    ({'address': '0.0.0.0', 'port': 9, 'extra': ICE}, True, False), ({**NAME, 'port': 9, 'extra': ICE}, True, False), ({**NAME, 'extra': ICE}, True, False)])
+def test_addresses_of_ice(world, offer, use_ice, held):
+    """RFC 8839 section 4.2.5: the null address with port 9, or a name, is no hold when there are candidates."""
+    world.account.nat_traversal.use_ice = use_ice
+    stream = world.initialized(world.describe(**offer))
+    assert stream.get_local_media(for_offer=False).direction == ('recvonly' if held else 'sendrecv')
+    assert world.rtp.use_ice == (use_ice and offer.get('extra') == ICE)
+
+
 def test_codec_names_compare_without_case(world):
     world.account.rtp.audio_codec_list = ('pcmu',)
     AudioStream.new_from_sdp(world.account, world.describe(formats=['0']), 0)
