@@ -348,12 +348,13 @@ static pj_status_t dtls_media_start(pjmedia_transport *transport, pj_pool_t *poo
     if (status != PJ_SUCCESS)
         return status;
     status = ss_dtls_handshake_apply(&self->handshake, &agreed);
-    if (status == PJ_SUCCESS)
-        status = pjmedia_transport_media_start(self->member, pool, local, remote, index);
+    /* First, as the member reads from its start on: a handshake that the peer has begun already would be lost. */
     if (status == PJ_SUCCESS && !self->attached) {
         status = attach_to_member(self, &agreed.rtp, &agreed.rtcp);
         self->attached = status == PJ_SUCCESS;
     }
+    if (status == PJ_SUCCESS)
+        status = pjmedia_transport_media_start(self->member, pool, local, remote, index);
     return status;
 }
 
