@@ -175,12 +175,12 @@ def main() -> int:
         ('presence: build', (made_presence.toxml, lambda: bare(PRESENCE)), TARGET),
         ('presence: parse and look at it', (read_presence, lambda: bare(PRESENCE)), None),
         ('presence: write after a change', writer(whole), TARGET),
-        ('presence: make and build', (lambda: make_presence().toxml(), bare_make_presence), None),
+        ('presence: make and build', (lambda: make_presence().toxml(), bare_make_presence), TARGET),
         ('resources: parse', (lambda: ResourceLists.parse(RESOURCES), lambda: bare(RESOURCES)), TARGET),
         ('resources: build', (made_resources.toxml, lambda: bare(RESOURCES)), TARGET),
         ('resources: parse and look at all', (read_resources, lambda: bare(RESOURCES)), None),
         ('resources: write after a change', writer(lists), TARGET),
-        ('resources: make and build', (lambda: make_resources().toxml(), bare_make_resources), None),
+        ('resources: make and build', (lambda: make_resources().toxml(), bare_make_resources), TARGET),
     ]
     missed = False
     print(f'presence {len(PRESENCE)} bytes, resources {len(RESOURCES)} bytes; best of {rounds} rounds')

@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from copy import deepcopy
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from lxml import etree
@@ -25,9 +26,9 @@ from sipsimple.payloads._xml.writer import ElementPlan, grow
 if TYPE_CHECKING:
     from sipsimple.payloads._xml.document import XMLDocumentType
 
-__all__ = ['Child', 'XMLElement', 'XMLElementType', 'text_of', 'turns']
+__all__ = ['Child', 'XMLElement', 'XMLElementType', 'text_of']
 
-turns = itertools.count(1)
+_turns = itertools.count(1)
 
 
 def text_of(node: Any) -> str:
@@ -99,6 +100,7 @@ class XMLElementType(type):
     _xml_children: dict[str, Child]
     _xml_id: XMLElementID | None
     _xml_has_items: bool
+    _xml_children_order: Mapping[str | None, int]
 
     def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], tag: str | None = None, **kw: Any) -> XMLElementType:
         if tag is not None:
@@ -139,6 +141,7 @@ class XMLElementType(type):
         cls._xml_musts = tuple(item.name for item in attributes.values() if item.required)
         cls._xml_needs = tuple(child for child in children.values() if child.required)
         is_base = cls.__mro__[1] is object
+        cls._xml_other_rank = cls._xml_children_order.get(None, len(cls._xml_children_order))
         can_lack = not is_base and bool(cls._xml_musts or cls._xml_needs or cls.check_validity is not XMLElement.check_validity     # type: ignore[attr-defined]
                                         or cls._check is not XMLElement._check)     # type: ignore[attr-defined]
         cls._xml_plan = ElementPlan.of(cls, attributes.values(), has_parts=bool(children) or cls._xml_has_items, can_lack=can_lack)
@@ -172,9 +175,10 @@ class XMLElement(metaclass=XMLElementType):
     _xml_musts: ClassVar[tuple[str, ...]]                       # required attributes
     _xml_needs: ClassVar[tuple[Child, ...]]                     # required children
     _xml_id_name: ClassVar[str | None]
+    _xml_other_rank: ClassVar[int]                              # of children that the order does not have
 
     _node: Any = None
-    _turn: int = 0                              # in an element without a node: how many came to be in one before it; 0: it is in none
+    _place: int = 0                             # where it is among those in an element without a node, see `_place_for`; 0: it is in none
     _document: Any
     _values: dict[str, Any]
     _children: dict[str, XMLElement | None]
@@ -288,21 +292,16 @@ class XMLElement(metaclass=XMLElementType):
 
     # Without a node
 
+    def _place_for(self, part: XMLElement) -> int:
+        """A number by which the parts of an element are sorted: where the order of the children wants them, and there in the order in which they came."""
+        return (self._xml_children_order.get(part.qname, self._xml_other_rank) << 48) + next(_turns)
+
     def _parts(self) -> list[XMLElement]:
         """What is in an element without a node, in the order of the document."""
         parts = self._made()
         if len(parts) > 1:
-            self._put_in_order(parts)
+            parts.sort(key=attrgetter('_place'))
         return parts
-
-    def _put_in_order(self, parts: list[XMLElement]) -> None:
-        """Put the parts, which come in the order in which they were set or added, in that of the document."""
-        order = self._xml_children_order
-        if order:
-            other = order.get(None, len(order))
-            ranks = [order.get(part.qname, other) for part in parts]
-            if ranks != sorted(ranks):
-                parts.sort(key=lambda part: order.get(part.qname, other))
 
     def _text(self) -> str | None:
         """The text of an element without a node; classes that have some say so."""
@@ -340,12 +339,12 @@ class XMLElement(metaclass=XMLElementType):
         children = self._children
         old = children.pop(name, None)
         if old is not None:
-            old._turn = 0
+            old._place = 0
         if child is not None:
-            if child._turn or child._node is not None:
+            if child._place or child._node is not None:
                 child = child._free()
             if self._node is None:
-                child._turn = next(turns)
+                child._place = self._place_for(child)
             else:
                 self._insert_node(child.element)
                 if self._nodes is not None:
@@ -355,7 +354,7 @@ class XMLElement(metaclass=XMLElementType):
 
     def _free(self) -> Self:
         """Itself when it is part of nothing, else a copy: an element has one place only."""
-        if not self._turn and (self._node is None or self._node.getparent() is None):
+        if not self._place and (self._node is None or self._node.getparent() is None):
             return self
         clone = type(self).from_element(self._copied_node(), self._document)
         clone._dirty = clone._changed = True
@@ -382,7 +381,7 @@ class XMLElement(metaclass=XMLElementType):
         element = self._node
         order = self._xml_children_order
         if order:
-            other = order.get(None, len(order))
+            other = self._xml_other_rank
             rank = order.get(node.tag, other)
             skipped = False
             for before in element.iterchildren(reversed=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any, ClassVar
 
-from sipsimple.payloads._xml.elements import XMLElement, XMLElementType, turns
+from sipsimple.payloads._xml.elements import XMLElement, XMLElementType
 from sipsimple.payloads._xml.errors import ValidationError
 from sipsimple.payloads._xml.roots import XMLRootElement
 from sipsimple.util import All, MarkerType
@@ -154,8 +154,7 @@ class XMLListElement(XMLElement):
         if self._children:
             parts += [child for child in self._children.values() if child is not None]
         if len(parts) > 1:
-            parts.sort(key=attrgetter('_turn'))
-            self._put_in_order(parts)
+            parts.sort(key=attrgetter('_place'))
         return parts
 
     def _object_of(self, node: Any) -> XMLElement | None:
@@ -168,8 +167,8 @@ class XMLListElement(XMLElement):
         value = item._values.get(identity)
         return None if value is None else (type(item), value)
 
-    def _place(self, item: XMLElement) -> Any:
-        """The key of an item."""
+    def _slot(self, item: XMLElement) -> Any:
+        """The key of an item in `_items`."""
         return id(item) if self._node is None else item._node
 
     def _has_grown(self) -> None:
@@ -181,16 +180,16 @@ class XMLListElement(XMLElement):
         items = self._items
         if items is None:
             items = self._load()
-        if items.get(self._place(item)) is item:
+        if items.get(self._slot(item)) is item:
             return
-        if item._turn or item._node is not None:
+        if item._place or item._node is not None:
             item = item._free()
         key = self._key(item)
         old = self._index.get(key) if key is not None else None
         if old is not None:
             self._replace_element(old, item, key)
         elif self._node is None:
-            item._turn = next(turns)
+            item._place = self._place_for(item)
             items[id(item)] = item
             self._sorted = not self._xml_children_order
         else:
@@ -205,9 +204,9 @@ class XMLListElement(XMLElement):
     def _replace_element(self, old: XMLElement, item: XMLElement, key: Any) -> None:
         """Let an item take the place of another one."""
         items = self._load()
-        del items[self._place(old)]
+        del items[self._slot(old)]
         if self._node is None:
-            item._turn, old._turn = old._turn, 0
+            item._place, old._place = old._place, 0
             items[id(item)] = item
         else:
             self._drop_hidden(key)
@@ -218,8 +217,8 @@ class XMLListElement(XMLElement):
         self._sorted = False
 
     def _remove_element(self, item: XMLElement) -> None:
-        del self._load()[self._place(item)]
-        item._turn = 0
+        del self._load()[self._slot(item)]
+        item._place = 0
         if self._node is not None:
             self._remove_node(item._node)
         key = self._key(item)
@@ -235,7 +234,7 @@ class XMLListElement(XMLElement):
 
     def _lookup(self, item: XMLElement) -> XMLElement | None:
         """The item of the list that is, or equals, this one."""
-        mine = self._load().get(self._place(item))
+        mine = self._load().get(self._slot(item))
         if mine is not None:
             return mine
         key = self._key(item)

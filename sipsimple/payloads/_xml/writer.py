@@ -40,6 +40,7 @@ class AttributePlan(NamedTuple):
 
     @classmethod
     def of(cls, attribute: XMLAttribute, prefixes: Mapping[str, str | None]) -> AttributePlan:
+        """The plan for an attribute where namespaces have these prefixes."""
         build = None if attribute.type is str else attribute.build
         if attribute.xmlname[0] != '{':
             return cls(attribute.xmlname, build, None, '')
@@ -62,6 +63,7 @@ class ElementPlan(NamedTuple):
 
     @classmethod
     def of(cls, kind: XMLElementType, attributes: Iterable[XMLAttribute], *, has_parts: bool, can_lack: bool) -> ElementPlan:
+        """The plan for a class with these attributes."""
         prefixes: Mapping[str, str | None] = {} if kind._xml_document is None else kind._xml_document._prefix_of
         prefix = None if kind._xml_namespace is None else prefixes.get(kind._xml_namespace, _UNKNOWN)
         tag = kind._xml_tag or ''
@@ -166,7 +168,7 @@ def grow(element: XMLElement) -> Any:
     grown = []
     for node, item in zip(list(tree.node.iter()), tree.objects, strict=True):
         if item is not element:
-            item._turn = 0
+            item._place = 0
         if item._node is None:
             item._node = node
             grown.append(item)
