@@ -10,6 +10,7 @@ What it says is `source`, a .wav file of 8 kHz; what it has heard in the last ca
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -23,7 +24,7 @@ from typing import Any, Self
 from tests.support.programs import environment, free_ports
 from tests.support.require import require
 
-__all__ = ['Baresip']
+__all__ = ['Baresip', 'BaresipEnded']
 
 LIMIT = 30.0
 MODULES = '/usr/lib/baresip/modules'
@@ -62,6 +63,10 @@ module_app ctrl_tcp.so
 '''
 
 
+class BaresipEnded(AssertionError):
+    """It is not there any more: once in some thousand calls its menu looks at one that has just ended, and it crashes."""
+
+
 class Baresip:
     """A process of baresip. A context manager.
 
@@ -72,6 +77,7 @@ class Baresip:
 
     Attributes:
         port: of SIP over UDP and TCP; TLS has the next one.
+        ended: whether it has ended by itself.
     """
 
     def __init__(self, folder: Path, source: Path, certificate: Path | None = None) -> None:
@@ -94,7 +100,8 @@ class Baresip:
         self._responses: dict[str, dict[str, Any]] = {}
         self._number = self._mark = 0
         self._accounts: list[str] = []
-        self._ended = False
+        self.ended = False
+        self._connection: socket.socket | None = None
         try:
             self._connection = self._connect(control)
         except BaseException:
@@ -122,6 +129,8 @@ class Baresip:
             self._process.kill()
             self._process.wait()
         self._log.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def _connect(self, port: int) -> socket.socket:
         until = time.monotonic() + LIMIT
@@ -157,7 +166,7 @@ class Baresip:
                         self._events.append(message)
                     self._changed.notify_all()
         with self._changed:
-            self._ended = True
+            self.ended = True
             self._changed.notify_all()
 
     # ---- commands ------------------------------------------------------------------------------------------------
@@ -167,9 +176,12 @@ class Baresip:
         self._number += 1
         token = str(self._number)
         body = json.dumps({'command': name, 'params': parameters, 'token': token}).encode()
-        self._connection.sendall(b'%d:%s,' % (len(body), body))
+        with contextlib.suppress(OSError):          # the reader notices, too
+            self._connection.sendall(b'%d:%s,' % (len(body), body))
         with self._changed:
-            answered = self._changed.wait_for(lambda: token in self._responses or self._ended, LIMIT) and not self._ended
+            answered = self._changed.wait_for(lambda: token in self._responses or self.ended, LIMIT)
+            if self.ended:
+                raise BaresipEnded(f'baresip has ended with {self._process.wait(LIMIT)} before {name}: {self.log()[-3000:]}')
             assert answered, f'no answer to {name}: {self.log()[-3000:]}'
             response = self._responses.pop(token)
         assert response['ok'], f'baresip: {name} {parameters}: {response["data"]}'
@@ -240,7 +252,7 @@ class Baresip:
                         return event
                     assert 'taken' in event or event['type'] != unless, f'baresip: no {name}, but {event}'
                 left = until - time.monotonic()
-                if left <= 0 or self._ended:
+                if left <= 0 or self.ended:
                     there = [event['type'] for event in self._events[self._mark:]]
                     raise AssertionError(f'baresip: no {name} {fields}; {there}; {self.log()[-3000:]}')
                 self._changed.wait(left)
