@@ -40,7 +40,7 @@ DEMO_PACKAGES = ('tigervnc-standalone-server',)
 TEST_PACKAGES = (
     'kamailio', 'kamailio-presence-modules', 'kamailio-xml-modules', 'kamailio-tls-modules', 'kamailio-websocket-modules', 'kamailio-extra-modules',
     'kamailio-outbound-modules', 'kamailio-utils-modules', 'coturn', 'dnsmasq-base', 'openssl', 'sip-tester', 'baresip-core', 'linphone-cli',
-    'espeak-ng', 'sox', 'iproute2', 'avahi-daemon', 'avahi-utils', 'dbus-daemon', *DEMO_PACKAGES,
+    'espeak-ng', 'sox', 'iproute2', 'avahi-daemon', 'avahi-utils', 'dbus-daemon', 'git', *DEMO_PACKAGES,
 )
 
 TEST_SERVICES = ('kamailio', 'coturn', 'dnsmasq', 'avahi-daemon')

@@ -35,6 +35,7 @@ PACKAGES = {
     'dbus-daemon': 'dbus-daemon',
     'dnsmasq': 'dnsmasq-base',
     'espeak-ng': 'espeak-ng',
+    'git': 'git',
     'ip': 'iproute2',
     'kamailio': 'kamailio',
     'linphonec': 'linphone-cli',
