@@ -82,7 +82,8 @@ class XMLElementChild(Child):
             self.onset(obj, self, value)
 
     def __delete__(self, obj: Any) -> None:
-        if obj._children.get(self.name) is not None if obj._node is None else self.type.qname in obj._child_nodes():
+        is_there = obj._children.get(self.name) is not None if obj._node is None else self.type.qname in obj._child_nodes()
+        if is_there:
             valid = self.get(obj) is not None
             self.put(obj, None)
             if valid and self.ondel is not None:

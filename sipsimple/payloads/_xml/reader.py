@@ -14,7 +14,7 @@ from lxml import etree
 
 from sipsimple.payloads._xml.errors import ParserError
 
-__all__ = ['read']
+__all__ = ['Parsers', 'read']
 
 MAX_ATTRIBUTES = 200
 
@@ -30,15 +30,15 @@ _MANY_ATTRIBUTES = re.compile(
     rb'''<[^\s<>!?/=]++(?:\s++[^\s<>=/]++\s*+=\s*+(?:"[^"<]*+"|'[^'<]*+')){%d}''' % (MAX_ATTRIBUTES + 1))
 
 
-class _Parsers(threading.local):
-    """A parser for each thread: one parser serves one thread at a time."""
+class Parsers(threading.local):
+    """A parser for each thread: one parser serves one thread at a time. `huge_tree` is for text of our own."""
 
-    def __init__(self) -> None:
+    def __init__(self, huge_tree: bool = False) -> None:
         self.parser = etree.XMLParser(encoding='utf-8', resolve_entities=False, load_dtd=False, dtd_validation=False, attribute_defaults=False,
-                                      no_network=True, huge_tree=False, recover=False)
+                                      no_network=True, huge_tree=huge_tree, recover=False)
 
 
-_parsers = _Parsers()
+_parsers = Parsers()
 
 
 def _utf8(data: bytes) -> bytes:

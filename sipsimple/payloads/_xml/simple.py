@@ -53,7 +53,7 @@ class XMLSimpleElement(XMLElement):
         if type(value) is not kind:
             value = kind(value.value if isinstance(value, XMLSimpleElement) else value)
         if kind is str:
-            return value if value.isprintable() else representable(value)
+            return representable(value)
         if self._xml_value_convert[1] is str:
             must_be_representable(str(value))
         return value

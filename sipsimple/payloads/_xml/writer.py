@@ -7,13 +7,13 @@ it is written and parsed: that costs a third of making the nodes one by one.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lxml import etree
 
 from sipsimple.payloads._xml.errors import BuilderError
+from sipsimple.payloads._xml.reader import Parsers
 
 if TYPE_CHECKING:
     from sipsimple.payloads._xml.attributes import XMLAttribute
@@ -71,14 +71,7 @@ class ElementPlan(NamedTuple):
                    {item.name: AttributePlan.of(item, prefixes) for item in attributes}, has_parts, can_lack)
 
 
-class _Parsers(threading.local):
-    """A parser for each thread: one parser serves one thread at a time. What is parsed is our own, of any size."""
-
-    def __init__(self) -> None:
-        self.parser = etree.XMLParser(encoding='utf-8', huge_tree=True, resolve_entities=False, no_network=True)
-
-
-_parsers = _Parsers()
+_parsers = Parsers(huge_tree=True)
 
 
 class WrittenTree:
