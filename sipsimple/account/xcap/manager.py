@@ -4,10 +4,6 @@ What the user does is an operation in the journal, which is on disk before anyth
 are transferred), carries the journal out on them, and writes those that became others, each under the condition that it is still the one that was read. If
 it is not, everything begins again with what is there now; so whoever writes does it on top of what all others have written.
 
-Whether a write arrived is not known when the connection breaks or the program is killed. The addressbook remembers the operations it has in it (see
-`merge`). Of the other documents, which hold one value each, the journal remembers the digest of what was sent: if that is what the
-server has, the operation is done.
-
 What was written to the addressbook may be lost by a server that takes two writes at once, and is written again then (see `unconfirmed`).
 
 The documents are read, merged and written by one green thread in the SDK thread; parsing and merging run in a worker.
@@ -15,7 +11,6 @@ The documents are read, merged and written by one green thread in the SDK thread
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from sipsimple.account.xcap import patience
-from sipsimple.account.xcap.client import Answer, XCAPClient
+from sipsimple.account.xcap.client import XCAPClient
 from sipsimple.account.xcap.documents import DOCUMENTS, Document
 from sipsimple.account.xcap.editing import Editor
 from sipsimple.account.xcap.errors import (
@@ -32,10 +27,10 @@ from sipsimple.account.xcap.errors import (
     ConflictError,
     DocumentError,
     HTTPError,
-    NotFoundError,
     PreconditionError,
     XCAPError,
 )
+from sipsimple.account.xcap.exchange import FILES, Exchange
 from sipsimple.account.xcap.finding import find_root, make_client
 from sipsimple.account.xcap.journal import Journal
 from sipsimple.account.xcap.merge import Facts, Merged, merge
@@ -56,8 +51,6 @@ from sipsimple.threading.green import Event, Lock, spawn
 from sipsimple.util import ISOTimestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sipsimple.account.xcap.diff import XCAPSubscriber
     from sipsimple.notification import Notification
 
@@ -65,16 +58,12 @@ __all__ = ['XCAPManager']
 
 log = logging.getLogger('sipsimple.account.xcap')
 
-FILES, WORK = 'file-io', 'xcap'         # the workers that write files, and that parse and merge
+WORK = 'xcap'               # the worker that parses and merges
 POLL = 600.0                # seconds between looks at the server when it does not tell of changes
 STOP_LIMIT = 5.0            # for the end of what is under way
 UNSUBSCRIBE_LIMIT = 4.0     # for the end of the subscription; it has limits of its own, which are shorter
 # Of the account; the manager begins anew when they change.
 SETTINGS = frozenset(('__id__', 'auth.username', 'auth.password', 'xcap.xcap_root'))
-
-
-def _digest(data: bytes | None) -> str:
-    return 'none' if data is None else hashlib.sha256(data).hexdigest()
 
 
 class _Later(Exception):
@@ -117,6 +106,7 @@ class XCAPManager(Editor, Teller):
         self.documents: list[Document] = []
         self._machine: StateMachine[ManagerState, ManagerInput] = StateMachine(TRANSITIONS, ManagerState.STOPPED, self._moved)
         self._waiting = Waiting()
+        self._exchange: Exchange | None = None      # with the server of `client`
         self._start_lock = Lock()
         self._ended: Event[None] | None = None      # of the green thread, if there is one
         self._stopping = self._restarting = False
@@ -224,6 +214,7 @@ class XCAPManager(Editor, Teller):
             self._ended = None
             self._end_diff(wait=True)
             client, self.client = self.client, None
+            self._exchange = None
             if client is not None:
                 client.close()
             self._waiting.resume()
@@ -325,6 +316,7 @@ class XCAPManager(Editor, Teller):
     def _initialize(self) -> None:
         self._end_diff()
         old, self.client = self.client, None
+        self._exchange = None
         if old is not None:
             old.close()
         self._patience.answered()
@@ -339,6 +331,7 @@ class XCAPManager(Editor, Teller):
             self._post('XCAPManagerClientDidNotInitialize', error=error)
             raise _Later(patience.RETRY) from None
         self.client = client
+        self._exchange = Exchange(client, self._waiting, self.journal)
         self._post('XCAPManagerClientDidInitialize', client=client, root=root)
         self._locate(root)
         try:
@@ -355,7 +348,7 @@ class XCAPManager(Editor, Teller):
         self.xcap_root = root
         if self.journal.root != root:
             for document in self._own():
-                self._take(document, None, None)
+                Exchange.take(document, None, None)
             self._unconfirmed.clear()
             if self.journal.root is not None:
                 self.journal.sent.clear()
@@ -369,7 +362,8 @@ class XCAPManager(Editor, Teller):
 
     def _learn_capabilities(self) -> None:
         document = self.server_caps
-        answer = self._request(document, 'GET')
+        assert self._exchange is not None
+        answer = self._exchange.request(document, 'GET')
         document.take(answer.data, answer.etag)
         document.fetched()
         content = document.content
@@ -381,7 +375,7 @@ class XCAPManager(Editor, Teller):
             item.support(auids)
             item.locate(self.xcap_root or '', str(self.account.id))
             if not item.supported:
-                self._take(item, None, None)
+                Exchange.take(item, None, None)
         self._post('XCAPManagerDidDiscoverServerCapabilities', auids=auids)
         missing = [item.application for item in self._own() if DOCUMENTS[item.name].mandatory and not item.supported]
         if missing:
@@ -410,40 +404,10 @@ class XCAPManager(Editor, Teller):
         self._machine.fire(ManagerInput.FETCHED)
 
     def _fetch_one(self, document: Document) -> None:
-        known = document.etag if document.data is not None else None
-        try:
-            answer = self._request(document, 'GET', etag=known)
-        except NotFoundError:
-            data, etag = None, None
-        else:
-            if answer.code == 304 and known is not None:
-                data, etag = document.data, known
-            elif not answer.data:
-                raise DocumentError(f'{document.name}: the server has an empty document')
-            else:
-                data, etag = answer.data, answer.etag
-        is_known = (data, etag) == (document.data, document.etag)
+        assert self._exchange is not None
+        is_known = self._exchange.read(document)
         if document is self.resource_lists:
-            self._unconfirmed.fetched(exists=data is not None, is_ours=is_known)
-        if not is_known:
-            self._take(document, data, etag)
-        document.fetched()
-        self._settle_sent(document)
-
-    @staticmethod
-    def _take(document: Document, data: bytes | None, etag: str | None) -> None:
-        """That is what the server has, or None when it has nothing; a copy is kept."""
-        document.take(data, etag)
-        schedule_in_thread(FILES, document.store, data, etag)
-
-    def _settle_sent(self, document: Document) -> None:
-        """See whether what we sent last has arrived, if that is not known."""
-        sent = self.journal.sent.pop(document.name, None)
-        if sent is not None:
-            if sent[0] == _digest(document.data):
-                self.journal.remove(sent[1])
-            self.journal.note()
-            schedule_in_thread(FILES, self.journal.save)
+            self._unconfirmed.fetched(exists=document.data is not None, is_ours=is_known)
 
     # ---- updating ----------------------------------------------------------------------------------------------
 
@@ -495,16 +459,10 @@ class XCAPManager(Editor, Teller):
 
     def _write(self, document: Document, data: bytes | None, operations: list[Operation]) -> bool:
         """Write or delete a document; False when everything has to begin again."""
-        if operations and document.name != 'resource_lists':
-            self.journal.sent[document.name] = _digest(data), [operation.number for operation in operations]
-            self.journal.note()
-        self._waiting.call(FILES, self.journal.save)        # nothing is sent that is not on disk
+        assert self._exchange is not None
+        is_new = document.data is None
         try:
-            answer = self._request(document, 'DELETE' if data is None else 'PUT', data, document.etag, create=document.data is None)
-        except NotFoundError as error:
-            if data is not None:
-                raise self._write_failed(document, error) from None
-            answer = None
+            self._exchange.write(document, data, operations)
         except (PreconditionError, ConflictError) as error:
             seconds = self._patience.conflict(error)
             if seconds is None:
@@ -516,16 +474,12 @@ class XCAPManager(Editor, Teller):
             return False
         except XCAPError as error:
             raise self._write_failed(document, error) from None
-        if document is self.resource_lists and document.data is None:
-            self._unconfirmed.created()
-        etag = None if answer is None else answer.etag
-        self._take(document, data, etag)
-        document.updated()
         if document is self.resource_lists:
+            if is_new:
+                self._unconfirmed.created()
             schedule_in_thread(FILES, self.seen.add, data)      # before the journal forgets what is in it
-        self.journal.sent.pop(document.name, None)
         self.last_update_time = ISOTimestamp.utcnow()
-        if data is not None and etag is None:
+        if data is not None and document.etag is None:
             self._to_fetch.add(document.name)               # to learn its tag
         return True
 
@@ -550,26 +504,6 @@ class XCAPManager(Editor, Teller):
         document.supported = False
         document.take(None, None)
         return True
-
-    def _request(self, document: Document, method: str, data: bytes | None = None, etag: str | None = None, create: bool = False) -> Answer:
-        client = self.client
-        assert client is not None
-        begin: dict[str, Callable[[], Any]] = {
-            'GET': lambda: client.get(document.url, etag),
-            'PUT': lambda: client.put(document.url, data or b'', document.content_type, etag, create and etag is None),
-            'DELETE': lambda: client.delete(document.url, etag)}
-        try:
-            answer: Answer = self._waiting.deferred(begin[method]())
-        except XCAPError as error:
-            code, reason = (error.code, error.reason) if isinstance(error, HTTPError) else (None, str(error))
-            size = len(error.body) if isinstance(error, HTTPError) else 0
-            self._trace(document, method, etag, 'failure' if method == 'GET' else 'failed', code, reason, size)
-            if isinstance(error, AuthenticationError):
-                log.warning('%r: the server does not accept the password', self)
-            raise
-        self._trace(document, method, answer.etag, 'fetch' if method == 'GET' and answer.code != 304 else 'success', answer.code, answer.reason,
-                    len(answer.data) if data is None else len(data))
-        return answer
 
     # ---- telling -----------------------------------------------------------------------------------------------
 

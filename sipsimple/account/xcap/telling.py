@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sipsimple.account.xcap.documents import Document
 from sipsimple.account.xcap.merge import Told
 from sipsimple.notification import NotificationCenter, TimestampedNotificationData
 
@@ -12,7 +11,7 @@ __all__ = ['Teller']
 
 
 class Teller:
-    """Posts notifications of the manager that derives from it, and of its documents."""
+    """Posts notifications of the manager that derives from it."""
 
     def _post(self, name: str, **data: Any) -> None:
         NotificationCenter().post_notification(name, sender=self, data=TimestampedNotificationData(**data))
@@ -39,8 +38,3 @@ class Teller:
             self._post('XCAPManagerDidUpdateGroup', group=item)
         elif what == ('remove', 'group'):
             self._post('XCAPManagerDidRemoveGroup', group=item)
-
-    def _trace(self, document: Document, method: str, etag: str | None, result: str, code: int | None, reason: str, size: int) -> None:
-        """Tell of a request. `result`: `fetch` (something was read), `success`, `failure` (to read) or `failed` (to write)."""
-        NotificationCenter().post_notification('XCAPTrace', sender=document, data=TimestampedNotificationData(
-            method=method, url=document.url, application=document.application, etag=etag, result=result, code=code, reason=reason, size=size))
