@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import select
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ if hypothesis.settings.get_current_profile_name() == 'default':
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption('--notification-report', metavar='FILE',
                      help='add the notifications that were posted, also by child processes, to a JSON file; see tools/notification_table.py')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(select, 'poll'):
+        config.pluginmanager.register(_support('standstill').Standstill(), 'standstill')
 
 
 def place(item: pytest.Item) -> int:
