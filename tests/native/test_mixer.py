@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,7 @@ from sipsimple.core._tone import ToneGenerator
 from sipsimple.core._wave import RecordingWaveFile, WaveFile
 from sipsimple.core.errors import PJSIPError, SIPCoreError
 from tests.native.audio_support import Inbox, audio_objects, engine, eventually, middle, no_leaks, read_samples, share, write_tone
+from tests.support.child import ROOT, environment
 
 __all__ = ['engine', 'no_leaks']
 pytestmark = pytest.mark.usefixtures('no_leaks')
@@ -329,6 +334,42 @@ def test_storm_from_threads() -> None:
         thread.join()
     assert failures == []
     assert one.used_slot_count == 0
+
+
+FULL_AGAIN_AND_AGAIN = '''
+import select, sys
+from tests.native.audio_support import Inbox
+from sipsimple.core.engine import Engine
+from sipsimple.core._mixer import AudioMixer, MixerPort
+inbox = Inbox(sender=Engine())
+Engine().start(udp_port=None)
+inbox.wait('SIPEngineDidStart')
+mixer = AudioMixer(None, None, 16000, 0, slot_count=3)
+print('running', flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    ports = [MixerPort(mixer) for _ in range(3)]
+    for port in ports:
+        port.start()            # waits until the slots are free that the last round has left
+    for port in ports:
+        port.stop()
+Engine().stop()
+inbox.wait('SIPEngineDidEnd')
+'''
+
+
+def test_slots_are_waited_for_while_the_process_stands_still() -> None:
+    """The clock, which frees them, stands still as well."""
+    with subprocess.Popen([sys.executable, '-c', FULL_AGAIN_AND_AGAIN], cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == 'running\n'
+        for _ in range(4):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.6)                 # longer than it waits at once
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+        _, told = process.communicate('\n', timeout=60)
+    assert process.returncode == 0, told
 
 
 def test_full_mixer() -> None:

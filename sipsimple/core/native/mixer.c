@@ -33,6 +33,7 @@
 #define STALL_NS (10 * TICK_NS)         /* a device that asks for no frame that long is not trusted with the clock */
 #define CATCH_UP_NS (25 * TICK_NS)      /* a clock that is later than that starts anew instead of catching up */
 #define FULL_WAIT_NS 500000000LL
+#define FULL_WAITS 3                    /* of that length: one may go by while the whole process stands still, its clock as well */
 #define DEVICE_WAIT_NS 30000000000LL
 #define NORMAL_LEVEL 128                /* the bridge's 100 % */
 #define MAX_PERCENT 10000               /* beyond it the bridge's 32-bit products overflow */
@@ -557,6 +558,7 @@ pj_status_t ss_mixer_add_port(ss_handle handle, pj_pool_t *pool, pjmedia_port *p
     pj_str_t label = { (char *)name, (pj_ssize_t)strlen(name) };
     struct timespec deadline = as_timespec(now_ns() + FULL_WAIT_NS);
     pj_status_t status;
+    int waits = 0;
 
     if (!mixer)
         return PJ_EGONE;
@@ -570,9 +572,12 @@ pj_status_t ss_mixer_add_port(ss_handle handle, pj_pool_t *pool, pjmedia_port *p
         if (status != PJ_ETOOMANY)
             break;
         /* Slots that wait for their removal are free in a frame or two; that wait is not for the clock itself. */
-        if (mixer->used >= mixer->slot_count || current == mixer ||
-            pthread_cond_timedwait(&mixer->changed, &mixer->lock, &deadline) == ETIMEDOUT)
+        if (mixer->used >= mixer->slot_count || current == mixer || waits == FULL_WAITS)
             break;
+        if (pthread_cond_timedwait(&mixer->changed, &mixer->lock, &deadline) == ETIMEDOUT) {
+            waits++;
+            deadline = as_timespec(now_ns() + FULL_WAIT_NS);
+        }
     }
     if (status == PJ_SUCCESS) {
         memset(&mixer->slots[*slot], 0, sizeof mixer->slots[*slot]);
