@@ -67,6 +67,16 @@ def test_datagram_that_ends_too_early(peer: UDPPeer, seen: Seen) -> None:
     assert seen.wait('SIPEngineGotMessage').data.body == b'end'
 
 
+@pytest.mark.parametrize('method', ['ACK', 'aCK', 'ack'])
+@pytest.mark.parametrize('broken', ['Contact: <sip:a@', 'Route: ][', 'CSeq: one'])
+def test_broken_ack_is_not_answered(peer: UDPPeer, method: str, broken: str) -> None:
+    """RFC 3261 section 17: nothing is. PJSIP does not look at the case."""
+    counts = Counts()
+    peer.send(peer.request(method, headers=f'{broken}\r\n'))
+    alive(peer)
+    assert counts.all() == {'malformed': 1}
+
+
 def test_bytes_behind_a_message_in_a_datagram(peer: UDPPeer, seen: Seen) -> None:
     peer.send(peer.request('MESSAGE', headers='Content-Type: text/plain\r\n', body='hello') + ' and more')
     assert seen.wait('SIPEngineGotMessage').data.body == b'hello'

@@ -83,8 +83,8 @@ static int code_for(pj_str_t line)
     length = (size_t)(line.ptr + line.slen - word);
     if (!method || word <= method || length < 5 || strncasecmp(word, "SIP/", 4) != 0)
         return 0;
-    if ((method - line.ptr == 3 && strncmp(line.ptr, "ACK", 3) == 0) || strncasecmp(line.ptr, "SIP/", 4) == 0)
-        return 0;
+    if ((method - line.ptr == 3 && strncasecmp(line.ptr, "ACK", 3) == 0) || strncasecmp(line.ptr, "SIP/", 4) == 0)
+        return 0;                       /* PJSIP does not look at the case of methods, and has no answer for one that it takes for ACK */
     if (length != sizeof VERSION - 1 || strncasecmp(word, VERSION, length) != 0)
         return 505;
     return is_known_scheme(strip(method, word)) ? 400 : 416;
