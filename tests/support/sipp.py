@@ -79,13 +79,10 @@ def reply_within(code: int, reason: str = 'OK', sdp: str | None = None, headers:
                 f'{CONTACT}{headers}{_body(sdp)}', retransmit=sdp is not None)
 
 
-def receive(what: str | int, optional: bool | str = False, checks: Mapping[str, str] | None = None, **attributes: str) -> str:
-    """Expect a request or a response; `checks` are regular expressions for its header fields, '' for the whole message.
-
-    What is `optional` may come now or not at all, 'global': at any time from now on.
-    """
+def receive(what: str | int, optional: bool = False, checks: Mapping[str, str] | None = None, **attributes: str) -> str:
+    """Expect a request or a response; `checks` are regular expressions for its header fields, '' for the whole message."""
     kind = 'response' if isinstance(what, int) else 'request'
-    values = {kind: str(what), **({'optional': optional if isinstance(optional, str) else 'true'} if optional else {}), **attributes}
+    values = {kind: str(what), **({'optional': 'true'} if optional else {}), **attributes}
     actions = ''
     for header, expression in (checks or {}).items():
         place = f'search_in="hdr" header={quoteattr(header + ":")}' if header else 'search_in="msg"'

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tests.support.programs import Notes, hear
 from tests.support.sdk import SDK, Event
 from tests.support.sipp import Sipp
+from tests.support.waiting import wait_until
 
 __all__ = ['NOTES', 'Call']
 
@@ -50,9 +51,12 @@ class Call(NamedTuple):
         self.start(peer, transport, **arguments)
         self.started()
 
-    def answer(self, **arguments: Any) -> str:
+    def answer(self, behind_server: Sipp | None = None, **arguments: Any) -> str:
+        """Ring, and accept the call. One from behind a server of several processes is let ring first: our 200 might overtake the 180 there."""
         session = self.sdk.wait('SIPSessionNewIncoming').sender
         self.sdk.call(session, 'send_ring_indication')
+        if behind_server is not None:
+            assert wait_until(lambda: 'SIP/2.0 180' in behind_server.messages()), behind_server.trace()
         self.sdk.do('accept', session=session, **arguments)
         self.started(session)
         return session
