@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(select, 'poll'):
-        config.pluginmanager.register(_support('standstill').Standstill(), 'standstill')
+        config.pluginmanager.register(_support('rerun').Rerun(), 'rerun')
 
 
 def place(item: pytest.Item) -> int:

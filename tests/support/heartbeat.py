@@ -1,4 +1,4 @@
-"""The process that looks at the clock for `standstill`: for each line that comes it tells of the standstills since the last one, as JSON."""
+"""The process that looks at the clock for `rerun`: for each line that comes it tells of the standstills since the last one, as JSON."""
 
 from __future__ import annotations
 

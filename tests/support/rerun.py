@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ['Heartbeat', 'Standstill']
+__all__ = ['Heartbeat', 'Rerun']
 
 TESTS = Path(__file__).resolve().parents[1]
 PROGRAM = Path(__file__).with_name('heartbeat.py')
@@ -57,7 +57,7 @@ class Heartbeat:
         self.process.wait()
 
 
-class Standstill:
+class Rerun:
     """Runs tests again.
 
     Attributes:

@@ -20,7 +20,7 @@ RUNS = Path(__file__).with_name('runs')
 
 @pytest.fixture
 def stand_still(request):
-    heart = request.config.pluginmanager.get_plugin('standstill').heart.process.pid
+    heart = request.config.pluginmanager.get_plugin('rerun').heart.process.pid
     def stop(seconds=0.3):
         os.kill(heart, signal.SIGSTOP)
         time.sleep(seconds)
