@@ -372,6 +372,40 @@ def test_slots_are_waited_for_while_the_process_stands_still() -> None:
     assert process.returncode == 0, told
 
 
+FULL_OF_THREADS = '''
+import threading
+from tests.native.audio_support import Inbox
+from sipsimple.core.engine import Engine
+from sipsimple.core._mixer import AudioMixer, MixerPort
+inbox = Inbox(sender=Engine())
+Engine().start(udp_port=None)
+inbox.wait('SIPEngineDidStart')
+mixer = AudioMixer(None, None, 16000, 0, slot_count=32)
+done = []
+def work():
+    for _ in range(120):
+        port = MixerPort(mixer)
+        port.start()
+        port.stop()
+    done.append(1)
+threads = [threading.Thread(target=work) for _ in range(32)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert len(done) == 32 and mixer.used_slot_count == 0
+del mixer
+Engine().stop()
+inbox.wait('SIPEngineDidEnd')
+'''
+
+
+def test_slots_that_are_taken_again_while_the_frame_frees_them() -> None:
+    """Then more ports are removed in one frame than the mixer has slots."""
+    done = subprocess.run([sys.executable, '-c', FULL_OF_THREADS], cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 def test_full_mixer() -> None:
     one = mixer(slot_count=3)
     ports = [MixerPort(one) for _ in range(4)]

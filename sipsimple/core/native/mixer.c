@@ -45,12 +45,17 @@ typedef struct completion {
     void *user;
 } completion;                           /* a call to make later */
 
+typedef struct removal {
+    struct removal *next;
+    completion completion;              /* without `done` until the removal is asked for */
+} removal;
+
 typedef struct mixer_slot {
     slot_state state;
     int remove_wanted;                  /* while SLOT_ADDING: remove as soon as it is added */
     int sources;                        /* atomic: slots that feed this one */
     int sinks;                          /* slots that hear this one */
-    completion completion;              /* of the removal */
+    removal *removal;                   /* made when the slot is taken, so that there is one in time */
     completion skip;                    /* for each frame that nobody hears */
     completion heard;                   /* when the first one begins to hear */
 } mixer_slot;
@@ -74,9 +79,8 @@ typedef struct ss_mixer {
     int device_listeners;               /* atomic: slots fed by slot 0 */
     int quit, closing;
 
-    completion *finished;               /* of this frame; at most one for each slot */
-    unsigned finished_count;
-    completion *unheard;                /* of this frame, as many */
+    removal *finished;                  /* of this frame; more than there are slots if others take and leave them meanwhile */
+    completion *unheard;                /* of this frame; at most one for each slot */
     unsigned skippers;                  /* slots that have a `skip` */
 
     int ticking;                        /* atomic: one thread at a time mixes */
@@ -171,8 +175,8 @@ static void on_bridge_operation(const pjmedia_conf_op_info *info)
     } else if (info->op_type == PJMEDIA_CONF_OP_REMOVE_PORT && !mixer->closing) {
         slot = &mixer->slots[info->op_param.remove_port.port];
         if (slot->state == SLOT_REMOVING) {
-            if (slot->completion.done)
-                mixer->finished[mixer->finished_count++] = slot->completion;
+            slot->removal->next = mixer->finished;
+            mixer->finished = slot->removal;
             if (slot->skip.done)
                 mixer->skippers--;
             memset(slot, 0, sizeof *slot);
@@ -199,12 +203,24 @@ static void skip_unheard(ss_mixer *mixer)
         mixer->unheard[i].done(mixer->unheard[i].user);
 }
 
+/* Tell those whose ports are removed. */
+static void complete(removal *list)
+{
+    while (list) {
+        removal *next = list->next;
+
+        list->completion.done(list->completion.user);
+        free(list);
+        list = next;
+    }
+}
+
 /* One frame into `samples`. Does nothing (silence) while another thread is at it. */
 static void tick(ss_mixer *mixer, int16_t *samples)
 {
     size_t size = mixer->samples_per_frame * sizeof *samples;
     pjmedia_frame frame = { .type = PJMEDIA_FRAME_TYPE_NONE, .buf = samples, .size = size };
-    unsigned count;
+    removal *finished;
 
     if (__atomic_exchange_n(&mixer->ticking, 1, __ATOMIC_ACQUIRE)) {
         memset(samples, 0, size);
@@ -219,12 +235,10 @@ static void tick(ss_mixer *mixer, int16_t *samples)
     skip_unheard(mixer);
 
     pthread_mutex_lock(&mixer->lock);
-    count = mixer->finished_count;
-    mixer->finished_count = 0;
+    finished = mixer->finished;
+    mixer->finished = NULL;
     pthread_mutex_unlock(&mixer->lock);
-    /* Nobody else mixes, so nobody else fills the list. */
-    for (unsigned i = 0; i < count; i++)
-        mixer->finished[i].done(mixer->finished[i].user);
+    complete(finished);
     current = NULL;
     __atomic_add_fetch(&mixer->ticks, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&mixer->ticking, 0, __ATOMIC_RELEASE);
@@ -323,11 +337,14 @@ static void teardown(ss_mixer *mixer)
         }
     }
     pthread_mutex_unlock(&registry.lock);
-    for (unsigned i = 0; i < mixer->finished_count; i++)
-        mixer->finished[i].done(mixer->finished[i].user);
+    complete(mixer->finished);
     for (unsigned i = 0; i <= mixer->top; i++) {
-        if (mixer->slots[i].completion.done)
-            mixer->slots[i].completion.done(mixer->slots[i].completion.user);
+        removal *removal = mixer->slots[i].removal;
+
+        if (removal && removal->completion.done)
+            complete(removal);
+        else
+            free(removal);
     }
     ss_object_release(mixer);
 }
@@ -411,7 +428,6 @@ static void destroy_mixer(ss_object *object)
         pj_pool_release(mixer->pool);
     free(mixer->slots);
     ss_pages_give(mixer->connected, mixer->row * (mixer->slot_count + 1));
-    free(mixer->finished);
     free(mixer->unheard);
     free(mixer->buffer);
     free(mixer->silence);
@@ -493,12 +509,11 @@ pj_status_t ss_mixer_create(const ss_mixer_params *params, ss_handle *handle)
     mixer->slots = calloc(slots, sizeof *mixer->slots);
     mixer->row = (slots + 7) / 8;
     mixer->connected = ss_pages_take(mixer->row * slots);
-    mixer->finished = calloc(slots, sizeof *mixer->finished);
     mixer->unheard = calloc(slots, sizeof *mixer->unheard);
     mixer->buffer = calloc(mixer->samples_per_frame, sizeof *mixer->buffer);
     mixer->silence = calloc(mixer->samples_per_frame, sizeof *mixer->silence);
     status = PJ_ENOMEM;
-    if (!mixer->slots || !mixer->connected || !mixer->finished || !mixer->unheard || !mixer->buffer || !mixer->silence)
+    if (!mixer->slots || !mixer->connected || !mixer->unheard || !mixer->buffer || !mixer->silence)
         goto failed;
     mixer->slots[0].state = SLOT_LIVE;
     set_device_names(mixer, params->input, params->output, params->ec_tail_ms);
@@ -557,11 +572,18 @@ pj_status_t ss_mixer_add_port(ss_handle handle, pj_pool_t *pool, pjmedia_port *p
     ss_mixer *mixer = enter(handle);
     pj_str_t label = { (char *)name, (pj_ssize_t)strlen(name) };
     struct timespec deadline = as_timespec(now_ns() + FULL_WAIT_NS);
+    removal *removal;
     pj_status_t status;
     int waits = 0;
 
     if (!mixer)
         return PJ_EGONE;
+    removal = calloc(1, sizeof *removal);
+    if (!removal) {
+        SS_COUNT(out_of_memory);
+        leave(mixer);
+        return PJ_ENOMEM;
+    }
     for (;;) {
         if (mixer->quit || mixer->closing) {
             status = PJ_EGONE;
@@ -582,12 +604,14 @@ pj_status_t ss_mixer_add_port(ss_handle handle, pj_pool_t *pool, pjmedia_port *p
     if (status == PJ_SUCCESS) {
         memset(&mixer->slots[*slot], 0, sizeof mixer->slots[*slot]);
         mixer->slots[*slot].state = SLOT_ADDING;
+        mixer->slots[*slot].removal = removal;
         mixer->used++;
         if (*slot > mixer->top)
             mixer->top = *slot;
         if (mixer->busy++ == 0)
             pthread_cond_signal(&mixer->wake);
-    }
+    } else
+        free(removal);
     leave(mixer);
     return status;
 }
@@ -603,11 +627,11 @@ void ss_mixer_remove_port(ss_handle handle, unsigned slot, void (*done)(void *us
         ;
     if (mixer) {
         pthread_mutex_lock(&mixer->lock);
-        if (slot > 0 && slot <= mixer->slot_count && mixer->slots[slot].state != SLOT_FREE && !mixer->slots[slot].completion.done) {
+        if (slot > 0 && slot <= mixer->slot_count && mixer->slots[slot].state != SLOT_FREE && !mixer->slots[slot].removal->completion.done) {
             mixer_slot *entry = &mixer->slots[slot];
 
             waits = 1;
-            entry->completion = (completion){ done, user };
+            entry->removal->completion = (completion){ done, user };
             mixer->used--;
             for (unsigned other = 0; other <= mixer->top; other++) {
                 if (is_connected(mixer, slot, other))
